@@ -1,0 +1,1 @@
+"""Move DICOM studies at high concurrency, and prove that nothing is missing."""

@@ -1,0 +1,1 @@
+"""The asyncio machinery: scheduler, workers, slots, attempts, orderly stop."""

@@ -1,0 +1,281 @@
+"""What can go wrong, first split by who can act.
+
+* `AsyncDicomError`: everything a caller may want to handle
+    * `ConfigError`: the user can act (an option, a URL, a path)
+        * `InvalidUid`
+    * `FetchError`: the other side, or the way there
+        * `TransportError`: bytes did not flow
+            * `Unreachable`: no connection was made (name, route, refused, time-out)
+                * `TlsRejected`: no trust was established
+            * `ConnectionLost`: the connection or stream ended before its answer did
+            * `Stalled`: bytes stopped flowing, or trickled
+        * `OriginError`: an answer whose status says no
+            * `Throttled`: 429 or 503
+            * `Unauthorized`: 401, 403 or 407
+            * `NotFound`: 404 or 410
+            * `NotAcceptable`: 406 or 415
+            * `RedirectRefused`: a redirect that must not be followed
+        * `ProtocolError`: bytes that break their standard
+            * `Truncated`: the bytes ended before their framing said so
+            * `LimitExceeded`: a bound of ours, so that memory stays bounded
+        * `ContentError`: whole, but not what was asked for
+            * `UidMismatch`
+            * `UnexpectedContent`: another media type, an empty answer
+            * `Incomplete`: fewer instances than expected, or status 206
+    * `StorageError`: this machine
+        * `DiskFull`
+        * `NameTaken`: the final name exists
+        * `UnsafeName`: a name that would leave the output folder
+    * `RunAborted`: policy ended the run
+* `UsageError` (a `RuntimeError`): the program is wrong, not the world
+
+Rule: exceptions hold facts; `__str__` makes one line in lower case without a
+period. Whether a failure is worth another try is decided in `policy/retry.py`
+alone. Nothing here carries payload bytes, credentials or patient data.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "AsyncDicomError",
+    "ConfigError",
+    "ConnectionLost",
+    "ContentError",
+    "DiskFull",
+    "FetchError",
+    "Incomplete",
+    "InvalidUid",
+    "LimitExceeded",
+    "NameTaken",
+    "NotAcceptable",
+    "NotFound",
+    "OriginError",
+    "ProtocolError",
+    "RedirectRefused",
+    "RunAborted",
+    "Stalled",
+    "StorageError",
+    "Throttled",
+    "TlsRejected",
+    "TransportError",
+    "Truncated",
+    "UidMismatch",
+    "Unauthorized",
+    "UnexpectedContent",
+    "Unreachable",
+    "UnsafeName",
+    "UsageError",
+]
+
+
+class AsyncDicomError(Exception):
+    """Base of everything a caller may want to handle.
+
+    Attributes:
+        message: What happened, in one line.
+
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+    def __str__(self) -> str:
+        return self.message
+
+    @property
+    def reason(self) -> str:
+        """Kebab-case name of the failure, stable for reports and scripts."""
+        name = type(self).__name__
+        return "".join(f"-{c.lower()}" if c.isupper() else c for c in name).lstrip("-")
+
+
+class UsageError(RuntimeError):
+    """The program is wrong, not the world: an object was driven against its rules."""
+
+
+class ConfigError(AsyncDicomError):
+    """An option, a URL or a path that the user has to mend.
+
+    Attributes:
+        hint: What to do next, or an empty string.
+
+    """
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}; {self.hint}" if self.hint else self.message
+
+
+class InvalidUid(ConfigError):
+    """Text that is not a UID (PS3.5 §9.1)."""
+
+
+class FetchError(AsyncDicomError):
+    """The other side, or the way there."""
+
+
+class TransportError(FetchError):
+    """Bytes did not flow.
+
+    Attributes:
+        origin: `scheme://host:port` that was spoken to; never holds credentials.
+
+    """
+
+    def __init__(self, message: str, *, origin: str = "") -> None:
+        super().__init__(message)
+        self.origin = origin
+
+    def __str__(self) -> str:
+        return f"{self.message} ({self.origin})" if self.origin else self.message
+
+
+class Unreachable(TransportError):
+    """No connection was made: name, route, refused, or time-out while connecting."""
+
+
+class TlsRejected(Unreachable):
+    """No trust was established: certificate, host name, protocol version."""
+
+
+class ConnectionLost(TransportError):
+    """The connection or stream ended before its answer did (reset, GOAWAY, early end)."""
+
+
+class Stalled(TransportError):
+    """Bytes stopped flowing, or trickled below the minimum throughput."""
+
+
+class OriginError(FetchError):
+    """An answer whose status says no.
+
+    Attributes:
+        status_code: HTTP status.
+        retry_after_s: Pause the server asked for, in seconds, or None.
+
+    """
+
+    def __init__(
+        self, message: str, *, status_code: int, retry_after_s: float | None = None
+    ) -> None:
+        super().__init__(message)
+        self.status_code = status_code
+        self.retry_after_s = retry_after_s
+
+
+class Throttled(OriginError):
+    """The server asks for patience: 429 Too Many Requests or 503 Service Unavailable."""
+
+
+class Unauthorized(OriginError):
+    """The server wants other credentials: 401, 403 or 407."""
+
+
+class NotFound(OriginError):
+    """The target does not exist (any more): 404 or 410."""
+
+
+class NotAcceptable(OriginError):
+    """The server cannot answer in a media type we accept: 406 or 415."""
+
+
+class RedirectRefused(OriginError):
+    """A redirect that must not be followed: loop, too many hops, or https to http."""
+
+
+class ProtocolError(FetchError):
+    """Bytes that break their standard.
+
+    Attributes:
+        offset: Where, in bytes from the start of the payload, or None.
+
+    """
+
+    def __init__(self, message: str, *, offset: int | None = None) -> None:
+        super().__init__(message)
+        self.offset = offset
+
+    def __str__(self) -> str:
+        return self.message if self.offset is None else f"{self.message} at byte {self.offset}"
+
+
+class Truncated(ProtocolError):
+    """The bytes ended before their framing said so."""
+
+
+class LimitExceeded(ProtocolError):
+    """A bound of ours was met, so that memory stays bounded."""
+
+
+class ContentError(FetchError):
+    """Whole, but not what was asked for."""
+
+
+class UidMismatch(ContentError):
+    """The SOP Instance UID received is not the one asked for.
+
+    Attributes:
+        expected: UID asked for.
+        received: UID found in the file.
+
+    """
+
+    def __init__(self, *, expected: str, received: str) -> None:
+        super().__init__(f"asked for instance {expected}, received {received}")
+        self.expected = expected
+        self.received = received
+
+
+class UnexpectedContent(ContentError):
+    """Another media type than asked for, or an answer without content."""
+
+
+class Incomplete(ContentError):
+    """Fewer instances than expected, or status 206 (PS3.18 §10.4).
+
+    Attributes:
+        expected: Count that was expected, or None where nobody said.
+        received: Count that arrived whole.
+
+    """
+
+    def __init__(self, message: str, *, expected: int | None, received: int) -> None:
+        super().__init__(message)
+        self.expected = expected
+        self.received = received
+
+
+class StorageError(AsyncDicomError):
+    """This machine could not keep what was received.
+
+    Attributes:
+        path: The file or folder concerned.
+
+    """
+
+    def __init__(self, message: str, *, path: str) -> None:
+        super().__init__(message)
+        self.path = path
+
+    def __str__(self) -> str:
+        return f"{self.message}: {self.path}"
+
+
+class DiskFull(StorageError):
+    """No space, no inodes or no quota left."""
+
+
+class NameTaken(StorageError):
+    """The final name exists, and what it holds is not to be replaced."""
+
+
+class UnsafeName(StorageError):
+    """A name that would leave the output folder, or that no file system can hold."""
+
+
+class RunAborted(AsyncDicomError):
+    """Policy ended the run before everything was tried."""

@@ -1,0 +1,1 @@
+"""Where bytes come to rest: layouts, atomic files, archives, verification."""

@@ -1,0 +1,1 @@
+"""HTTP engines behind one port, and the credentials that travel with requests."""
