@@ -15,7 +15,9 @@ from typing import NewType, TypeAlias
 from asyncdicom.errors import AsyncDicomError, InvalidUid
 
 __all__ = [
+    "Buffer",
     "Failed",
+    "Header",
     "Outcome",
     "Resource",
     "Skipped",
@@ -25,6 +27,12 @@ __all__ = [
     "is_uid",
     "parse_uid",
 ]
+
+Buffer: TypeAlias = bytes | bytearray | memoryview
+"""Bytes as the network delivered them; foreign buffer types are wrapped in a memoryview."""
+
+Header: TypeAlias = tuple[str, str]
+"""Field name as received (HTTP/2: lower case) and value."""
 
 Uid = NewType("Uid", str)
 """A validated UID: safe as a file name and as a path segment of a URL."""

@@ -14,25 +14,19 @@ status and retries nothing. Those are decisions of the layers above.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
+    from asyncdicom.model import Buffer, Header
+
 __all__ = [
-    "Buffer",
-    "Header",
     "HttpRequest",
     "HttpResponse",
     "HttpTransport",
     "TransportStatistics",
 ]
-
-Buffer: TypeAlias = bytes | bytearray | memoryview
-"""Bytes as the network delivered them; foreign buffer types are wrapped in a memoryview."""
-
-Header: TypeAlias = tuple[str, str]
-"""Field name as received (HTTP/2: lower case) and value."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,177 @@
+"""What a run tells the outside: one frozen value per event, as text and as JSON.
+
+Progress bars, `--json`, reports and library users all listen to the same
+stream. An event never carries payload bytes, credentials or patient data
+beyond UIDs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias
+
+from asyncdicom.errors import AsyncDicomError, OriginError
+from asyncdicom.model import Failed, Outcome, Skipped, Stored, Target
+
+__all__ = [
+    "Event",
+    "Finished",
+    "Observer",
+    "Planned",
+    "Retrying",
+    "RunEnded",
+    "outcome_to_json",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A study was looked up: what it should hold."""
+
+    study_instance_uid: str
+    instances: int
+    byte_count: int
+    """Estimated from rows, columns and frames; 0 where nobody said."""
+
+    def __str__(self) -> str:
+        return f"study {self.study_instance_uid}: {self.instances} instances expected"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the event as a JSON object."""
+        return {
+            "event": "planned",
+            "study": self.study_instance_uid,
+            "instances": self.instances,
+            "estimatedBytes": self.byte_count,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Retrying:
+    """A try failed and another one follows."""
+
+    what: str
+    error: AsyncDicomError
+    attempt: int
+    """Number of the try that failed, from 1."""
+    pause_s: float
+
+    def __str__(self) -> str:
+        return f"{self.what}: try {self.attempt} failed: {self.error}; next in {self.pause_s:.1f} s"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the event as a JSON object."""
+        return {
+            "event": "retrying",
+            "what": self.what,
+            "reason": self.error.reason,
+            "message": str(self.error),
+            "attempt": self.attempt,
+            "pauseInSeconds": round(self.pause_s, 3),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A target has its outcome."""
+
+    outcome: Outcome
+
+    def __str__(self) -> str:
+        match self.outcome:
+            case Stored(target, path, byte_count):
+                return f"stored {target}: {path} ({byte_count} bytes)"
+            case Skipped(target, path):
+                return f"skipped {target}: {path} is there and verified"
+            case Failed(target, error, attempts):
+                tries = "1 try" if attempts == 1 else f"{attempts} tries"
+                return f"failed {target}: {error} ({tries})"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the event as a JSON object."""
+        return {"event": "finished", **outcome_to_json(self.outcome)}
+
+
+@dataclass(frozen=True, slots=True)
+class RunEnded:
+    """Nothing more will come."""
+
+    stored: int
+    skipped: int
+    missing: int
+    corrupt: int
+    byte_count: int
+    """Received from the network."""
+    duration_s: float
+    aborted: str | None = None
+    """Why policy or a signal ended the run early, or None."""
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether everything asked for is stored and proven."""
+        return self.missing == 0 and self.corrupt == 0 and self.aborted is None
+
+    def __str__(self) -> str:
+        parts = [
+            f"{self.stored} stored",
+            f"{self.missing} missing",
+            f"{self.corrupt} corrupt",
+        ]
+        if self.skipped:
+            parts.append(f"{self.skipped} skipped (verified)")
+        size = f"{self.byte_count / 1e6:.1f} MB in {self.duration_s:.1f} s"
+        sentence = " · ".join([*parts, size])
+        return f"{sentence} · stopped: {self.aborted}" if self.aborted else sentence
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the event as a JSON object."""
+        return {
+            "event": "ended",
+            "stored": self.stored,
+            "skipped": self.skipped,
+            "missing": self.missing,
+            "corrupt": self.corrupt,
+            "bytes": self.byte_count,
+            "seconds": round(self.duration_s, 3),
+            "complete": self.is_complete,
+            "aborted": self.aborted,
+        }
+
+
+Event: TypeAlias = Planned | Retrying | Finished | RunEnded
+
+
+class Observer(Protocol):
+    """Whoever listens: called on the event loop, must not block."""
+
+    def __call__(self, event: Event, /) -> None:
+        """Take notice of an event."""
+
+
+def _target_to_json(target: Target) -> dict[str, Any]:
+    fields = {
+        "kind": target.resource.value,
+        "study": target.study_instance_uid,
+        "series": target.series_instance_uid,
+        "instance": target.sop_instance_uid,
+        "frame": target.frame_number,
+        "uri": target.bulkdata_uri,
+    }
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def outcome_to_json(outcome: Outcome) -> dict[str, Any]:
+    """Return one line of a report (`--report`), as a JSON object."""
+    target = _target_to_json(outcome.target)
+    match outcome:
+        case Stored(_, path, byte_count, sha256, attempts):
+            found = {"path": path, "bytes": byte_count, "sha256": sha256}
+            return {"outcome": "stored", **target, **found, "attempts": attempts}
+        case Skipped(_, path, byte_count, sha256):
+            found = {"path": path, "bytes": byte_count, "sha256": sha256}
+            return {"outcome": "skipped", **target, **found}
+        case Failed(_, error, attempts):
+            facts: dict[str, Any] = {"reason": error.reason, "message": str(error)}
+            if isinstance(error, OriginError):
+                facts["statusCode"] = error.status_code
+            return {"outcome": "failed", **target, **facts, "attempts": attempts}

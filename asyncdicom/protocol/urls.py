@@ -1,0 +1,102 @@
+"""URLs as DICOMweb and RFC 3986 use them: origins, roots, references, and what may be shown.
+
+An *origin* is scheme, host and port (RFC 6454 §4). Credentials belong to one
+origin; everything that decides whether they may travel compares origins here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from urllib.parse import SplitResult, urljoin, urlsplit, urlunsplit
+
+from asyncdicom.errors import ConfigError
+
+__all__ = ["Root", "origin_of", "parse_root", "resolve", "same_origin", "shown"]
+
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+@dataclass(frozen=True, slots=True)
+class Root:
+    """Root of a DICOMweb service (PS3.18 §8.2), and what its URL said besides."""
+
+    url: str
+    """Without user information, query, fragment and trailing slash."""
+    username: str | None = None
+    password: str | None = None
+
+    @property
+    def origin(self) -> str:
+        """`scheme://host:port`."""
+        return origin_of(self.url)
+
+    def __repr__(self) -> str:
+        return f"Root({self.url!r})"
+
+
+def parse_root(text: str) -> Root:
+    """Read the root of a DICOMweb service as a user writes it.
+
+    Args:
+        text: `http(s)://[user:password@]host[:port]/path`; a trailing `/studies`
+            is taken off, as other tools ask for it.
+
+    Raises:
+        ConfigError: If the scheme is not http or https, or host or port are not usable.
+
+    """
+    example = "expected http://host[:port]/dicom-web or https://..."
+    try:
+        parts = urlsplit(text.strip())
+        port = parts.port
+    except ValueError as error:
+        raise ConfigError(f"not a URL: {error}", hint=example) from error
+    if parts.scheme not in _DEFAULT_PORTS:
+        scheme = parts.scheme or "no scheme"
+        raise ConfigError(f"not a DICOMweb URL ({scheme})", hint=example)
+    if not parts.hostname:
+        raise ConfigError("the URL names no host", hint=example)
+    if port == 0:
+        raise ConfigError("port 0 cannot be connected to", hint=example)
+    path = parts.path.rstrip("/").removesuffix("/studies").rstrip("/")
+    url = urlunsplit((parts.scheme, _host_and_port(parts), path, "", ""))
+    return Root(url, parts.username, parts.password)
+
+
+def origin_of(url: str) -> str:
+    """Return `scheme://host:port` of an absolute URL; the default port is written out."""
+    parts = urlsplit(url)
+    port = parts.port or _DEFAULT_PORTS.get(parts.scheme, 0)
+    host = parts.hostname or ""
+    return f"{parts.scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def same_origin(one: str, other: str) -> bool:
+    """Tell whether two absolute URLs share scheme, host and port."""
+    return origin_of(one) == origin_of(other)
+
+
+def resolve(base: str, reference: str) -> str:
+    """Resolve a reference (RFC 3986 §5), for instance a BulkDataURI, against a URL.
+
+    Raises:
+        ValueError: If the result is not http or https, or cannot be parsed.
+
+    """
+    url = urljoin(base, reference.strip())
+    parts = urlsplit(url)
+    if parts.scheme not in _DEFAULT_PORTS or not parts.hostname:
+        raise ValueError(f"a {parts.scheme or 'relative'} reference cannot be fetched")
+    return urlunsplit((parts.scheme, _host_and_port(parts), parts.path, parts.query, ""))
+
+
+def shown(url: str) -> str:
+    """Return a URL fit for messages: without user information, query and fragment."""
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, _host_and_port(parts), parts.path, "", ""))
+
+
+def _host_and_port(parts: SplitResult) -> str:
+    host = parts.hostname or ""
+    host = f"[{host}]" if ":" in host else host
+    return host if parts.port is None else f"{host}:{parts.port}"

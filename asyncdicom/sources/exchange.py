@@ -1,0 +1,141 @@
+"""One request to a DICOMweb origin and its answer, with the times a record needs.
+
+    async with source.exchange(target) as exchange:
+        exchange.judge()
+        while data := await exchange.read():
+            ...
+
+The content-coding is taken off here, so that every reader above sees the
+payload; `bytes_downloaded` still counts what travelled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from asyncdicom.errors import UsageError
+from asyncdicom.model import Buffer, Header, Resource, Target
+from asyncdicom.ports import HttpRequest, HttpResponse, HttpTransport
+from asyncdicom.protocol import wado_rs
+from asyncdicom.protocol.content_coding import Decoder, decoder_for
+from asyncdicom.protocol.http_fields import retry_after_s
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from contextlib import AbstractAsyncContextManager
+    from types import TracebackType
+
+__all__ = ["Exchange"]
+
+
+class Exchange:
+    """A request under way; entering it waits for the head of the answer.
+
+    Attributes:
+        url: What was asked for.
+        target: Why.
+        request_headers: Fields sent by us; credentials are added below this layer.
+        started_at: UTC time at which the request was handed to the transport.
+        bytes_downloaded: Body bytes received, as sent.
+
+    """
+
+    def __init__(
+        self, transport: HttpTransport, url: str, target: Target, headers: tuple[Header, ...]
+    ) -> None:
+        self.url = url
+        self.target = target
+        self.request_headers = headers
+        self.started_at = datetime.now(UTC)
+        self.bytes_downloaded = 0
+        self._transport = transport
+        self._context: AbstractAsyncContextManager[HttpResponse] | None = None
+        self._response: HttpResponse | None = None
+        self._decoder: Decoder | None = None
+        self._pieces: Iterator[bytes] = iter(())
+        self._begun_s = self._head_s = self._last_s = 0.0
+
+    async def __aenter__(self) -> Exchange:
+        self._begun_s = asyncio.get_running_loop().time()
+        request = HttpRequest(self.url, headers=self.request_headers)
+        self._context = self._transport.request(request)
+        self._response = await self._context.__aenter__()
+        self._head_s = self._last_s = asyncio.get_running_loop().time()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool | None:
+        if self._context is None:
+            raise UsageError("the exchange was not entered")
+        return await self._context.__aexit__(kind, error, traceback)
+
+    @property
+    def response(self) -> HttpResponse:
+        """Status, version and fields of the answer."""
+        if self._response is None:
+            raise UsageError("the exchange was not entered")
+        return self._response
+
+    @property
+    def has_answer(self) -> bool:
+        """Whether the head of an answer arrived."""
+        return self._response is not None
+
+    @property
+    def content_type(self) -> str | None:
+        """Content-Type of the answer, or None."""
+        return self.response.header("content-type")
+
+    def judge(self) -> None:
+        """Raise what the status means, unless it is 200 (`wado_rs.judge`)."""
+        status_code = self.response.status_code
+        if status_code == 200:
+            return
+        pause_s = retry_after_s(self.response.header("retry-after"), now_utc=datetime.now(UTC))
+        wado_rs.judge(status_code, pause_s)
+
+    async def read(self) -> Buffer:
+        """Return the next bytes of the payload, or `b""` at its end.
+
+        Raises:
+            TransportError: If bytes stop flowing or the framing was not met.
+            ProtocolError: If the content-coding is damaged, cut or a bomb.
+
+        """
+        if self._last_s == self._head_s:
+            self._decoder = self._decoder_for_answer()
+        while True:
+            if self._decoder is not None and (piece := next(self._pieces, b"")):
+                return piece
+            data = await self.response.read()
+            self._last_s = asyncio.get_running_loop().time()
+            if not data:
+                if self._decoder is not None:
+                    self._decoder.end()
+                return b""
+            self.bytes_downloaded += len(data)
+            if self._decoder is None:
+                return data
+            self._pieces = self._decoder.decode(data)
+
+    @property
+    def first_byte_ms(self) -> float:
+        """Milliseconds from the request to the head of the answer."""
+        return (self._head_s - self._begun_s) * 1000
+
+    @property
+    def last_byte_ms(self) -> float:
+        """Milliseconds from the request to the last byte read so far."""
+        return (self._last_s - self._begun_s) * 1000
+
+    def _decoder_for_answer(self) -> Decoder | None:
+        encoding = self.response.header("content-encoding")
+        if encoding is None or self.target.resource is Resource.RENDERED:
+            return None
+        return decoder_for(encoding)
