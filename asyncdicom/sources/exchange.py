@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from asyncdicom.errors import UsageError
 from asyncdicom.model import Buffer, Header, Resource, Target
@@ -57,7 +57,7 @@ class Exchange:
         self._pieces: Iterator[bytes] = iter(())
         self._begun_s = self._head_s = self._last_s = 0.0
 
-    async def __aenter__(self) -> Exchange:
+    async def __aenter__(self) -> Self:
         self._begun_s = asyncio.get_running_loop().time()
         request = HttpRequest(self.url, headers=self.request_headers)
         self._context = self._transport.request(request)

@@ -1,0 +1,132 @@
+"""The entry point: commands are listed without being imported, so that help is instant."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from asyncdicom._version import __version__
+from asyncdicom.cli.exit_codes import ExitCode
+from asyncdicom.errors import AsyncDicomError
+
+__all__ = ["COMMANDS", "main"]
+
+COMMANDS = {
+    "dump": "Write DICOMweb responses to disk exactly as the server sent them.",
+    "get": "Fetch instances as DICOM files, proven complete.",
+    "find": "Search studies, series or instances.",
+    "report": "Show how a dump went: latencies, throughput, slowest requests.",
+    "mock": "Serve an embedded archive, with faults on demand.",
+    "demo": "Start the mock, download from it, verify, show the result.",
+    "config": "Show where each setting comes from.",
+}
+"""Name and one line of help; module `asyncdicom.cli.NAME` holds `command`."""
+
+
+class _LazyGroup(click.Group):
+    """A group that imports a command only when it is run or explained."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"asyncdicom.cli.{cmd_name}")
+        command = module.command
+        assert isinstance(command, click.Command), "every command module holds `command`"
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name, command, rest = super().resolve_command(ctx, args)
+        if name is not None and command is not None:
+            ctx.default_map = {name: _file_values(ctx, name, command)}
+        return name, command, rest
+
+
+@click.group(
+    cls=_LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Examples: asyncdicom demo; asyncdicom COMMAND --help",
+)
+@click.version_option(__version__, prog_name="asyncdicom")
+@click.option(
+    "--config",
+    "config_file",
+    type=click.Path(path_type=Path),
+    envvar="ASYNCDICOM_CONFIG",
+    help="TOML file with defaults; environment and flags override it.",
+)
+def application(config_file: Path | None) -> None:
+    """Move DICOM studies at high concurrency, and prove that nothing is missing."""
+
+
+def _file_values(ctx: click.Context, name: str, command: click.Command) -> dict[str, Any]:
+    """Return what the configuration file says for a command."""
+    from asyncdicom import config  # noqa: PLC0415 -- only when a command runs
+
+    given: Path | None = ctx.params.get("config_file")
+    path = given or config.default_path(os.environ)
+    if given is None and not path.exists():
+        return {}
+    options = _option_names(command)
+    commands = {other: _option_names_of(ctx, other) for other in COMMANDS}
+    return config.values_for(config.load(path, commands=commands), name, options)
+
+
+def _option_names_of(ctx: click.Context, name: str) -> set[str]:
+    group = ctx.command
+    assert isinstance(group, _LazyGroup), "the root is the lazy group"
+    command = group.get_command(ctx, name)
+    return _option_names(command) if command is not None else set()
+
+
+def _option_names(command: click.Command) -> set[str]:
+    return {p.name for p in command.params if isinstance(p, click.Option) and p.name}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and end the process."""
+    try:
+        code = application.main(args=arguments, prog_name="asyncdicom", standalone_mode=False)
+    except click.exceptions.Abort:
+        sys.exit(ExitCode.INTERRUPTED)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except AsyncDicomError as error:
+        click.echo(f"asyncdicom: {error}", err=True)
+        sys.exit(exit_code_of(error))
+    except BrokenPipeError:
+        # The reader of our output has gone (`| head`): nothing to say, nobody to say it to.
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 -- until exit
+        sys.exit(ExitCode.INCOMPLETE)
+    sys.exit(code if isinstance(code, int) else ExitCode.COMPLETE)
+
+
+def exit_code_of(error: AsyncDicomError) -> ExitCode:
+    """Return the exit code for an error that ended a command."""
+    from asyncdicom import errors  # noqa: PLC0415 -- keeps the table beside its use
+
+    match error:
+        case errors.ConfigError() | errors.StorageError():
+            return ExitCode.USAGE
+        case errors.RunAborted():
+            return ExitCode.ABORTED
+        case errors.TransportError() | errors.Unauthorized():
+            return ExitCode.UNREACHABLE
+        case errors.NotFound():
+            return ExitCode.NO_MATCH
+        case _:
+            return ExitCode.INCOMPLETE

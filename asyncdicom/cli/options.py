@@ -1,0 +1,162 @@
+"""Options that several commands share, declared once, and the values they make.
+
+Each option reads `ASYNCDICOM_NAME` from the environment; the configuration
+file feeds defaults. `click` merges the three and remembers where a value came
+from (`asyncdicom config show`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+__all__ = [
+    "connection_options",
+    "option",
+    "output_options",
+    "run_options",
+    "selection_options",
+    "together",
+]
+
+F = TypeVar("F", bound=Callable[..., Any])
+Decorator = Callable[[F], F]
+
+
+def option(*names: str, **settings: Any) -> Callable[[F], F]:
+    """Declare an option that also reads `ASYNCDICOM_<LONG NAME>` from the environment."""
+    long_name = next(name for name in names if name.startswith("--"))
+    variable = long_name.split("/")[0].strip("-").upper().replace("-", "_")
+    settings.setdefault("envvar", f"ASYNCDICOM_{variable}")
+    return click.option(*names, **settings)
+
+
+def together(*decorators: Callable[[F], F]) -> Callable[[F], F]:
+    """Apply several options in the order in which help shall list them."""
+
+    def apply(function: F) -> F:
+        for decorator in reversed(decorators):
+            function = decorator(function)
+        return function
+
+    return apply
+
+
+_PATH = click.Path(dir_okay=False)
+
+connection_options = together(
+    option("-z", "--authorization", metavar="VALUE", help="Authorization header, as it is sent."),
+    option("--user", metavar="NAME:PASSWORD", help="Basic authentication."),
+    option("--bearer", metavar="TOKEN", help="Bearer token."),
+    option("--bearer-command", metavar="CMD", help="Command that prints a bearer token."),
+    option("--oauth2-token-url", metavar="URL", help="OAuth2 token endpoint."),
+    option("--oauth2-client-id", metavar="ID", help="OAuth2 client id."),
+    option("--oauth2-client-secret", metavar="SECRET", help="OAuth2 client secret."),
+    option("--oauth2-refresh-token", metavar="TOKEN", help="OAuth2 refresh token."),
+    option("--oauth2-scope", metavar="SCOPE", help="OAuth2 scope."),
+    option("--netrc", is_flag=True, help="Take the password from ~/.netrc (or $NETRC)."),
+    option("--header", multiple=True, metavar="'NAME: VALUE'", help="Further request header."),
+    option("--cacert", type=_PATH, help="PEM file with certificates to trust."),
+    option("--cert", type=_PATH, help="PEM file with the client certificate."),
+    option("--key", type=_PATH, help="PEM file with the key of --cert."),
+    option("--insecure", is_flag=True, help="Do not verify the server's certificate (warned)."),
+    option("--proxy", metavar="URL", help="http://, https:// or socks5:// proxy."),
+    option(
+        "--http-engine",
+        type=click.Choice(["auto", "pyreqwest", "httpx", "aiohttp"]),
+        default="auto",
+        show_default=True,
+        help="HTTP library.",
+    ),
+    option("--http2/--no-http2", default=True, help="Offer HTTP/2 over TLS (default: yes)."),
+    option("--h2c", is_flag=True, help="Speak HTTP/2 on plain http:// (prior knowledge)."),
+    option(
+        "--connections",
+        type=click.IntRange(1, 64),
+        default=1,
+        show_default=True,
+        help="HTTP/2 connections to share the requests.",
+    ),
+    option(
+        "--stream-window",
+        type=click.IntRange(64, 65_536),
+        default=1024,
+        show_default=True,
+        help="HTTP/2 flow-control window per stream, in KiB.",
+    ),
+    option(
+        "--timeout",
+        type=click.FloatRange(min=0.1),
+        default=30.0,
+        show_default=True,
+        help="Seconds without a byte before an attempt is given up (idle, not total).",
+    ),
+    option(
+        "--connect-timeout",
+        type=click.FloatRange(min=0.1),
+        default=10.0,
+        show_default=True,
+        help="Seconds to connect, TLS included.",
+    ),
+)
+
+run_options = together(
+    option(
+        "-c",
+        "--concurrency",
+        type=click.IntRange(1, 1024),
+        default=8,
+        show_default=True,
+        help="Requests at once.",
+    ),
+    option(
+        "-r",
+        "--retry",
+        type=click.IntRange(0, 100),
+        default=3,
+        show_default=True,
+        help="Further tries of a failed request; the last one at the end of the queue.",
+    ),
+    option("-a", "--abort", is_flag=True, help="Stop at the first failure."),
+    option("--max-errors", type=click.IntRange(min=0), help="Stop after more failures than this."),
+    option(
+        "--max-error-rate",
+        type=click.FloatRange(0, 1),
+        help="Stop when more than this share of the requests failed.",
+    ),
+    option("--rate", type=click.FloatRange(min=0.01), help="Requests per second, at most."),
+    option("--bandwidth", metavar="BYTES", help="Bytes per second, at most (10M, 500k)."),
+    option("-q", "--quiet", is_flag=True, help="Say nothing but errors and the last line."),
+    option("-v", "--verbose", is_flag=True, help="Say what happens to each item."),
+    option("--json", "as_json", is_flag=True, help="Events as JSON lines on stdout."),
+    option("--report", metavar="FILE", help="Write one JSON line per outcome."),
+    option("--retry-failed", metavar="FILE", help="Ask only for what failed in that report."),
+)
+
+selection_options = together(
+    option(
+        "--study", "-s", multiple=True, metavar="UID", help="Study ('-' reads them from stdin)."
+    ),
+    option("--series", multiple=True, metavar="UID", help="Series (needs one --study)."),
+    option("--instance", multiple=True, metavar="UID", help="Instance (needs one --series)."),
+)
+
+output_options = together(
+    option(
+        "-o",
+        "--output",
+        default=".",
+        show_default=True,
+        metavar="DIR",
+        help="Folder to write to; it is created if missing.",
+    ),
+    option(
+        "--durability",
+        type=click.Choice(["none", "batch", "full"]),
+        default="batch",
+        show_default=True,
+        help="When to call a file safe: written, synced in groups, synced one by one.",
+    ),
+)

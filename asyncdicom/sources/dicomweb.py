@@ -1,0 +1,89 @@
+"""A DICOMweb origin: what is there (QIDO-RS) and how one target is fetched (WADO-RS).
+
+Content negotiation is learnt, not guessed: each kind of resource starts with
+the most exact Accept value and moves to the next alternative when the server
+answers 406 (PS3.18 §8.7.4). The first alternative that brings an answer is
+where all later requests for that kind begin; one odd instance changes nothing
+for a server that has understood the exact value before.
+"""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from asyncdicom.protocol import wado_rs
+from asyncdicom.sources.exchange import Exchange
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from asyncdicom.model import Header, Resource, Target
+    from asyncdicom.ports import HttpTransport
+    from asyncdicom.protocol.urls import Root
+
+__all__ = ["DicomWebSource"]
+
+
+class DicomWebSource:
+    """A DICOMweb service behind one root URL.
+
+    Attributes:
+        root: Where the service lives.
+        transfer_syntax: Transfer Syntax UID asked for, or `*` for "as stored".
+
+    """
+
+    def __init__(self, root: Root, transport: HttpTransport, *, transfer_syntax: str = "*") -> None:
+        self.root = root
+        self.transfer_syntax = transfer_syntax
+        self._transport = transport
+        self._proven: dict[Resource, int] = {}
+        self._headers: dict[Resource, tuple[tuple[Header, ...], ...]] = {}
+
+    def url_of(self, target: Target) -> str:
+        """Return the absolute URL of a target.
+
+        Raises:
+            UnexpectedContent: If a BulkDataURI cannot be fetched over HTTP.
+
+        """
+        return wado_rs.url_of(self.root.url, target)
+
+    @asynccontextmanager
+    async def exchange(self, target: Target) -> AsyncIterator[Exchange]:
+        """Ask for a target; the answer is not judged yet.
+
+        Raises:
+            TransportError: If no answer came.
+
+        """
+        async with self.ask(target, self.url_of(target)) as exchange:
+            yield exchange
+
+    @asynccontextmanager
+    async def ask(self, target: Target, url: str) -> AsyncIterator[Exchange]:
+        """Ask for a URL as if it were a target of that kind (a page of a search)."""
+        resource = target.resource
+        alternatives = self._alternatives(resource)
+        first = self._proven.get(resource, 0)
+        for number in range(first, len(alternatives)):
+            is_last = number + 1 == len(alternatives)
+            async with Exchange(self._transport, url, target, alternatives[number]) as exchange:
+                status_code = exchange.response.status_code
+                if status_code == 406 and not is_last:
+                    continue
+                if status_code == 200:
+                    self._proven.setdefault(resource, number)
+                yield exchange
+                return
+
+    def _alternatives(self, resource: Resource) -> tuple[tuple[Header, ...], ...]:
+        headers = self._headers.get(resource)
+        if headers is None:
+            coding = "gzip" if wado_rs.accepts_gzip(resource) else "identity"
+            headers = self._headers[resource] = tuple(
+                (("accept", accept), ("accept-encoding", coding))
+                for accept in wado_rs.accept_alternatives(resource, self.transfer_syntax)
+            )
+        return headers
