@@ -1,0 +1,169 @@
+"""The peers hold what the other tests here believe they hold; otherwise nothing else counts."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+from http.client import HTTPConnection
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.support import peers
+from tests.support.peers import PEERS, Peer, program_version, require_peer
+
+if TYPE_CHECKING:
+    from tests.e2e.conftest import Archive, StaticOrigin
+    from tests.support.orthanc import Orthanc
+
+STUDY_PART_COUNT = {"ct": 20, "small": 200, "mixed": 4}
+
+
+def fetch(url: str, accept: str = "*/*") -> tuple[int, str, bytes]:
+    """Return status, media type and payload of a plain HTTP/1.1 answer."""
+    split = urlsplit(url)
+    connection = HTTPConnection(split.netloc, timeout=10)
+    try:
+        connection.request("GET", f"{split.path}?{split.query}", headers={"Accept": accept})
+        response = connection.getresponse()
+        return response.status, response.getheader("Content-Type", ""), response.read()
+    finally:
+        connection.close()
+
+
+def curl(*arguments: object) -> bytes:
+    command = ["curl", "--silent", "--show-error", "--fail", *map(str, arguments)]
+    return subprocess.run(command, check=True, capture_output=True).stdout
+
+
+@pytest.mark.parametrize(
+    "peer", [peer for peer in PEERS if not peer.is_optional], ids=lambda peer: peer.name
+)
+def test_every_peer_says_its_version(peer: Any) -> None:
+    require_peer(peer.name)
+
+    assert program_version(peer) not in ("missing", "unknown")
+
+
+@pytest.mark.parametrize(
+    ("ci", "verdict"),
+    [
+        pytest.param("", pytest.skip.Exception, id="skipped on a workstation"),
+        pytest.param("true", pytest.fail.Exception, id="failed in CI"),
+    ],
+)
+def test_a_test_without_its_peer_is(
+    monkeypatch: pytest.MonkeyPatch, ci: str, verdict: type[BaseException]
+) -> None:
+    monkeypatch.setenv("CI", ci)
+    monkeypatch.setattr(peers, "PEERS", (Peer("ghost", "/nowhere/ghost", "ghost-server"),))
+
+    with pytest.raises(verdict, match="install the package ghost-server"):
+        require_peer("ghost")
+
+
+@pytest.mark.peer("orthanc-dicomweb")
+@pytest.mark.parametrize("name", ["ct", "small", "mixed"])
+def test_orthanc_gives_back_the_bytes_it_was_given(orthanc: Archive, name: str) -> None:
+    study = orthanc.studies[name]
+    uid, truth = next(iter(study.instances.items()))
+    url = (
+        f"{orthanc.url}/studies/{study.study_instance_uid}"
+        f"/series/{truth.series_instance_uid}/instances/{uid}"
+    )
+
+    status, media_type, payload = fetch(
+        url, 'multipart/related; type="application/dicom"; transfer-syntax=*'
+    )
+
+    content = payload.split(b"\r\n\r\n", 1)[1][: truth.byte_count]
+    assert (status, media_type.split(";")[0]) == (200, "multipart/related")
+    assert hashlib.sha256(content).hexdigest() == truth.sha256
+
+
+@pytest.mark.peer("orthanc-dicomweb")
+def test_orthanc_holds_every_instance_of_the_truth(orthanc: Archive) -> None:
+    stored = orthanc.server.get_json("/statistics")["CountInstances"]
+
+    assert stored == sum(len(study.instances) for study in orthanc.studies.values())
+
+
+@pytest.mark.peer("orthanc-dicomweb")
+def test_the_paging_archive_holds_2000_studies(orthanc_with_2000_studies: Orthanc) -> None:
+    assert orthanc_with_2000_studies.get_json("/statistics")["CountStudies"] == 2000
+
+
+@pytest.mark.peer("orthanc-dicomweb")
+def test_the_archive_with_password_refuses_strangers(orthanc_with_password: Archive) -> None:
+    status, _, _ = fetch(f"{orthanc_with_password.url}/studies")
+
+    assert status == 401
+    assert len(orthanc_with_password.server.get_json("/dicom-web/studies")) == 1
+
+
+@pytest.mark.peer("nginx")
+@pytest.mark.peer("curl")
+@pytest.mark.parametrize(
+    ("root", "arguments", "version"),
+    [
+        pytest.param("https_url", ["--http2"], "2", id="HTTP/2 by ALPN"),
+        pytest.param("https_url", ["--http1.1"], "1.1", id="HTTP/1.1 over TLS"),
+        pytest.param("http_url", [], "1.1", id="plain HTTP/1.1"),
+        pytest.param("h2c_url", ["--http2-prior-knowledge"], "2", id="plain HTTP/2"),
+    ],
+)
+def test_nginx_speaks_each_version_of_http(
+    static_origin: StaticOrigin, root: str, arguments: list[str], version: str
+) -> None:
+    nginx = static_origin.nginx
+    url = f"{getattr(nginx, root)}/{static_origin.studies['ct'].paths[0]}"
+
+    answer = curl(*arguments, "--cacert", nginx.ca_file, "-w", "\n%{http_version}", url)
+
+    assert answer.rpartition(b"\n")[2].decode() == version
+
+
+@pytest.mark.peer("nginx")
+@pytest.mark.parametrize("name", ["ct", "small", "mixed"])
+def test_nginx_answers_each_path_of_a_dump(static_origin: StaticOrigin, name: str) -> None:
+    study = static_origin.studies[name]
+
+    answers = {path: fetch(f"{static_origin.nginx.http_url}/{path}") for path in study.paths}
+
+    assert {status for status, _, _ in answers.values()} == {200}
+    assert {
+        path: media_type.split("; boundary")[0] for path, (_, media_type, _) in answers.items()
+    } == {
+        path: "application/dicom+json"
+        if path.endswith("metadata")
+        else 'multipart/related; type="application/octet-stream"'
+        for path in study.paths
+    }
+
+
+@pytest.mark.peer("nginx")
+@pytest.mark.parametrize("name", ["ct", "small", "mixed"])
+def test_a_study_of_nginx_is_one_whole_multipart(static_origin: StaticOrigin, name: str) -> None:
+    study = static_origin.studies[name]
+    path = f"{static_origin.nginx.http_url}/studies/{study.study_instance_uid}"
+
+    _, media_type, payload = fetch(path)
+    metadata = json.loads(fetch(f"{path}/metadata")[2])
+
+    delimiter = f"--{media_type.rpartition('boundary=')[2]}".encode()
+    preamble, *parts, epilogue = payload.split(delimiter)
+    contents = [part.split(b"\r\n\r\n", 1)[1].removesuffix(b"\r\n") for part in parts]
+    assert (preamble, epilogue) == (b"", b"--\r\n")
+    assert [hashlib.sha256(content).hexdigest() for content in contents] == [
+        truth.sha256 for truth in study.instances.values()
+    ]
+    assert len(metadata) == STUDY_PART_COUNT[name]
+
+
+@pytest.mark.peer("nginx")
+def test_what_nginx_does_not_hold_is_not_found(static_origin: StaticOrigin) -> None:
+    status, _, _ = fetch(f"{static_origin.nginx.http_url}/studies/2.999.404/metadata")
+
+    assert status == 404
