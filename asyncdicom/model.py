@@ -107,6 +107,8 @@ class Target:
     """From 1 (PS3.18 §10.4.1.1.3)."""
     bulkdata_uri: str | None = None
     """As the metadata wrote it, relative or absolute."""
+    attribute: str | None = None
+    """Tags that lead to the bulkdata, as in `52009229.1.00280030`."""
 
     def __str__(self) -> str:
         uids = (self.study_instance_uid, self.series_instance_uid, self.sop_instance_uid)

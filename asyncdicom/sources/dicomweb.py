@@ -13,10 +13,11 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from asyncdicom.protocol import wado_rs
-from asyncdicom.sources.exchange import Exchange
+from asyncdicom.sources.transaction import Transaction
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from contextlib import AbstractAsyncContextManager
 
     from asyncdicom.model import Header, Resource, Target
     from asyncdicom.ports import HttpTransport
@@ -31,11 +32,20 @@ class DicomWebSource:
     Attributes:
         root: Where the service lives.
         transfer_syntax: Transfer Syntax UID asked for, or `*` for "as stored".
+        sends_credentials: Whether the transport adds an Authorization field.
 
     """
 
-    def __init__(self, root: Root, transport: HttpTransport, *, transfer_syntax: str = "*") -> None:
+    def __init__(
+        self,
+        root: Root,
+        transport: HttpTransport,
+        *,
+        transfer_syntax: str = "*",
+        sends_credentials: bool = False,
+    ) -> None:
         self.root = root
+        self.sends_credentials = sends_credentials
         self.transfer_syntax = transfer_syntax
         self._transport = transport
         self._proven: dict[Resource, int] = {}
@@ -50,32 +60,33 @@ class DicomWebSource:
         """
         return wado_rs.url_of(self.root.url, target)
 
-    @asynccontextmanager
-    async def exchange(self, target: Target) -> AsyncIterator[Exchange]:
+    def transact(self, target: Target) -> AbstractAsyncContextManager[Transaction]:
         """Ask for a target; the answer is not judged yet.
 
         Raises:
-            TransportError: If no answer came.
+            TransportError: If no answer came (on entering).
+            UnexpectedContent: If a BulkDataURI cannot be fetched over HTTP.
 
         """
-        async with self.ask(target, self.url_of(target)) as exchange:
-            yield exchange
+        return self.ask(target, self.url_of(target))
 
     @asynccontextmanager
-    async def ask(self, target: Target, url: str) -> AsyncIterator[Exchange]:
+    async def ask(self, target: Target, url: str) -> AsyncIterator[Transaction]:
         """Ask for a URL as if it were a target of that kind (a page of a search)."""
         resource = target.resource
         alternatives = self._alternatives(resource)
         first = self._proven.get(resource, 0)
         for number in range(first, len(alternatives)):
             is_last = number + 1 == len(alternatives)
-            async with Exchange(self._transport, url, target, alternatives[number]) as exchange:
-                status_code = exchange.response.status_code
+            async with Transaction(
+                self._transport, url, target, alternatives[number]
+            ) as transaction:
+                status_code = transaction.response.status_code
                 if status_code == 406 and not is_last:
                     continue
                 if status_code == 200:
                     self._proven.setdefault(resource, number)
-                yield exchange
+                yield transaction
                 return
 
     def _alternatives(self, resource: Resource) -> tuple[tuple[Header, ...], ...]:

@@ -1,8 +1,8 @@
 """One request to a DICOMweb origin and its answer, with the times a record needs.
 
-    async with source.exchange(target) as exchange:
-        exchange.judge()
-        while data := await exchange.read():
+    async with source.transact(target) as transaction:
+        transaction.judge()
+        while data := await transaction.read():
             ...
 
 The content-coding is taken off here, so that every reader above sees the
@@ -27,27 +27,35 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
     from types import TracebackType
 
-__all__ = ["Exchange"]
+__all__ = ["Transaction"]
 
 
-class Exchange:
+class Transaction:
     """A request under way; entering it waits for the head of the answer.
 
     Attributes:
         url: What was asked for.
         target: Why.
         request_headers: Fields sent by us; credentials are added below this layer.
+        sends_credentials: Whether they are.
         started_at: UTC time at which the request was handed to the transport.
         bytes_downloaded: Body bytes received, as sent.
 
     """
 
     def __init__(
-        self, transport: HttpTransport, url: str, target: Target, headers: tuple[Header, ...]
+        self,
+        transport: HttpTransport,
+        url: str,
+        target: Target,
+        headers: tuple[Header, ...],
+        *,
+        sends_credentials: bool = False,
     ) -> None:
         self.url = url
         self.target = target
         self.request_headers = headers
+        self.sends_credentials = sends_credentials
         self.started_at = datetime.now(UTC)
         self.bytes_downloaded = 0
         self._transport = transport
@@ -72,14 +80,14 @@ class Exchange:
         traceback: TracebackType | None,
     ) -> bool | None:
         if self._context is None:
-            raise UsageError("the exchange was not entered")
+            raise UsageError("the transaction was not begun")
         return await self._context.__aexit__(kind, error, traceback)
 
     @property
     def response(self) -> HttpResponse:
         """Status, version and fields of the answer."""
         if self._response is None:
-            raise UsageError("the exchange was not entered")
+            raise UsageError("the transaction was not begun")
         return self._response
 
     @property

@@ -1,0 +1,72 @@
+"""What `dump` and `get` share: drive a job, show its progress, and judge its end."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from asyncdicom.cli.exit_codes import ExitCode
+from asyncdicom.cli.progress import observers_for, progress_bar
+from asyncdicom.engine.scheduler import Scheduler
+from asyncdicom.jobs.run import run_job
+from asyncdicom.jobs.tally import Tally
+from asyncdicom.storage.reports import ReportFile
+from asyncdicom.wiring import scheduler_settings
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable, Mapping
+
+    from asyncdicom.cli.run import Interrupts
+    from asyncdicom.engine.attempt import Performer
+    from asyncdicom.events import RunEnded
+
+__all__ = ["Driver", "drive", "exit_code_of"]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Driver:
+    """Runs a job with the options of its command.
+
+    Attributes:
+        tally: The books of the run; the job writes them.
+
+    """
+
+    tally: Tally
+    options: Mapping[str, Any]
+    interrupts: Interrupts
+
+    async def run(self, job: Performer[T], tasks: Iterable[T]) -> int:
+        """Run a job to its end and return the exit code."""
+        scheduler = Scheduler(job, scheduler_settings(self.options), observe=self.tally.tell)
+        self.interrupts.stops(scheduler)
+        wanted = not (self.options["quiet"] or self.options["verbose"] or self.options["as_json"])
+        async with progress_bar(self.tally, wanted=wanted):
+            ended = await run_job(job, tasks, scheduler=scheduler, tally=self.tally)
+        return exit_code_of(ended, self.tally)
+
+
+@asynccontextmanager
+async def drive(options: Mapping[str, Any], interrupts: Interrupts) -> AsyncIterator[Driver]:
+    """Open what a run reports to, and close it whatever happens."""
+    with ExitStack() as stack:
+        observers = observers_for(
+            quiet=options["quiet"], verbose=options["verbose"], as_json=options["as_json"]
+        )
+        if options["report"]:
+            observers.append(stack.enter_context(ReportFile.open(options["report"])))
+        yield Driver(Tally(observers), options, interrupts)
+
+
+def exit_code_of(ended: RunEnded, tally: Tally) -> ExitCode:
+    """Return the exit code of a run that ended by itself or by policy."""
+    if ended.is_complete:
+        return ExitCode.COMPLETE
+    if tally.was_refused_at_once:
+        return ExitCode.UNREACHABLE
+    if tally.found_nothing:
+        return ExitCode.NO_MATCH
+    return ExitCode.ABORTED if ended.aborted else ExitCode.INCOMPLETE

@@ -1,0 +1,162 @@
+"""`asyncdicom dump`: DICOMweb responses to disk exactly as the server sent them."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from asyncdicom.cli.options import connection_options, option, run_options
+from asyncdicom.model import Resource, Uid, parse_uid
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from asyncdicom.cli.run import Interrupts
+
+__all__ = ["command"]
+
+_KINDS = {
+    "metadata": Resource.METADATA,
+    "frames": Resource.FRAME,
+    "instances": Resource.INSTANCE,
+    "bulkdata": Resource.BULKDATA,
+    "rendered": Resource.RENDERED,
+    "thumbnail": Resource.THUMBNAIL,
+    "search": Resource.SEARCH,
+}
+
+EPILOG = """\b
+Examples:
+  asyncdicom dump -w https://pacs.example/dicom-web -s 1.2.840.99.1 -o out
+  asyncdicom dump -w http://localhost:8042/dicom-web -s 1.2.840.99.1 -o out -i -m -c 32
+  asyncdicom dump -w http://localhost:8042/dicom-web -s - -o out --only instances < uids.txt
+  asyncdicom report out
+"""
+
+
+@click.command("dump", epilog=EPILOG)
+@option(
+    "-w",
+    "--wado-rs-root-url",
+    "--wadoRsRootUrl",
+    "root",
+    required=True,
+    metavar="URL",
+    envvar="ASYNCDICOM_WADO_RS_ROOT_URL",
+    help="Root of the DICOMweb service.",
+)
+@option(
+    "-s",
+    "--study-uid",
+    "--studyUid",
+    "--study",
+    "studies",
+    required=True,
+    multiple=True,
+    metavar="UID",
+    envvar=None,
+    help="Study to dump; may be repeated; '-' reads UIDs from stdin.",
+)
+@option(
+    "-o",
+    "--output-folder",
+    "--outputFolder",
+    "--output",
+    "output",
+    required=True,
+    metavar="DIR",
+    envvar="ASYNCDICOM_OUTPUT",
+    help="Folder to write to.",
+)
+@option(
+    "-m",
+    "--strip-multipart-mime-wrapper",
+    "--stripMultiPartMimeWrapper",
+    "strip",
+    is_flag=True,
+    envvar="ASYNCDICOM_STRIP",
+    help="Write the content of parts beside, as .bin.",
+)
+@option(
+    "-i",
+    "--include-full-instance",
+    "include_instance",
+    is_flag=True,
+    help="Dump the DICOM Part 10 instances too.",
+)
+@option("--only", metavar="KIND,…", help="What to dump: " + ", ".join(_KINDS) + ".")
+@option("--pretty", is_flag=True, help="Write indented JSON beside metadata, as .pretty.json.")
+@option("--overwrite", is_flag=True, help="Fetch again what is there and verified.")
+@option(
+    "--transfer-syntax",
+    default="*",
+    show_default=True,
+    metavar="UID",
+    help="Transfer Syntax to ask for; * is as stored.",
+)
+@option(
+    "--durability",
+    type=click.Choice(["none", "batch", "full"]),
+    default="none",
+    show_default=True,
+    help="Whether files outlive a loss of power.",
+)
+@run_options
+@connection_options
+def command(**options: Any) -> int:
+    """Write DICOMweb responses to disk exactly as the server sent them.
+
+    Every response has a record beside it (FILE.dump.json): headers, timing and
+    multipart details. Study metadata is always dumped: everything else is
+    planned from it, and counted against it.
+    """
+    from asyncdicom.cli.run import run  # noqa: PLC0415 -- help must not pay for it
+
+    studies = list(_studies(options["studies"]))
+    return run(lambda interrupts: _dump(studies, options, interrupts))
+
+
+def _studies(given: tuple[str, ...]) -> Iterator[Uid]:
+    seen: set[Uid] = set()
+    for text in given:
+        for line in sys.stdin if text == "-" else (text,):
+            if line.strip() and (uid := parse_uid(line)) not in seen:
+                seen.add(uid)
+                yield uid
+
+
+def _kinds(options: dict[str, Any]) -> frozenset[Resource]:
+    only = options["only"]
+    names = [name.strip() for name in only.split(",")] if only else ["metadata", "frames"]
+    unknown = [name for name in names if name not in _KINDS]
+    if unknown:
+        raise click.BadParameter(
+            f"unknown kind {unknown[0]!r}; known are {', '.join(_KINDS)}", param_hint="--only"
+        )
+    kinds = {_KINDS[name] for name in names}
+    return frozenset(kinds | {Resource.INSTANCE} if options["include_instance"] else kinds)
+
+
+async def _dump(studies: list[Uid], options: dict[str, Any], interrupts: Interrupts) -> int:
+    from asyncdicom.cli.driving import drive  # noqa: PLC0415 -- help must not pay for it
+    from asyncdicom.jobs.dump import DumpJob, DumpOptions  # noqa: PLC0415 -- as above
+    from asyncdicom.storage.atomic import Durability  # noqa: PLC0415 -- as above
+    from asyncdicom.storage.folder import OutputFolder  # noqa: PLC0415 -- as above
+    from asyncdicom.wiring import open_source  # noqa: PLC0415 -- as above
+
+    dump_options = DumpOptions(
+        kinds=_kinds(options),
+        strip_multipart=options["strip"],
+        pretty=options["pretty"],
+        overwrite=options["overwrite"],
+    )
+    durability = Durability(options["durability"])
+    with OutputFolder.open(options["output"], durability=durability) as folder:
+        async with (
+            open_source(options["root"], options) as source,
+            drive(options, interrupts) as driver,
+        ):
+            job = DumpJob(source, folder, driver.tally, dump_options)
+            return await driver.run(job, job.tasks(studies))

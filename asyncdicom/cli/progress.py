@@ -1,0 +1,126 @@
+"""What a person sees while a job runs: a bar on a terminal, nothing in a pipe.
+
+Rule: stdout belongs to data (`--json`, search results); everything said to a
+person goes to stderr.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, TextIO
+
+import click
+import orjson
+
+from asyncdicom.events import Finished, Planned, Retrying, RunEnded
+from asyncdicom.model import Failed
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from asyncdicom.events import Event, Observer
+    from asyncdicom.jobs.tally import Tally
+
+__all__ = ["observers_for", "progress_bar"]
+
+REFRESH_S = 0.2
+SHOWN_FAILURES = 20
+"""Failures told one by one without -v; the report names all of them."""
+
+
+def observers_for(*, quiet: bool, verbose: bool, as_json: bool) -> list[Observer]:
+    """Return who listens to a run, as the options ask."""
+    observers: list[Observer] = [_Teller(quiet=quiet, verbose=verbose)]
+    if as_json:
+        observers.append(_print_json)
+    return observers
+
+
+def _print_json(event: Event) -> None:
+    sys.stdout.buffer.write(orjson.dumps(event.to_json()) + b"\n")
+    if isinstance(event, RunEnded):
+        sys.stdout.buffer.flush()
+
+
+class _Teller:
+    """Says in sentences, on stderr, what a person wants to know."""
+
+    def __init__(self, *, quiet: bool, verbose: bool) -> None:
+        self._quiet = quiet
+        self._verbose = verbose
+        self._failures = 0
+
+    def __call__(self, event: Event) -> None:
+        match event:
+            case Finished(Failed()):
+                self._tell_failure(event)
+            case Finished() | Retrying() | Planned():
+                if self._verbose:
+                    click.echo(str(event), err=True)
+            case RunEnded():
+                hidden = self._failures - SHOWN_FAILURES
+                if hidden > 0 and not self._verbose:
+                    click.echo(f"... and {hidden} more failures (--report names them)", err=True)
+                click.echo(str(event), err=True)
+
+    def _tell_failure(self, event: Finished) -> None:
+        self._failures += 1
+        if self._verbose or self._failures <= SHOWN_FAILURES:
+            click.echo(str(event), err=True)
+
+
+@asynccontextmanager
+async def progress_bar(
+    tally: Tally, *, wanted: bool, stream: TextIO | None = None
+) -> AsyncIterator[None]:
+    """Show a live line while the block runs, if stderr is a terminal.
+
+    Args:
+        tally: Where the counts come from; it is looked at a few times a second.
+        wanted: False for --quiet, --verbose and --json.
+        stream: Where to draw; stderr if not given.
+
+    """
+    stream = stream or sys.stderr
+    if not (wanted and stream.isatty()):
+        yield
+        return
+    drawing = asyncio.create_task(_draw(tally, stream))
+    try:
+        yield
+    finally:
+        drawing.cancel()
+        await asyncio.gather(drawing, return_exceptions=True)
+
+
+async def _draw(tally: Tally, stream: TextIO) -> None:
+    # Imported here: only a terminal pays for it.
+    from rich.console import Console  # noqa: PLC0415 -- lazy on purpose
+    from rich.live import Live  # noqa: PLC0415 -- lazy on purpose
+    from rich.text import Text  # noqa: PLC0415 -- lazy on purpose
+
+    console = Console(file=stream)
+    last_bytes, last_s, rate = 0, 0.0, 0.0
+    with Live(console=console, auto_refresh=False, transient=True) as live:
+        while True:
+            now_s, now_bytes = tally.elapsed_s, tally.bytes_received
+            if now_s > last_s:
+                current = (now_bytes - last_bytes) / (now_s - last_s)
+                rate = current if rate == 0.0 else 0.7 * rate + 0.3 * current
+            last_bytes, last_s = now_bytes, now_s
+            live.update(Text(_line(tally, rate)), refresh=True)
+            await asyncio.sleep(REFRESH_S)
+
+
+def _line(tally: Tally, rate: float) -> str:
+    failed = tally.missing + tally.corrupt
+    parts = [f"{tally.stored} stored"]
+    if tally.skipped:
+        parts.append(f"{tally.skipped} skipped")
+    if failed:
+        parts.append(f"{failed} failed")
+    parts.append(f"{tally.bytes_received / 1e6:.1f} MB")
+    parts.append(f"{rate / 1e6:.1f} MB/s")
+    return " · ".join(parts)

@@ -1,0 +1,174 @@
+"""`dump`: the answers of a DICOMweb server on disk, exactly as sent, each with its record.
+
+The study metadata comes first: it names every instance and every frame, and is
+what the rest is planned from and counted against. It is read back from the
+file just written, element by element, so that a study of 100,000 instances is
+never a list of 100,000 tasks.
+
+Rule: a file has its final name only when the payload was whole and as asked. A
+target that failed for good leaves its record, and `FILE.error` with what the
+server said; never a `FILE`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from asyncdicom.errors import AsyncDicomError, OriginError
+from asyncdicom.jobs.dump_files import DumpFiles, verify_dumped
+from asyncdicom.jobs.dump_paths import ERROR_SUFFIX, RECORD_SUFFIX, path_of
+from asyncdicom.jobs.dump_plan import DumpTask, follow_ups
+from asyncdicom.jobs.payload import PayloadCheck
+from asyncdicom.jobs.records import build_record
+from asyncdicom.model import Failed, Resource, Skipped, Stored, Target, Uid
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from asyncdicom.jobs.payload import PartRecord
+    from asyncdicom.jobs.tally import Tally
+    from asyncdicom.sources.dicomweb import DicomWebSource
+    from asyncdicom.sources.transaction import Transaction
+    from asyncdicom.storage.folder import OutputFolder
+
+__all__ = ["DumpJob", "DumpOptions"]
+
+MAX_ERROR_BODY_BYTES = 1024 * 1024
+"""What is kept of an error body; stack traces of Java servers reach 100 KB."""
+
+
+@dataclass(frozen=True, slots=True)
+class DumpOptions:
+    """What is dumped, and how."""
+
+    kinds: frozenset[Resource] = field(default=frozenset({Resource.METADATA, Resource.FRAME}))
+    strip_multipart: bool = False
+    """Write the content of parts beside the payload, as `FILE.bin`."""
+    pretty: bool = False
+    """Write indented JSON beside metadata, as `FILE.pretty.json`."""
+    overwrite: bool = False
+    """Fetch again what is there and verified."""
+
+
+@dataclass(slots=True)
+class _FailedTry:
+    """What the last failed try of a target leaves for its record."""
+
+    transaction: Transaction
+    waiting_s: float
+    body: bytes
+
+
+class DumpJob:
+    """Performs dump tasks; driven by a scheduler."""
+
+    def __init__(
+        self,
+        source: DicomWebSource,
+        folder: OutputFolder,
+        tally: Tally,
+        options: DumpOptions,
+    ) -> None:
+        self._source = source
+        self._folder = folder
+        self._tally = tally
+        self._options = options
+        self._failed: dict[Target, _FailedTry] = {}
+        self._fresh: dict[Uid, bool] = {}
+
+    def tasks(self, studies: Iterable[Uid]) -> Iterator[DumpTask]:
+        """Yield the first task of each study; everything else follows from it."""
+        for study in studies:
+            self._fresh[study] = self._options.overwrite or not self._folder.names(study)
+            yield DumpTask(Target(Resource.METADATA, study))
+            if Resource.SEARCH in self._options.kinds:
+                yield DumpTask(Target(Resource.SEARCH, study))
+
+    async def perform(self, task: DumpTask, attempt: int) -> Iterable[DumpTask]:
+        """Store one target unless it is there and verified; return what follows from it."""
+        path = path_of(task.target)
+        outcome = await self._find(task, path) or await self._fetch(task, path, attempt)
+        self._tally.record(outcome)
+        return follow_ups(task.target, self._options.kinds, self._folder, self._note_unusable)
+
+    def give_up(self, task: DumpTask, error: AsyncDicomError, attempts: int) -> Iterable[DumpTask]:
+        """Leave the record of a target that failed for good."""
+        self._tally.record(Failed(task.target, error, attempts))
+        failed = self._failed.pop(task.target, None)
+        if failed is None:
+            return ()
+        path = path_of(task.target)
+        record = build_record(
+            failed.transaction, (), attempts=attempts, waiting_s=failed.waiting_s, error=error
+        )
+        self._folder.write_whole(path + RECORD_SUFFIX, record, replace=True)
+        if failed.body:
+            self._folder.write_whole(path + ERROR_SUFFIX, failed.body, replace=True)
+        return ()
+
+    async def _find(self, task: DumpTask, path: str) -> Skipped | None:
+        """Return a target that an earlier run stored and that is still whole."""
+        if self._fresh.get(task.target.study_instance_uid, True):
+            return None
+        return await asyncio.to_thread(verify_dumped, self._folder, task, path)
+
+    async def _fetch(self, task: DumpTask, path: str, attempt: int) -> Stored:
+        loop = asyncio.get_running_loop()
+        taken_s = loop.time()
+        async with self._source.transact(task.target) as transaction:
+            waiting_s = max(loop.time() - taken_s - transaction.first_byte_ms / 1000, 0.0)
+            try:
+                parts, byte_count = await self._store(task, path, transaction, attempt, waiting_s)
+            except AsyncDicomError as error:
+                body = await self._error_body(transaction, error)
+                self._failed[task.target] = _FailedTry(transaction, waiting_s, body)
+                raise
+        self._failed.pop(task.target, None)
+        return Stored(task.target, path, byte_count, parts[0].sha256, attempt)
+
+    async def _store(
+        self,
+        task: DumpTask,
+        path: str,
+        transaction: Transaction,
+        attempt: int,
+        waiting_s: float,
+    ) -> tuple[list[PartRecord], int]:
+        transaction.judge()
+        replace = (
+            not self._fresh.get(task.target.study_instance_uid, True) or self._options.overwrite
+        )
+        with DumpFiles(self._folder, path, task.target.resource, self._options) as files:
+            check = PayloadCheck(
+                task.target,
+                transaction.content_type,
+                sink=files.stripped,
+                frame_bytes=task.frame_bytes,
+                on_element=files.on_element,
+            )
+            while data := await transaction.read():
+                self._tally.bytes_received += len(data)
+                files.payload.write(data)
+                check.receive_data(data)
+            parts = check.receive_eof()
+            record = build_record(transaction, parts, attempts=attempt, waiting_s=waiting_s)
+            await files.commit(record, replace=replace)
+            return parts, files.payload.byte_count
+
+    async def _error_body(self, transaction: Transaction, error: AsyncDicomError) -> bytes:
+        """Return the beginning of what the server said with an error status."""
+        if not isinstance(error, OriginError):
+            return b""
+        body = bytearray()
+        try:
+            while len(body) < MAX_ERROR_BODY_BYTES and (data := await transaction.read()):
+                body += data
+        except AsyncDicomError:
+            pass  # the status is the failure; half an explanation is better than none
+        return bytes(body[:MAX_ERROR_BODY_BYTES])
+
+    def _note_unusable(self, target: Target, error: AsyncDicomError) -> None:
+        """Name an instance that the metadata describes in a way nobody can ask for."""
+        self._tally.record(Failed(target, error))

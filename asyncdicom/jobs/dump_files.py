@@ -1,0 +1,139 @@
+"""The files of one dumped target: they appear together, payload first, record last.
+
+A payload without its record is what a killed run may leave; `verify_dumped`
+does not accept it, so the next run fetches the target again.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, Self
+
+import orjson
+
+from asyncdicom.errors import AsyncDicomError
+from asyncdicom.jobs.dump_paths import PRETTY_SUFFIX, RECORD_SUFFIX, STRIPPED_SUFFIX
+from asyncdicom.jobs.payload import PayloadCheck
+from asyncdicom.jobs.records import part_to_json
+from asyncdicom.model import Resource, Skipped
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from asyncdicom.jobs.dump import DumpOptions
+    from asyncdicom.jobs.dump_plan import DumpTask
+    from asyncdicom.storage.atomic import FileWriter
+    from asyncdicom.storage.folder import OutputFolder
+
+__all__ = ["DumpFiles", "verify_dumped"]
+
+READ_BYTES = 1024 * 1024
+"""Read at once when a file is verified."""
+
+MAX_RECORD_BYTES = 16 * 1024 * 1024
+"""A record of a payload with 100,000 parts; larger ones are not ours."""
+
+
+class DumpFiles:
+    """Payload, what is derived from it, and record; nothing appears before `commit`."""
+
+    def __init__(
+        self, folder: OutputFolder, path: str, resource: Resource, options: DumpOptions
+    ) -> None:
+        self._folder = folder
+        self._path = path
+        self._stack = ExitStack()
+        self.payload: FileWriter = self._begin(path)
+        self.stripped: FileWriter | None = None
+        self.on_element: Callable[[dict[str, Any]], None] | None = None
+        is_json = resource in (Resource.METADATA, Resource.SEARCH)
+        if options.strip_multipart and not is_json:
+            self.stripped = self._begin(path + STRIPPED_SUFFIX)
+        if options.pretty and is_json:
+            self._pretty = self._begin(path + PRETTY_SUFFIX)
+            self.on_element = self._write_pretty
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def _begin(self, path: str) -> FileWriter:
+        return self._stack.enter_context(self._folder.create(path))
+
+    def _write_pretty(self, element: dict[str, Any]) -> None:
+        opening = b",\n" if self._pretty.byte_count else b"[\n"
+        self._pretty.write(opening + orjson.dumps(element, option=orjson.OPT_INDENT_2))
+
+    async def commit(self, record: bytes, *, replace: bool) -> None:
+        """Let the files appear.
+
+        Raises:
+            StorageError: If one of them cannot.
+
+        """
+        writers = [self.payload]
+        if self.stripped is not None:
+            writers.append(self.stripped)
+        if self.on_element is not None:
+            self._pretty.write(b"\n]\n" if self._pretty.byte_count else b"[]\n")
+            writers.append(self._pretty)
+        for writer in writers:
+            writer.commit(replace=replace)
+        self._folder.write_whole(self._path + RECORD_SUFFIX, record, replace=replace)
+
+
+def verify_dumped(folder: OutputFolder, task: DumpTask, path: str) -> Skipped | None:
+    """Return a target that is on disk, read again and equal to its record; else None.
+
+    The payload is parsed and judged as if it came from the network, and every
+    part is compared with the digest in the record. Called in a worker thread.
+    """
+    record = _read_record(folder, path + RECORD_SUFFIX)
+    if record is None or record.get("error") is not None:
+        return None
+    try:
+        content_type = _content_type_of(record)
+        check = PayloadCheck(task.target, content_type, frame_bytes=task.frame_bytes)
+        byte_count = _feed(folder, path, check)
+        parts = check.receive_eof()
+    except (AsyncDicomError, OSError, KeyError, TypeError, AttributeError):
+        return None  # missing, damaged or not ours: it will be fetched
+    if check.is_multipart:
+        is_same = [part_to_json(part) for part in parts] == record.get("multipart")
+    else:
+        is_same = parts[0].sha256 == record.get("sha256")
+    return Skipped(task.target, path, byte_count, parts[0].sha256) if is_same else None
+
+
+def _read_record(folder: OutputFolder, path: str) -> dict[str, Any] | None:
+    try:
+        fd = folder.open_for_reading(path)
+    except (FileNotFoundError, AsyncDicomError):
+        return None
+    with os.fdopen(fd, "rb") as file:
+        content = file.read(MAX_RECORD_BYTES)
+    try:
+        record = orjson.loads(content)
+    except orjson.JSONDecodeError:
+        return None
+    return record if isinstance(record, dict) else None
+
+
+def _content_type_of(record: dict[str, Any]) -> str | None:
+    headers: dict[str, Any] = record["response"]["headers"]
+    for name, value in headers.items():
+        if name.lower() == "content-type":
+            return str(value)
+    return None
+
+
+def _feed(folder: OutputFolder, path: str, check: PayloadCheck) -> int:
+    byte_count = 0
+    with os.fdopen(folder.open_for_reading(path), "rb", buffering=0) as file:
+        while data := file.read(READ_BYTES):
+            byte_count += len(data)
+            check.receive_data(data)
+    return byte_count

@@ -1,0 +1,240 @@
+"""Follow a payload while it is written: its parts, their digests, and the verdict.
+
+    check = PayloadCheck(target, transaction.content_type)
+    while data := await transaction.read():
+        writer.write(data)
+        check.receive_data(data)
+    parts = check.receive_eof()        # raises unless the payload is whole and as asked
+
+Rule: the verdict comes from the bytes, never from a status alone. A payload is
+whole when its framing ended, its parts are as many as asked for, and what they
+hold is what the target names.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from asyncdicom.errors import Truncated, UidMismatch, UnexpectedContent
+from asyncdicom.model import Buffer, Header, Resource, Target
+from asyncdicom.protocol.dicom_json import NEED_DATA as NEED_JSON
+from asyncdicom.protocol.dicom_json import JsonArraySplitter
+from asyncdicom.protocol.http_fields import field_values
+from asyncdicom.protocol.media_types import is_multipart, parse_media_type
+from asyncdicom.protocol.multipart import NEED_DATA, PartBegan, PartData, PartEnded
+from asyncdicom.protocol.part10 import Part10Walker
+from asyncdicom.protocol.payload import payload_parser
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    OnElement = Callable[[dict[str, Any]], None]
+
+__all__ = ["PartRecord", "PayloadCheck", "expect_content"]
+
+
+@dataclass(frozen=True, slots=True)
+class PartRecord:
+    """One part of a payload, as a dump record names it."""
+
+    headers: tuple[Header, ...]
+    offset: int
+    """Of the first content byte in the payload."""
+    length: int
+    sha256: str
+
+
+class PartSink(Protocol):
+    """Where the content of parts goes, wrapper removed."""
+
+    def write(self, data: Buffer, /) -> object:
+        """Take content bytes."""
+
+
+class PayloadCheck:
+    """Parses, digests and judges one payload.
+
+    Args:
+        target: What was asked for.
+        content_type: Of the answer.
+        sink: Takes the content of the parts, wrapper removed.
+        frame_bytes: Size an uncompressed frame must have, where it is known.
+        on_element: Takes each element of a JSON array as it is read.
+
+    Raises:
+        UnexpectedContent: If the media type cannot be what was asked for.
+        ProtocolError: If the media type is multipart and names no boundary.
+
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        content_type: str | None,
+        *,
+        sink: PartSink | None = None,
+        frame_bytes: int | None = None,
+        on_element: OnElement | None = None,
+    ) -> None:
+        expect_content(target.resource, content_type)
+        self.is_multipart = is_multipart(content_type)
+        self._target = target
+        self._frame_bytes = frame_bytes
+        self._parser = payload_parser(content_type)
+        self._sink = sink
+        self._on_element = on_element
+        self._content: _ContentCheck | None = None
+        self._hash = hashlib.sha256()
+        self._began = PartBegan((), 0)
+        self._parts: list[PartRecord] = []
+
+    def receive_data(self, data: Buffer) -> None:
+        """Take the next bytes of the payload.
+
+        Raises:
+            ProtocolError: If they break the multipart framing or what it holds.
+
+        """
+        self._parser.receive_data(data)
+        self._drain()
+
+    def receive_eof(self) -> list[PartRecord]:
+        """Return the parts of a whole payload.
+
+        Raises:
+            Truncated: If the payload, or what it holds, ended early.
+            ContentError: If it is whole, but not what was asked for.
+
+        """
+        self._parser.receive_eof()
+        self._drain()
+        if not any(part.length for part in self._parts):
+            raise UnexpectedContent("the answer is empty")
+        if self._target.resource in (Resource.FRAME, Resource.INSTANCE) and len(self._parts) > 1:
+            raise UnexpectedContent(
+                f"asked for one {self._target.resource}, got {len(self._parts)}"
+            )
+        return self._parts
+
+    def _drain(self) -> None:
+        next_event = self._parser.next_event
+        while (event := next_event()) is not NEED_DATA:
+            match event:
+                case PartData(data):
+                    self._hash.update(data)
+                    if self._content is not None:
+                        self._content.receive_data(data)
+                    if self._sink is not None:
+                        self._sink.write(data)
+                case PartBegan():
+                    self._began = event
+                    self._hash = hashlib.sha256()
+                    self._content = self._content_check()
+                case PartEnded(byte_count):
+                    self._end_part(byte_count)
+
+    def _end_part(self, byte_count: int) -> None:
+        if self._content is not None:
+            self._content.end()
+        if self._frame_bytes is not None:
+            expect_frame_bytes(self._frame_bytes, byte_count, self._began.headers)
+        digest = self._hash.hexdigest()
+        self._parts.append(PartRecord(self._began.headers, self._began.offset, byte_count, digest))
+
+    def _content_check(self) -> _ContentCheck | None:
+        match self._target.resource:
+            case Resource.INSTANCE:
+                return _InstanceCheck(self._target)
+            case Resource.METADATA | Resource.SEARCH:
+                return _JsonCheck(self._on_element)
+            case _:
+                return None
+
+
+class _ContentCheck(Protocol):
+    """What is demanded of the content of a part."""
+
+    def receive_data(self, data: Buffer) -> None:
+        """Take content bytes."""
+
+    def end(self) -> None:
+        """Give the verdict."""
+
+
+class _InstanceCheck:
+    """A Part 10 file, whole to its last byte, of the instance asked for."""
+
+    def __init__(self, target: Target) -> None:
+        self._walker = Part10Walker()
+        self._expected = target.sop_instance_uid
+        self.receive_data = self._walker.receive_data
+
+    def end(self) -> None:
+        facts = self._walker.receive_eof()
+        if self._expected is not None and facts.sop_instance_uid != self._expected:
+            raise UidMismatch(expected=self._expected, received=facts.sop_instance_uid)
+
+
+class _JsonCheck:
+    """An array of JSON objects, closed."""
+
+    def __init__(self, on_element: OnElement | None) -> None:
+        self._splitter = JsonArraySplitter()
+        self._on_element = on_element
+
+    def receive_data(self, data: Buffer) -> None:
+        self._splitter.receive_data(data)
+        self._drain()
+
+    def end(self) -> None:
+        self._splitter.receive_eof()
+        self._drain()
+
+    def _drain(self) -> None:
+        while (element := self._splitter.next_event()) is not NEED_JSON:
+            if self._on_element is not None:
+                self._on_element(element)
+
+
+# PS3.5 Annex A: Transfer Syntaxes whose frames are native, so that their size is known.
+_NATIVE_TRANSFER_SYNTAXES = frozenset(
+    ["1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2", "1.2.840.10008.1.2.1.99"]
+)
+
+
+def expect_frame_bytes(expected: int, received: int, headers: tuple[Header, ...]) -> None:
+    """Refuse a frame that says it is uncompressed, but is shorter than rows and columns demand.
+
+    Raises:
+        Truncated: If bytes are missing.
+
+    """
+    declared = next(iter(field_values(headers, "content-type")), "")
+    media_type = parse_media_type(declared or "application/octet-stream")
+    syntax = media_type.parameter("transfer-syntax")
+    if syntax in _NATIVE_TRANSFER_SYNTAXES and received < expected:
+        raise Truncated(f"a frame of {expected} bytes came as {received}", offset=received)
+
+
+# Media types that never carry pixels: login pages, error texts, metadata.
+_NEVER_PIXELS = ("text/", "application/json", "application/dicom+json", "application/xml")
+
+
+def expect_content(resource: Resource, content_type: str | None) -> None:
+    """Refuse an answer whose media type cannot be what was asked for.
+
+    Raises:
+        UnexpectedContent: For instance a login page that came with status 200.
+
+    """
+    if content_type is None:
+        return  # RFC 9110 §8.3: the recipient may examine the data; the checks do
+    kind = content_type.split(";", 1)[0].strip().lower()
+    if resource in (Resource.METADATA, Resource.SEARCH):
+        if "json" not in kind:
+            raise UnexpectedContent(f"asked for DICOM JSON, got {kind[:60]!r}")
+    elif kind.startswith(_NEVER_PIXELS) and resource is not Resource.BULKDATA:
+        raise UnexpectedContent(f"asked for {resource.value} data, got {kind[:60]!r}")

@@ -1,0 +1,98 @@
+"""The books of a run: every outcome is counted once, told once, and can be summed up.
+
+Rule: `corrupt` is what arrived and was refused, `missing` is what did not
+arrive. Both are named in the report; neither is ever called stored.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from asyncdicom.errors import NotFound, ProtocolError, TransportError, UidMismatch, Unauthorized
+from asyncdicom.events import Event, Finished, RunEnded
+from asyncdicom.model import Failed, Outcome, Skipped, Stored
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from asyncdicom.errors import AsyncDicomError
+    from asyncdicom.events import Observer
+
+__all__ = ["Tally"]
+
+
+class Tally:
+    """Counts outcomes and passes events on to whoever listens.
+
+    Attributes:
+        stored: Targets stored and proven in this run.
+        skipped: Targets found on disk and proven again.
+        missing: Targets that did not arrive.
+        corrupt: Targets that arrived damaged or wrong.
+        bytes_received: Body bytes, counted as they arrive.
+        first_error: What went wrong first, or None.
+
+    """
+
+    def __init__(self, observers: Iterable[Observer] = ()) -> None:
+        self._observers = tuple(observers)
+        self._began_s = asyncio.get_running_loop().time()
+        self.stored = 0
+        self.skipped = 0
+        self.missing = 0
+        self.corrupt = 0
+        self.bytes_received = 0
+        self.first_error: AsyncDicomError | None = None
+
+    def record(self, outcome: Outcome) -> None:
+        """Count an outcome and tell it."""
+        match outcome:
+            case Stored():
+                self.stored += 1
+            case Skipped():
+                self.skipped += 1
+            case Failed(_, error):
+                self.first_error = self.first_error or error
+                if isinstance(error, ProtocolError | UidMismatch):
+                    self.corrupt += 1
+                else:
+                    self.missing += 1
+        if self._observers:
+            self.tell(Finished(outcome))
+
+    def tell(self, event: Event) -> None:
+        """Pass an event on."""
+        for observe in self._observers:
+            observe(event)
+
+    @property
+    def was_refused_at_once(self) -> bool:
+        """Whether nothing succeeded because the source was unreachable or refused us."""
+        nothing = self.stored == 0 and self.skipped == 0
+        return nothing and isinstance(self.first_error, TransportError | Unauthorized)
+
+    @property
+    def found_nothing(self) -> bool:
+        """Whether nothing succeeded because the source does not have what was asked for."""
+        nothing = self.stored == 0 and self.skipped == 0
+        return nothing and isinstance(self.first_error, NotFound)
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since the run began."""
+        return asyncio.get_running_loop().time() - self._began_s
+
+    def end(self, aborted: str | None = None) -> RunEnded:
+        """Sum up, tell it, and return the sum."""
+        ended = RunEnded(
+            stored=self.stored,
+            skipped=self.skipped,
+            missing=self.missing,
+            corrupt=self.corrupt,
+            byte_count=self.bytes_received,
+            duration_s=self.elapsed_s,
+            aborted=aborted,
+        )
+        self.tell(ended)
+        return ended

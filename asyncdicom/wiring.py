@@ -1,0 +1,120 @@
+"""Put the parts together: from the options of a command to a source, a folder, a run.
+
+The only module that knows both what the command line offers and which classes
+stand behind it.
+"""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from asyncdicom.engine.scheduler import SchedulerSettings
+from asyncdicom.errors import ConfigError
+from asyncdicom.policy.abort import AbortPolicy
+from asyncdicom.policy.retry import RetryPolicy
+from asyncdicom.protocol.urls import Root, parse_root
+from asyncdicom.sources.dicomweb import DicomWebSource
+from asyncdicom.transports.engines import open_transport
+from asyncdicom.transports.settings import TransportSettings
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+__all__ = ["byte_count", "open_source", "scheduler_settings", "transport_settings"]
+
+_SCHEMES_TO_COME = frozenset({"dicom", "dicoms", "s3", "gs", "idc"})
+
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
+
+
+@asynccontextmanager
+async def open_source(text: str, options: Mapping[str, Any]) -> AsyncIterator[DicomWebSource]:
+    """Open a source by its URL.
+
+    Args:
+        text: URL as the user wrote it.
+        options: Values of the connection options (`cli.options.connection_options`).
+
+    Raises:
+        ConfigError: If the URL, a certificate, a proxy or a credential is not usable.
+
+    """
+    root = root_of(text)
+    transport = open_transport(options.get("http_engine") or "auto", transport_settings(options))
+    try:
+        yield DicomWebSource(root, transport, transfer_syntax=options.get("transfer_syntax") or "*")
+    finally:
+        await transport.aclose()
+
+
+def root_of(text: str) -> Root:
+    """Return the root of a DICOMweb source.
+
+    Raises:
+        ConfigError: If it is no URL, or names another kind of source.
+
+    """
+    scheme = urlsplit(text).scheme
+    if scheme in _SCHEMES_TO_COME or scheme.startswith("cod+"):
+        raise ConfigError(
+            f"sources of the kind {scheme}: are not supported yet",
+            hint="this version speaks DICOMweb (http:// and https://)",
+        )
+    return parse_root(text)
+
+
+def transport_settings(options: Mapping[str, Any]) -> TransportSettings:
+    """Return the settings of a transport.
+
+    Raises:
+        ConfigError: If they contradict each other.
+
+    """
+    return TransportSettings(
+        http2=options.get("http2", True),
+        h2c=options.get("h2c", False),
+        connections=options.get("connections", 1),
+        connect_timeout_s=options.get("connect_timeout", 10.0),
+        idle_timeout_s=options.get("timeout", 30.0),
+        stream_window_bytes=options.get("stream_window", 1024) * 1024,
+        ca_file=_path(options.get("cacert")),
+        client_cert_file=_path(options.get("cert")),
+        client_key_file=_path(options.get("key")),
+        verify=not options.get("insecure", False),
+        proxy=options.get("proxy"),
+    )
+
+
+def scheduler_settings(options: Mapping[str, Any]) -> SchedulerSettings:
+    """Return how a run is driven."""
+    max_errors = 0 if options.get("abort") else options.get("max_errors")
+    return SchedulerSettings(
+        concurrency=options.get("concurrency", 8),
+        retry=RetryPolicy(retries=options.get("retry", 3)),
+        abort=AbortPolicy(max_errors=max_errors, max_error_rate=options.get("max_error_rate")),
+    )
+
+
+def byte_count(text: str) -> int:
+    """Read a size such as `500k`, `10M` or `1.5G` (powers of ten).
+
+    Raises:
+        ConfigError: If it is not one.
+
+    """
+    digits = text.strip().rstrip("bB").strip()
+    unit = digits[-1:].lower() if digits[-1:].isalpha() else ""
+    try:
+        count = int(float(digits.removesuffix(digits[-1:]) if unit else digits) * _UNITS[unit])
+    except (ValueError, KeyError) as error:
+        raise ConfigError(f"not a size: {text!r}", hint="write 500k, 10M or 1.5G") from error
+    if count <= 0:
+        raise ConfigError(f"a size must be above 0: {text!r}")
+    return count
+
+
+def _path(text: str | None) -> Path | None:
+    return None if text is None else Path(text)
