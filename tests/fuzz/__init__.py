@@ -1,0 +1,1 @@
+"""Fuzzing of the parsers: seeded, differential, runnable for hours or for a second."""
