@@ -254,15 +254,18 @@ class StorageError(AsyncDicomError):
 
     Attributes:
         path: The file or folder concerned.
+        hint: What to do next, or an empty string.
 
     """
 
-    def __init__(self, message: str, *, path: str) -> None:
+    def __init__(self, message: str, *, path: str, hint: str = "") -> None:
         super().__init__(message)
         self.path = path
+        self.hint = hint
 
     def __str__(self) -> str:
-        return f"{self.message}: {self.path}"
+        told = f"{self.message}: {self.path}"
+        return f"{told}; {self.hint}" if self.hint else told
 
 
 class DiskFull(StorageError):
@@ -270,7 +273,25 @@ class DiskFull(StorageError):
 
 
 class NameTaken(StorageError):
-    """The final name exists, and what it holds is not to be replaced."""
+    """The final name exists, and what it holds is not to be replaced.
+
+    Attributes:
+        existing_byte_count: Size of what stands there, or None if it is not a file.
+        is_identical: Whether what stands there has the very bytes that were to be stored.
+
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        path: str,
+        existing_byte_count: int | None = None,
+        is_identical: bool = False,
+    ) -> None:
+        super().__init__(message, path=path)
+        self.existing_byte_count = existing_byte_count
+        self.is_identical = is_identical
 
 
 class UnsafeName(StorageError):

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from asyncdicom.storage import system
+from asyncdicom.storage.system import SYSTEM, System
+from tests.storage.faults import CALLS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def dir_fd(tmp_path: Path) -> Iterator[int]:
+    fd = os.open(tmp_path, os.O_RDONLY)
+    (tmp_path / "source").write_bytes(b"new")
+    yield fd
+    os.close(fd)
+    system._find_renameat2.cache_clear()
+
+
+def test_the_tests_watch_every_call() -> None:
+    assert sorted(CALLS) == sorted(name for name in vars(System) if not name.startswith("_"))
+
+
+def test_rename_noreplace_renames(dir_fd: int, tmp_path: Path) -> None:
+    SYSTEM.rename_noreplace("source", "target", dir_fd=dir_fd)
+    assert (tmp_path / "target").read_bytes() == b"new"
+    assert not (tmp_path / "source").exists()
+
+
+def test_rename_noreplace_replaces_nothing(dir_fd: int, tmp_path: Path) -> None:
+    (tmp_path / "target").write_bytes(b"old")
+    with pytest.raises(FileExistsError):
+        SYSTEM.rename_noreplace("source", "target", dir_fd=dir_fd)
+    assert (tmp_path / "target").read_bytes() == b"old"
+
+
+def test_a_c_library_without_renameat2_is_told_apart(
+    dir_fd: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    system._find_renameat2.cache_clear()
+    monkeypatch.setattr(ctypes, "CDLL", lambda name, **options: object())
+    with pytest.raises(OSError) as caught:
+        SYSTEM.rename_noreplace("source", "target", dir_fd=dir_fd)
+    assert caught.value.errno == errno.ENOSYS
+
+
+def test_listing_shows_names(dir_fd: int) -> None:
+    assert SYSTEM.listdir(dir_fd) == ["source"]
+
+
+def test_writeback_is_asked_for_where_it_can_be(
+    tmp_path: Path, dir_fd: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fd = os.open(tmp_path / "source", os.O_RDWR)
+    SYSTEM.start_writeback(fd)
+    monkeypatch.delattr(os, "posix_fadvise")
+    SYSTEM.start_writeback(fd)
+    os.close(fd)
