@@ -1,0 +1,1 @@
+"""The job of a benchmark as small programs of other libraries do it."""
