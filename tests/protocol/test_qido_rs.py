@@ -1,0 +1,246 @@
+"""The URL of a search, from the words a person writes."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asyncdicom.errors import ConfigError, InvalidUid
+from asyncdicom.protocol.qido_rs import (
+    Attribute,
+    Dictionary,
+    Keys,
+    Level,
+    SearchQuery,
+    parse_attribute,
+    parse_keys,
+    path_of,
+    query_string,
+    search_query,
+    url_of,
+)
+
+_ENTRIES = (
+    Attribute("00100010", "PatientName", "PN"),
+    Attribute("00100020", "PatientID", "LO"),
+    Attribute("00080020", "StudyDate", "DA"),
+    Attribute("00080060", "Modality", "CS"),
+    Attribute("00081030", "StudyDescription", "LO"),
+    Attribute("0020000D", "StudyInstanceUID", "UI"),
+    Attribute("0020000E", "SeriesInstanceUID", "UI"),
+    Attribute("00080018", "SOPInstanceUID", "UI"),
+    Attribute("00400275", "RequestAttributesSequence", "SQ"),
+    Attribute("00400009", "ScheduledProcedureStepID", "SH"),
+)
+_BY_NAME = {entry.keyword: entry for entry in _ENTRIES} | {entry.tag: entry for entry in _ENTRIES}
+DICTIONARY = Dictionary(_BY_NAME.get, lambda: [entry.keyword for entry in _ENTRIES])
+
+
+def url(*words: str, level: Level | None = None) -> str:
+    return url_of("", search_query(parse_keys(words, DICTIONARY), level=level))
+
+
+@pytest.mark.parametrize(
+    ("words", "level", "expected"),
+    [
+        pytest.param([], None, "/studies", id="without keys all studies are searched"),
+        pytest.param(["PatientID=X"], None, "/studies?PatientID=X", id="a keyword"),
+        pytest.param(["00100020=X"], None, "/studies?00100020=X", id="a bare tag"),
+        pytest.param(["0010,0020=X"], None, "/studies?00100020=X", id="a tag with comma"),
+        pytest.param(["(0010,0020)=X"], None, "/studies?00100020=X", id="a tag in parentheses"),
+        pytest.param(["0020000d=1.2"], None, "/studies?0020000D=1.2", id="tags in upper case"),
+        pytest.param(["00091001=X"], None, "/studies?00091001=X", id="a private tag passes"),
+        pytest.param([" PatientID = X "], None, "/studies?PatientID=X", id="blanks are dropped"),
+        pytest.param(["PatientName=A*B?"], None, "/studies?PatientName=A*B%3F", id="wildcards"),
+        pytest.param(
+            ["PatientName=DOE^JÖRG & SON"],
+            None,
+            "/studies?PatientName=DOE%5EJ%C3%96RG%20%26%20SON",
+            id="what a query cannot hold is escaped as UTF-8",
+        ),
+        pytest.param(
+            ["StudyDescription=a=b"],
+            None,
+            "/studies?StudyDescription=a%3Db",
+            id="the first equals sign ends the key",
+        ),
+        pytest.param(
+            ["StudyDate=20200101-"], None, "/studies?StudyDate=20200101-", id="a range of dates"
+        ),
+        pytest.param(
+            [r"StudyInstanceUID=1.2\1.3,1.2"],
+            None,
+            "/studies?StudyInstanceUID=1.2,1.3",
+            id="a list of UIDs, without repetition, in the form of DICOMweb",
+        ),
+        pytest.param(
+            ["StudyInstanceUID=*"], None, "/studies?StudyInstanceUID=*", id="any UID at all"
+        ),
+        pytest.param(["Modality"], None, "/studies?includefield=Modality", id="a return key"),
+        pytest.param(["Modality="], None, "/studies?includefield=Modality", id="an empty value"),
+        pytest.param(
+            ["Modality", "Modality=", "PatientID"],
+            None,
+            "/studies?includefield=Modality&includefield=PatientID",
+            id="one parameter per return key, each once",
+        ),
+        pytest.param(
+            ["RequestAttributesSequence.ScheduledProcedureStepID=S1"],
+            None,
+            "/studies?RequestAttributesSequence.ScheduledProcedureStepID=S1",
+            id="a path into a sequence",
+        ),
+        pytest.param(
+            ["00400275.0040,0009=S1"], None, "/studies?00400275.00400009=S1", id="a path of tags"
+        ),
+        pytest.param(["QueryRetrieveLevel=STUDY"], None, "/studies", id="study level in a key"),
+        pytest.param(["QueryRetrieveLevel=SERIES"], None, "/series", id="series level in a key"),
+        pytest.param(["00080052=image"], None, "/instances", id="image level is instances"),
+        pytest.param(
+            ["QueryRetrieveLevel=IMAGE"], Level.INSTANCE, "/instances", id="key and option agree"
+        ),
+        pytest.param(["Modality=CT"], Level.SERIES, "/series?Modality=CT", id="series everywhere"),
+        pytest.param(
+            ["StudyInstanceUID=1.2"],
+            Level.SERIES,
+            "/studies/1.2/series",
+            id="one study becomes the path of its series",
+        ),
+        pytest.param(
+            ["StudyInstanceUID=1.2", "SeriesInstanceUID=1.3"],
+            Level.SERIES,
+            "/studies/1.2/series?SeriesInstanceUID=1.3",
+            id="the series itself stays a key at series level",
+        ),
+        pytest.param(
+            ["SeriesInstanceUID=1.3", "Modality=CT", "StudyInstanceUID=1.2"],
+            Level.INSTANCE,
+            "/studies/1.2/series/1.3/instances?Modality=CT",
+            id="study and series become the path of the instances",
+        ),
+        pytest.param(
+            ["SeriesInstanceUID=1.3"],
+            Level.INSTANCE,
+            "/instances?SeriesInstanceUID=1.3",
+            id="a series without its study has no path",
+        ),
+        pytest.param(
+            ["StudyInstanceUID=1.2,1.4"],
+            Level.SERIES,
+            "/series?StudyInstanceUID=1.2,1.4",
+            id="several studies have no path",
+        ),
+    ],
+)
+def test_words_become_a_url(words: list[str], level: Level | None, expected: str) -> None:
+    assert url(*words, level=level) == expected
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        pytest.param(["PatientId=X"], "perhaps PatientID", id="a keyword in another case"),
+        pytest.param(["PatinetName"], "perhaps PatientName", id="a slip of the fingers"),
+        pytest.param(["Zzzzzz=1"], "DICOM keywords or tags", id="nothing like it"),
+        pytest.param(["=1"], "no attribute ''", id="no key"),
+        pytest.param(["PatientID=1", "00100020=2"], "given twice", id="one attribute, two values"),
+        pytest.param(["PatientID.Modality=1"], "no sequence", id="a path through no sequence"),
+        pytest.param(["RequestAttributesSequence=1"], "has no value", id="a sequence with a value"),
+        pytest.param(["StudyDate=2020-01-01"], "expected 20200131", id="a date of ISO 8601"),
+        pytest.param(["StudyDate=-"], "not a date", id="a range without ends"),
+        pytest.param(["PatientID=a\nb"], "control character", id="a line break in a value"),
+        pytest.param(["QueryRetrieveLevel=PATIENT"], "no level", id="the patient level"),
+        pytest.param(["QueryRetrieveLevel"], "no level ''", id="no level at all"),
+    ],
+)
+def test_what_no_server_understands_is_refused(words: list[str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        parse_keys(words, DICTIONARY)
+
+
+def test_a_broken_uid_is_refused() -> None:
+    with pytest.raises(InvalidUid):
+        parse_keys(["StudyInstanceUID=1.2,x"], DICTIONARY)
+
+
+def test_two_levels_that_differ_are_refused() -> None:
+    with pytest.raises(ConfigError, match="QueryRetrieveLevel says series, --level says study"):
+        url("QueryRetrieveLevel=SERIES", level=Level.STUDY)
+
+
+def test_a_path_through_an_unknown_tag_is_believed() -> None:
+    path = parse_attribute("00091002.PatientID", DICTIONARY)
+    assert path.name == "00091002.PatientID"
+    assert path.tags == ("00091002", "00100020")
+    assert path.last.keyword == "PatientID"
+
+
+def test_matching_keys_come_before_returned_ones() -> None:
+    keys = parse_keys(["Modality", "PatientID=X"], DICTIONARY)
+    assert [path.name for path in keys.paths] == ["PatientID", "Modality"]
+
+
+@pytest.mark.parametrize(
+    ("words", "level", "expected"),
+    [
+        pytest.param(["StudyInstanceUID=1.2,1.3"], Level.STUDY, 2, id="a list of the level's UID"),
+        pytest.param(["SOPInstanceUID=1.2"], Level.INSTANCE, 1, id="one instance"),
+        pytest.param(["StudyInstanceUID=1.2"], Level.SERIES, None, id="the UID of a higher level"),
+        pytest.param(["SeriesInstanceUID=*"], Level.SERIES, None, id="a wildcard"),
+        pytest.param(["PatientID=X"], Level.STUDY, None, id="another key"),
+    ],
+)
+def test_uids_in_the_keys_bound_the_answers(
+    words: list[str], level: Level, expected: int | None
+) -> None:
+    assert search_query(parse_keys(words, DICTIONARY), level=level).at_most == expected
+
+
+def test_all_fields_make_the_others_needless() -> None:
+    query = search_query(parse_keys(["Modality"], DICTIONARY), include_fields=["all"])
+    assert query_string(query) == "includefield=all"
+
+
+def test_further_fields_follow_the_keys() -> None:
+    query = search_query(parse_keys(["Modality"], DICTIONARY), include_fields=["00100020"])
+    assert query_string(query) == "includefield=Modality&includefield=00100020"
+
+
+def test_fuzzy_matching_is_asked_for() -> None:
+    assert query_string(search_query(Keys(), fuzzy=True)) == "fuzzymatching=true"
+
+
+@pytest.mark.parametrize(
+    ("offset", "limit", "expected"),
+    [
+        pytest.param(0, None, "", id="nothing asked"),
+        pytest.param(0, 10, "limit=10", id="the first page names no offset"),
+        pytest.param(20, 10, "limit=10&offset=20", id="a later page"),
+    ],
+)
+def test_a_page_is_limit_and_offset(offset: int, limit: int | None, expected: str) -> None:
+    assert query_string(SearchQuery().page(offset=offset, limit=limit)) == expected
+
+
+@pytest.mark.parametrize(
+    ("level", "one", "many"),
+    [
+        (Level.STUDY, "1 study", "2 studies"),
+        (Level.SERIES, "1 series", "2 series"),
+        (Level.INSTANCE, "1 instance", "2 instances"),
+    ],
+)
+def test_levels_are_counted_in_words(level: Level, one: str, many: str) -> None:
+    assert (level.counted(1), level.counted(2)) == (one, many)
+
+
+@given(st.text(st.characters(exclude_categories=["Cc", "Cs"])).filter(lambda text: text.strip()))
+def test_any_value_arrives_as_it_was_written(value: str) -> None:
+    from urllib.parse import parse_qsl  # noqa: PLC0415 -- the other side of the round trip
+
+    query = search_query(parse_keys([f"PatientName={value}"], DICTIONARY))
+    words = query_string(query)
+    assert words.isascii()
+    assert parse_qsl(words) == [("PatientName", value.strip())]
+    assert path_of(query) == "/studies"
