@@ -20,6 +20,7 @@ __all__ = [
     "Header",
     "Outcome",
     "Resource",
+    "SearchTarget",
     "Skipped",
     "Stored",
     "Target",
@@ -116,6 +117,22 @@ class Target:
         if self.frame_number is not None:
             parts.append(f"frame {self.frame_number}")
         return " ".join(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class SearchTarget:
+    """A search of a whole service: it belongs to no study, so it is no `Target`."""
+
+    path: str
+    """Below the root, without the query (which may name patients)."""
+
+    @property
+    def resource(self) -> Resource:
+        """`Resource.SEARCH`."""
+        return Resource.SEARCH
+
+    def __str__(self) -> str:
+        return f"search {self.path}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from contextlib import AbstractAsyncContextManager
 
-    from asyncdicom.model import Header, Resource, Target
+    from asyncdicom.model import Header, Resource, SearchTarget, Target
     from asyncdicom.ports import HttpTransport
     from asyncdicom.protocol.urls import Root
 
@@ -71,7 +71,7 @@ class DicomWebSource:
         return self.ask(target, self.url_of(target))
 
     @asynccontextmanager
-    async def ask(self, target: Target, url: str) -> AsyncIterator[Transaction]:
+    async def ask(self, target: Target | SearchTarget, url: str) -> AsyncIterator[Transaction]:
         """Ask for a URL as if it were a target of that kind (a page of a search)."""
         resource = target.resource
         alternatives = self._alternatives(resource)

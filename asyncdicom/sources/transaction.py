@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Self
 
 from asyncdicom.errors import UsageError
-from asyncdicom.model import Buffer, Header, Resource, Target
+from asyncdicom.model import Buffer, Header, Resource, SearchTarget, Target
 from asyncdicom.ports import HttpRequest, HttpResponse, HttpTransport
 from asyncdicom.protocol import wado_rs
 from asyncdicom.protocol.content_coding import Decoder, decoder_for
@@ -47,7 +47,7 @@ class Transaction:
         self,
         transport: HttpTransport,
         url: str,
-        target: Target,
+        target: Target | SearchTarget,
         headers: tuple[Header, ...],
         *,
         sends_credentials: bool = False,
