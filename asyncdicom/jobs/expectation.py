@@ -1,0 +1,99 @@
+"""What a study must hold: the list that everything received is counted against.
+
+Rule: nothing is ever called complete without such a list. It comes from the
+metadata of the study or from a search, and is compared with the counts that
+the server keeps, where it keeps them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from asyncdicom.policy.granularity import UNKNOWN_INSTANCE_BYTES, SeriesSize
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from asyncdicom.model import Target, Uid
+
+__all__ = ["Expectation"]
+
+
+@dataclass(slots=True)
+class _Series:
+    instances: list[Uid] = field(default_factory=list)
+    byte_count: int = 0
+
+
+@dataclass(slots=True)
+class Expectation:
+    """Instances expected of one study, and which of them are on disk.
+
+    Memory: about 300 bytes per instance.
+    """
+
+    study_instance_uid: Uid
+    counted: int | None = None
+    """Instances the server counts (0020,1208), or None if it does not say."""
+    settled: set[Uid] = field(default_factory=set)
+    """Instances that are on disk and verified."""
+    _series_of: dict[Uid, Uid] = field(default_factory=dict)
+    _series: dict[Uid, _Series] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self._series_of)
+
+    def __contains__(self, instance: Uid) -> bool:
+        return instance in self._series_of
+
+    def expect(self, instance: Uid, series: Uid, *, byte_count: int = 0) -> None:
+        """Expect an instance; a second mention changes nothing.
+
+        Args:
+            instance: SOP Instance UID.
+            series: Series Instance UID.
+            byte_count: Estimated size, or 0 if nobody said.
+
+        """
+        if instance in self._series_of:
+            return
+        found = self._series.setdefault(series, _Series())
+        found.instances.append(instance)
+        found.byte_count += byte_count or UNKNOWN_INSTANCE_BYTES
+        self._series_of[instance] = series
+
+    def series(self) -> list[SeriesSize]:
+        """Return the series with their sizes, in the order they were met."""
+        return [
+            SeriesSize(uid, len(one.instances), one.byte_count) for uid, one in self._series.items()
+        ]
+
+    @property
+    def byte_count(self) -> int:
+        """Estimated size of all instances."""
+        return sum(one.byte_count for one in self._series.values())
+
+    @property
+    def unlisted(self) -> int:
+        """Instances that the server counts but does not list."""
+        return max((self.counted or 0) - len(self), 0)
+
+    def missing(self, target: Target) -> list[tuple[Uid, Uid]]:
+        """Return series and instance of what a target should have brought and has not."""
+        if target.sop_instance_uid is not None:
+            wanted: Iterable[Uid] = (target.sop_instance_uid,)
+        elif target.series_instance_uid is not None:
+            series = self._series.get(target.series_instance_uid)
+            wanted = series.instances if series is not None else ()
+        else:
+            wanted = self._series_of
+        settled = self.settled
+        return [(self._series_of[uid], uid) for uid in wanted if uid not in settled]
+
+    def absorb(self, other: Expectation) -> None:
+        """Expect what another look at the same study expects, too."""
+        for uid, series in other._series.items():
+            share = series.byte_count // max(len(series.instances), 1)
+            for instance in series.instances:
+                self.expect(instance, uid, byte_count=share)

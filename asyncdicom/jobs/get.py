@@ -1,0 +1,230 @@
+"""`get`: the instances of studies as DICOM files, proven complete.
+
+    look up what the study must hold → ask for what is not on disk yet, as
+    coarsely as is sensible → verify and store each instance as it arrives →
+    ask again, one by one, for what did not come
+
+Rule: an instance is settled when it is on disk, walked to its last byte, of the
+UID expected. Whatever is expected and not settled in the end is named.
+
+Rule: an answer that breaks after part k costs only what came after it: the
+first k instances are settled, and only the missing ones are asked for again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from asyncdicom.errors import (
+    AsyncDicomError,
+    FetchError,
+    Incomplete,
+    TransportError,
+    UidMismatch,
+    Unauthorized,
+)
+from asyncdicom.events import Planned, Retrying
+from asyncdicom.jobs.intake import Arrival, take_in
+from asyncdicom.model import Failed, Resource, Target, Uid
+from asyncdicom.policy.granularity import (
+    Granularity,
+    granularity_of_series,
+    study_fits_one_answer,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from asyncdicom.jobs.expectation import Expectation
+    from asyncdicom.jobs.instance_store import InstanceStore
+    from asyncdicom.jobs.lookup import Lookup
+    from asyncdicom.jobs.tally import Tally
+    from asyncdicom.sources.dicomweb import DicomWebSource
+
+__all__ = ["GetJob", "GetOptions", "GetTask"]
+
+
+@dataclass(frozen=True, slots=True)
+class GetOptions:
+    """How instances are asked for."""
+
+    granularity: Granularity = Granularity.AUTO
+    concurrency: int = 8
+    """Requests at once: what `auto` weighs the number of series against."""
+    dry_run: bool = False
+    """Look up and count, fetch nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class GetTask:
+    """Look up what a target holds, or retrieve it."""
+
+    target: Target
+    is_lookup: bool = False
+
+    def __str__(self) -> str:
+        return f"look up {self.target}" if self.is_lookup else str(self.target)
+
+
+class GetJob:
+    """Performs get tasks; driven by a scheduler."""
+
+    def __init__(
+        self,
+        source: DicomWebSource,
+        lookup: Lookup,
+        store: InstanceStore,
+        tally: Tally,
+        options: GetOptions,
+    ) -> None:
+        self._source = source
+        self._lookup = lookup
+        self._store = store
+        self._tally = tally
+        self._options = options
+        self._studies: dict[Uid, Expectation] = {}
+
+    def tasks(self, targets: Iterable[Target]) -> Iterator[GetTask]:
+        """Yield the first task for each study, series or instance asked for."""
+        for target in targets:
+            yield GetTask(target, is_lookup=True)
+
+    async def perform(self, task: GetTask, attempt: int) -> Iterable[GetTask]:
+        """Look up or retrieve one target; return what is to be retrieved next."""
+        if task.is_lookup:
+            return await self._look_up(task.target)
+        return await self._retrieve(task.target, attempt)
+
+    def give_up(self, task: GetTask, error: AsyncDicomError, attempts: int) -> Iterable[GetTask]:
+        """Name what is missing, or ask for it one by one where that may help."""
+        study = self._studies.get(task.target.study_instance_uid)
+        if task.is_lookup or study is None:
+            self._tally.record(Failed(task.target, error, attempts))
+            return ()
+        missing = study.missing(task.target)
+        if task.target.resource is not Resource.INSTANCE and _is_about_the_answer(error):
+            return self._one_by_one(study, missing)
+        for series, instance in missing:
+            target = Target(Resource.INSTANCE, study.study_instance_uid, series, instance)
+            self._tally.record(Failed(target, error, attempts))
+        return ()
+
+    async def _look_up(self, target: Target) -> Iterable[GetTask]:
+        found = await self._lookup.expectation_of(target)
+        study = self._studies.setdefault(target.study_instance_uid, found)
+        if study is not found:
+            study.absorb(found)
+        self._tally.tell(Planned(target.study_instance_uid, len(found), found.byte_count))
+        if self._options.dry_run:
+            return ()
+        for outcome in await self._store.already_there(study, target):
+            study.settled.add(_instance_of(outcome.target))
+            self._tally.record(outcome)
+        if found.unlisted:
+            error = Incomplete(
+                f"the server counts {found.counted} instances but lists {len(found)}",
+                expected=found.counted,
+                received=len(found),
+            )
+            self._tally.record(Failed(target, error))
+        return self._plan(study, target)
+
+    def _plan(self, study: Expectation, target: Target) -> Iterable[GetTask]:
+        """Return what to ask for, as coarsely as is sensible."""
+        missing = study.missing(target)
+        is_partly_there = len(missing) < len(study)
+        wanted = self._options.granularity
+        if not missing:
+            return ()
+        if target.resource is Resource.INSTANCE or wanted is Granularity.INSTANCE:
+            return self._one_by_one(study, missing)
+        if target.resource is Resource.SERIES:
+            return self._by_series(study, missing)
+        is_whole = wanted is Granularity.STUDY or (
+            wanted is Granularity.AUTO
+            and not is_partly_there
+            and study_fits_one_answer(study.series())
+        )
+        if is_whole:
+            return (GetTask(Target(Resource.STUDY, study.study_instance_uid)),)
+        return self._by_series(study, missing)
+
+    def _by_series(self, study: Expectation, missing: list[tuple[Uid, Uid]]) -> Iterator[GetTask]:
+        wanted: dict[Uid, list[tuple[Uid, Uid]]] = {}
+        for pair in missing:
+            wanted.setdefault(pair[0], []).append(pair)
+        sizes = {one.series_instance_uid: one for one in study.series()}
+        for series, pairs in wanted.items():
+            size = sizes[series]
+            how = self._options.granularity
+            if how is Granularity.AUTO:
+                how = granularity_of_series(
+                    size, series_count=len(wanted), concurrency=self._options.concurrency
+                )
+            # A series that is mostly there is completed, not fetched again.
+            if how is Granularity.INSTANCE or 2 * len(pairs) < size.instances:
+                yield from self._one_by_one(study, pairs)
+            else:
+                yield GetTask(Target(Resource.SERIES, study.study_instance_uid, series))
+
+    def _one_by_one(self, study: Expectation, missing: list[tuple[Uid, Uid]]) -> Iterator[GetTask]:
+        for series, instance in missing:
+            if instance not in study.settled:
+                yield GetTask(Target(Resource.INSTANCE, study.study_instance_uid, series, instance))
+
+    async def _retrieve(self, target: Target, attempt: int) -> Iterable[GetTask]:
+        study = self._studies[target.study_instance_uid]
+        settled_before = len(study.settled)
+        try:
+            await self._receive(study, target, attempt)
+        except FetchError as error:
+            has_progressed = len(study.settled) > settled_before
+            if target.resource is Resource.INSTANCE or not has_progressed:
+                raise
+            self._tally.tell(Retrying(str(target), error, attempt, 0.0))
+        missing = study.missing(target)
+        if missing and target.resource is Resource.INSTANCE:
+            raise Incomplete("the answer does not hold the instance", expected=1, received=0)
+        return self._one_by_one(study, missing)
+
+    async def _receive(self, study: Expectation, target: Target, attempt: int) -> None:
+        async with self._store.batch() as batch, self._source.transact(target) as transaction:
+            transaction.judge()
+            async for arrival in take_in(
+                transaction, begin=self._store.begin, on_bytes=self._count_bytes
+            ):
+                if self._is_wanted(study, target, arrival):
+                    await batch.settle(study, arrival, attempt, self._tally.record)
+                else:
+                    arrival.writer.discard()
+
+    def _count_bytes(self, byte_count: int) -> None:
+        self._tally.bytes_received += byte_count
+
+    def _is_wanted(self, study: Expectation, target: Target, arrival: Arrival) -> bool:
+        """Tell whether an instance is of the target and not on disk yet.
+
+        Raises:
+            UidMismatch: If one instance was asked for and another one came.
+
+        """
+        facts = arrival.facts
+        expected, received = target.sop_instance_uid, facts.sop_instance_uid
+        if expected is not None and received != expected:
+            arrival.writer.discard()
+            raise UidMismatch(expected=expected, received=received)
+        # What belongs elsewhere is not stored under a wrong name; the instance
+        # that should have come instead will be found missing and asked for.
+        is_of_study = facts.study_instance_uid == study.study_instance_uid
+        return is_of_study and received not in study.settled
+
+
+def _is_about_the_answer(error: AsyncDicomError) -> bool:
+    """Tell whether asking for less at once may succeed where this failed."""
+    return isinstance(error, FetchError) and not isinstance(error, TransportError | Unauthorized)
+
+
+def _instance_of(target: Target) -> Uid:
+    assert target.sop_instance_uid is not None, "an instance outcome names its instance"
+    return target.sop_instance_uid

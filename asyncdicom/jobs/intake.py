@@ -1,0 +1,123 @@
+"""Turn one WADO-RS answer into DICOM files: parts in, verified files out.
+
+    async for arrival in take_in(transaction, begin=folder_begin):
+        ...
+
+Each part is walked, digested and written as its bytes pass; it becomes an
+`Arrival` only when its delimiter was read and the walk reached the last byte.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from asyncdicom.errors import UnexpectedContent
+from asyncdicom.jobs.payload import expect_content
+from asyncdicom.protocol.multipart import NEED_DATA, PartBegan, PartData, PartEnded
+from asyncdicom.protocol.part10 import InstanceFacts, Part10Walker
+from asyncdicom.protocol.payload import payload_parser
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator
+
+    from asyncdicom.model import Buffer
+    from asyncdicom.sources.transaction import Transaction
+    from asyncdicom.storage.atomic import FileWriter
+
+__all__ = ["Arrival", "take_in"]
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """One instance that is whole, written, and not yet committed."""
+
+    facts: InstanceFacts
+    sha256: str
+    writer: FileWriter
+    """Who receives the arrival commits or discards it."""
+
+
+class _Intake:
+    """Feeds parts to walker, digest and file."""
+
+    def __init__(self, content_type: str | None, begin: Callable[[], FileWriter]) -> None:
+        self._parser = payload_parser(content_type)
+        self._begin = begin
+        self._writer: FileWriter | None = None
+        self._walker = Part10Walker()
+        self._hash = hashlib.sha256()
+        self.parts = 0
+
+    def receive_data(self, data: Buffer) -> Iterator[Arrival]:
+        self._parser.receive_data(data)
+        return self._arrivals()
+
+    def receive_eof(self) -> Iterator[Arrival]:
+        self._parser.receive_eof()
+        return self._arrivals()
+
+    def discard(self) -> None:
+        """Drop the part under way."""
+        if self._writer is not None:
+            self._writer.discard()
+            self._writer = None
+
+    def _arrivals(self) -> Iterator[Arrival]:
+        while (event := self._parser.next_event()) is not NEED_DATA:
+            match event:
+                case PartData(data):
+                    assert self._writer is not None, "data comes after the beginning of its part"
+                    self._walker.receive_data(data)
+                    self._hash.update(data)
+                    self._writer.write(data)
+                case PartBegan():
+                    self._walker = Part10Walker()
+                    self._hash = hashlib.sha256()
+                    self._writer = self._begin()
+                case PartEnded():
+                    yield self._end_part()
+
+    def _end_part(self) -> Arrival:
+        writer = self._writer
+        assert writer is not None, "a part ends after it began"
+        facts = self._walker.receive_eof()
+        self._writer = None
+        self.parts += 1
+        return Arrival(facts, self._hash.hexdigest(), writer)
+
+
+async def take_in(
+    transaction: Transaction,
+    *,
+    begin: Callable[[], FileWriter],
+    on_bytes: Callable[[int], None],
+) -> AsyncIterator[Arrival]:
+    """Yield the instances of an answer as they become whole.
+
+    Args:
+        transaction: An answer whose status was judged.
+        begin: Makes the file for the next part.
+        on_bytes: Called with the size of each piece received.
+
+    Raises:
+        TransportError: If bytes stop flowing. What was yielded before is whole.
+        ProtocolError: If framing or DICOM structure are broken or cut.
+        UnexpectedContent: If the answer is of another media type, or empty.
+
+    """
+    content_type = transaction.content_type
+    expect_content(transaction.target.resource, content_type)
+    intake = _Intake(content_type, begin)
+    try:
+        while data := await transaction.read():
+            on_bytes(len(data))
+            for arrival in intake.receive_data(data):
+                yield arrival
+        for arrival in intake.receive_eof():
+            yield arrival
+        if intake.parts == 0:
+            raise UnexpectedContent("the answer holds no instance")
+    finally:
+        intake.discard()
