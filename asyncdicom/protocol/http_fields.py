@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from asyncdicom.errors import LimitExceeded, ProtocolError
@@ -134,7 +134,7 @@ def parse_field_lines(block: bytes, *, max_headers: int, offset: int = 0) -> tup
         LimitExceeded: If there are more than `max_headers` lines.
 
     """
-    *lines, _empty, _end = block.split(b"\n")
+    lines = block.split(b"\n")[:-2]  # the empty line, and nothing behind its LF
     if len(lines) > max_headers:
         raise LimitExceeded(f"more than {max_headers} header lines in a part", offset=offset)
     fields: list[Header] = []
@@ -148,7 +148,7 @@ def _append_line(fields: list[Header], line: str, offset: int) -> None:
     # RFC 9110 §5.5: CR and NUL are dangerous inside of a value.
     if "\r" in line or "\0" in line:
         raise ProtocolError("control character in a part header", offset=offset)
-    if line[0] in " \t":
+    if line.startswith((" ", "\t")):
         if not fields:
             raise ProtocolError("part header begins with a folded line", offset=offset)
         name, value = fields[-1]
@@ -256,10 +256,11 @@ def _http_date(text: str, *, now_utc: datetime) -> datetime | None:
         else:
             return None
         date = _date(int(year), month, int(day), clock)
-        if "-" in text and date > now_utc + timedelta(days=50 * 365.25):
+        in_50_years = (now_utc.year + 50, *now_utc.timetuple()[1:6])
+        if "-" in text and tuple(date.timetuple()[:6]) > in_50_years:
             # RFC 9110 §5.6.7: a two-digit year more than 50 years ahead is of the past century.
             date = _date(int(year) - 100, month, int(day), clock)
-    except (ValueError, OverflowError):  # an impossible date or month; the end of the calendar
+    except ValueError:  # an impossible date or month
         return None
     return date
 
