@@ -68,6 +68,7 @@ class HttpResponse(Protocol):
         Raises:
             ConnectionLost: If the stream ended before its framing said so.
             Stalled: If no byte came for the idle time, or too few for too long.
+            ProtocolError: If the framing is broken.
 
         """
 
@@ -100,6 +101,7 @@ class HttpTransport(Protocol):
             TlsRejected: If no trust could be established.
             ConnectionLost: If the connection broke before the head was whole.
             Stalled: If the head did not arrive within the idle time.
+            ProtocolError: If the head breaks HTTP, or (`LimitExceeded`) is too large.
 
         Cancellation: resets the HTTP/2 stream or closes the HTTP/1.1 connection;
         leaving early does the same. Other requests are not disturbed.
