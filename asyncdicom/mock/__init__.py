@@ -1,1 +1,17 @@
-"""An embedded archive with faults on demand, for demos, tests and people who test clients."""
+"""An embedded archive with faults on demand, for demos, tests and people who test clients.
+
+async with MockServer(SyntheticArchive(SyntheticOptions(studies=2))) as server:
+    print(server.url)
+"""
+
+from asyncdicom.mock.dicomweb import WebOptions
+from asyncdicom.mock.server import MockServer, ServerOptions
+from asyncdicom.mock.synthetic import SyntheticArchive, SyntheticOptions
+
+__all__ = [
+    "MockServer",
+    "ServerOptions",
+    "SyntheticArchive",
+    "SyntheticOptions",
+    "WebOptions",
+]
