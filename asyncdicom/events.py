@@ -8,10 +8,22 @@ beyond UIDs.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-from asyncdicom.errors import AsyncDicomError, OriginError
-from asyncdicom.model import Failed, Outcome, Skipped, Stored, Target
+from asyncdicom.errors import AsyncDicomError, ConfigError, OriginError
+from asyncdicom.model import (
+    Failed,
+    Outcome,
+    Resource,
+    Skipped,
+    Stored,
+    Target,
+    Uid,
+    parse_uid,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 __all__ = [
     "Event",
@@ -21,6 +33,7 @@ __all__ = [
     "Retrying",
     "RunEnded",
     "outcome_to_json",
+    "target_from_json",
 ]
 
 
@@ -156,8 +169,34 @@ def _target_to_json(target: Target) -> dict[str, Any]:
         "instance": target.sop_instance_uid,
         "frame": target.frame_number,
         "uri": target.bulkdata_uri,
+        "attribute": target.attribute,
     }
     return {name: value for name, value in fields.items() if value is not None}
+
+
+def target_from_json(line: Mapping[str, Any]) -> Target:
+    """Return the target that a line of a report names.
+
+    Raises:
+        ConfigError: If it names none.
+
+    """
+    try:
+        return Target(
+            Resource(line["kind"]),
+            parse_uid(line["study"]),
+            _uid_or_none(line.get("series")),
+            _uid_or_none(line.get("instance")),
+            line.get("frame"),
+            line.get("uri"),
+            line.get("attribute"),
+        )
+    except (KeyError, ValueError, AttributeError) as error:
+        raise ConfigError("a line of the report names no target") from error
+
+
+def _uid_or_none(text: str | None) -> Uid | None:
+    return None if text is None else parse_uid(text)
 
 
 def outcome_to_json(outcome: Outcome) -> dict[str, Any]:

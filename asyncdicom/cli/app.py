@@ -14,7 +14,7 @@ from asyncdicom._version import __version__
 from asyncdicom.cli.exit_codes import ExitCode
 from asyncdicom.errors import AsyncDicomError
 
-__all__ = ["COMMANDS", "main"]
+__all__ = ["COMMANDS", "application", "file_values", "main"]
 
 COMMANDS = {
     "dump": "Write DICOMweb responses to disk exactly as the server sent them.",
@@ -51,7 +51,7 @@ class _LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         name, command, rest = super().resolve_command(ctx, args)
         if name is not None and command is not None:
-            ctx.default_map = {name: _file_values(ctx, name, command)}
+            ctx.default_map = {name: file_values(ctx, name, command)}
         return name, command, rest
 
 
@@ -72,7 +72,7 @@ def application(config_file: Path | None) -> None:
     """Move DICOM studies at high concurrency, and prove that nothing is missing."""
 
 
-def _file_values(ctx: click.Context, name: str, command: click.Command) -> dict[str, Any]:
+def file_values(ctx: click.Context, name: str, command: click.Command) -> dict[str, Any]:
     """Return what the configuration file says for a command."""
     from asyncdicom import config  # noqa: PLC0415 -- only when a command runs
 
@@ -98,6 +98,7 @@ def _option_names(command: click.Command) -> set[str]:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and end the process."""
+    arguments = _config_first(sys.argv[1:] if arguments is None else arguments)
     try:
         code = application.main(args=arguments, prog_name="asyncdicom", standalone_mode=False)
     except click.exceptions.Abort:
@@ -113,6 +114,18 @@ def main(arguments: list[str] | None = None) -> None:
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 -- until exit
         sys.exit(ExitCode.INCOMPLETE)
     sys.exit(code if isinstance(code, int) else ExitCode.COMPLETE)
+
+
+def _config_first(arguments: list[str]) -> list[str]:
+    """Move `--config FILE` to the front, so that it may stand behind the command as well."""
+    for index, argument in enumerate(arguments):
+        if argument == "--":
+            break
+        if argument.startswith("--config="):
+            return [argument, *arguments[:index], *arguments[index + 1 :]]
+        if argument == "--config":
+            return [*arguments[index : index + 2], *arguments[:index], *arguments[index + 2 :]]
+    return arguments
 
 
 def exit_code_of(error: AsyncDicomError) -> ExitCode:

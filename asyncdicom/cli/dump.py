@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from asyncdicom.cli.options import connection_options, option, run_options
-from asyncdicom.model import Resource, Uid, parse_uid
+from asyncdicom.model import Resource
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from asyncdicom.cli.run import Interrupts
 
 __all__ = ["command"]
@@ -114,17 +111,7 @@ def command(**options: Any) -> int:
     """
     from asyncdicom.cli.run import run  # noqa: PLC0415 -- help must not pay for it
 
-    studies = list(_studies(options["studies"]))
-    return run(lambda interrupts: _dump(studies, options, interrupts))
-
-
-def _studies(given: tuple[str, ...]) -> Iterator[Uid]:
-    seen: set[Uid] = set()
-    for text in given:
-        for line in sys.stdin if text == "-" else (text,):
-            if line.strip() and (uid := parse_uid(line)) not in seen:
-                seen.add(uid)
-                yield uid
+    return run(lambda interrupts: _dump(options, interrupts))
 
 
 def _kinds(options: dict[str, Any]) -> frozenset[Resource]:
@@ -139,8 +126,9 @@ def _kinds(options: dict[str, Any]) -> frozenset[Resource]:
     return frozenset(kinds | {Resource.INSTANCE} if options["include_instance"] else kinds)
 
 
-async def _dump(studies: list[Uid], options: dict[str, Any], interrupts: Interrupts) -> int:
+async def _dump(options: dict[str, Any], interrupts: Interrupts) -> int:
     from asyncdicom.cli.driving import drive  # noqa: PLC0415 -- help must not pay for it
+    from asyncdicom.cli.selection import failed_targets, study_uids  # noqa: PLC0415 -- as above
     from asyncdicom.jobs.dump import DumpJob, DumpOptions  # noqa: PLC0415 -- as above
     from asyncdicom.storage.atomic import Durability  # noqa: PLC0415 -- as above
     from asyncdicom.storage.folder import OutputFolder  # noqa: PLC0415 -- as above
@@ -159,4 +147,10 @@ async def _dump(studies: list[Uid], options: dict[str, Any], interrupts: Interru
             drive(options, interrupts) as driver,
         ):
             job = DumpJob(source, folder, driver.tally, dump_options)
-            return await driver.run(job, job.tasks(studies))
+            failed = options["retry_failed"]
+            tasks = (
+                job.tasks(list(study_uids(options["studies"])))
+                if failed is None
+                else job.tasks_again(failed_targets(failed))
+            )
+            return await driver.run(job, tasks)

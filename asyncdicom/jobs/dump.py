@@ -86,6 +86,12 @@ class DumpJob:
             if Resource.SEARCH in self._options.kinds:
                 yield DumpTask(Target(Resource.SEARCH, study))
 
+    def tasks_again(self, targets: Iterable[Target]) -> Iterator[DumpTask]:
+        """Yield a task for each target that failed in an earlier run."""
+        for target in targets:
+            self._fresh[target.study_instance_uid] = False
+            yield DumpTask(target)
+
     async def perform(self, task: DumpTask, attempt: int) -> Iterable[DumpTask]:
         """Store one target unless it is there and verified; return what follows from it."""
         path = path_of(task.target)

@@ -1,0 +1,130 @@
+"""`asyncdicom get`: instances to DICOM files, proven complete."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from asyncdicom.cli.options import (
+    connection_options,
+    option,
+    output_options,
+    run_options,
+    selection_options,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from asyncdicom.cli.run import Interrupts
+    from asyncdicom.model import Target
+    from asyncdicom.sources.dicomweb import DicomWebSource
+
+__all__ = ["command"]
+
+EPILOG = """\b
+Examples:
+  asyncdicom get http://localhost:8042/dicom-web --study 1.2.840.99.1 -o out
+  asyncdicom get http://localhost:8042/dicom-web PatientID=4711 Modality=CT -o out --layout tree
+  asyncdicom get http://localhost:8042/dicom-web --study - -o out --report run.jsonl < uids.txt
+  asyncdicom get http://localhost:8042/dicom-web --retry-failed run.jsonl -o out
+  asyncdicom get http://localhost:8042/dicom-web --study 1.2.840.99.1 --dry-run
+  asyncdicom get http://localhost:8042/dicom-web --study 1.2.840.99.1 --zip -o out
+  asyncdicom get https://pacs/dicom-web --study 1.2.3 -o out --layout '{PatientID}/{Modality}'
+"""
+
+
+@click.command("get", epilog=EPILOG)
+@click.argument("source", metavar="SOURCE")
+@click.argument("keys", nargs=-1, metavar="[KEY=VALUE]...")
+@selection_options
+@output_options
+@option(
+    "-l",
+    "--layout",
+    default="flat",
+    show_default=True,
+    metavar="flat|tree|TEMPLATE",
+    help="Names of files: by SOP Instance UID, by patient/study/series, or as a template says.",
+)
+@option(
+    "-I", "--iso-9660", is_flag=True, help="Names of at most 8 characters, files IM000001 and up."
+)
+@option("--extension", default=".dcm", show_default=True, help="Of flat and tree; '' for none.")
+@option("--zip", "as_zip", is_flag=True, help="One zip archive per study.")
+@option(
+    "--granularity",
+    type=click.Choice(["auto", "study", "series", "instance"]),
+    default="auto",
+    show_default=True,
+    help="What one request asks for; auto chooses from counts and sizes.",
+)
+@option(
+    "--expect",
+    "witness",
+    type=click.Choice(["auto", "search", "metadata"]),
+    default="auto",
+    show_default=True,
+    help="Who says what must arrive: QIDO-RS, the metadata, or the longer of both.",
+)
+@option("--transfer-syntax", default="*", show_default=True, metavar="UID", help="* is as stored.")
+@option("--dry-run", is_flag=True, help="Look up and count; fetch nothing.")
+@run_options
+@connection_options
+def command(**options: Any) -> int:
+    """Fetch instances as DICOM files, proven complete.
+
+    SOURCE is the root of a DICOMweb service. What to fetch is named by UIDs
+    (--study, --series, --instance) or searched for by KEY=VALUE.
+    """
+    from asyncdicom.cli.run import run  # noqa: PLC0415 -- help must not pay for it
+
+    _check_selection(options)
+    return run(lambda interrupts: _get(options, interrupts))
+
+
+def _check_selection(options: dict[str, Any]) -> None:
+    ways = [bool(options["study"]), bool(options["keys"]), options["retry_failed"] is not None]
+    if sum(ways) != 1:
+        raise click.UsageError(
+            "say what to get: --study UID, or KEY=VALUE, or --retry-failed FILE (one of them)"
+        )
+    if options["iso_9660"] and options["layout"] not in ("flat", "tree"):
+        raise click.UsageError("--iso-9660 goes with --layout flat or tree")
+
+
+async def _get(options: dict[str, Any], interrupts: Interrupts) -> int:
+    from asyncdicom.cli.driving import drive  # noqa: PLC0415 -- help must not pay for it
+    from asyncdicom.jobs.get import GetJob, GetOptions  # noqa: PLC0415 -- as above
+    from asyncdicom.jobs.lookup import Lookup, Witness  # noqa: PLC0415 -- as above
+    from asyncdicom.policy.granularity import Granularity  # noqa: PLC0415 -- as above
+    from asyncdicom.wiring import open_source, open_store  # noqa: PLC0415 -- as above
+
+    get_options = GetOptions(
+        granularity=Granularity(options["granularity"]),
+        concurrency=options["concurrency"],
+        dry_run=options["dry_run"],
+    )
+    async with (
+        open_store(options) as store,
+        open_source(options["source"], options) as source,
+        drive(options, interrupts) as driver,
+    ):
+        lookup = Lookup(source, witness=Witness(options["witness"]))
+        job = GetJob(source, lookup, store, driver.tally, get_options)
+        return await driver.run(job, job.tasks(await _targets(source, options)))
+
+
+async def _targets(source: DicomWebSource, options: dict[str, Any]) -> Iterable[Target]:
+    from asyncdicom.cli.selection import (  # noqa: PLC0415 -- as above
+        failed_targets,
+        searched_targets,
+        selected_targets,
+    )
+
+    if options["retry_failed"] is not None:
+        return failed_targets(options["retry_failed"])
+    if options["keys"]:
+        return await searched_targets(source, options["keys"])
+    return selected_targets(options["study"], options["series"], options["instance"])

@@ -1,0 +1,72 @@
+"""Which studies, series or instances a command is about: UIDs from options, files and stdin."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from asyncdicom.events import target_from_json
+from asyncdicom.model import Resource, Target, Uid, parse_uid
+from asyncdicom.storage.reports import read_report
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+__all__ = ["failed_targets", "selected_targets", "study_uids"]
+
+
+def study_uids(given: Sequence[str]) -> Iterator[Uid]:
+    """Yield UIDs, each once; `-` stands for the lines of stdin.
+
+    Raises:
+        InvalidUid: If one is not a UID.
+
+    """
+    seen: set[Uid] = set()
+    for text in given:
+        for line in sys.stdin if text == "-" else (text,):
+            if line.strip() and (uid := parse_uid(line)) not in seen:
+                seen.add(uid)
+                yield uid
+
+
+def selected_targets(
+    studies: Sequence[str], series: Sequence[str], instances: Sequence[str]
+) -> Iterator[Target]:
+    """Yield what `--study`, `--series` and `--instance` name; the deepest level counts.
+
+    Raises:
+        InvalidUid: If one is not a UID.
+        click.UsageError: If a level lacks the one above it.
+
+    """
+    if series and len(studies) != 1:
+        raise click.UsageError("--series needs exactly one --study")
+    if instances and len(series) != 1:
+        raise click.UsageError("--instance needs exactly one --series")
+    for study in study_uids(studies):
+        if instances:
+            parent = parse_uid(series[0])
+            for uid in study_uids(instances):
+                yield Target(Resource.INSTANCE, study, parent, uid)
+        elif series:
+            for uid in study_uids(series):
+                yield Target(Resource.SERIES, study, uid)
+        else:
+            yield Target(Resource.STUDY, study)
+
+
+def failed_targets(report: str) -> Iterator[Target]:
+    """Yield what a report (`--report`) names as failed, each once.
+
+    Raises:
+        ConfigError: If it cannot be read, or a line names no target.
+
+    """
+    seen: set[Target] = set()
+    for line in read_report(report):
+        if line.get("outcome") == "failed" and (target := target_from_json(line)) not in seen:
+            seen.add(target)
+            yield target
