@@ -165,6 +165,11 @@ class Paging:
         """Different answers so far."""
         return len(self._seen)
 
+    @property
+    def is_remedy(self) -> bool:
+        """Whether the page asked for is an experiment of rule 2, which may be refused."""
+        return self._mode in (_Mode.ALIGNED, _Mode.ROUNDED, _Mode.GROWING)
+
     def verdict(self) -> Verdict:
         """Return what is proven so far."""
         return Verdict(
@@ -240,8 +245,7 @@ class Paging:
 
     def fail(self, problem: str) -> None:
         """End the search because a page could not be had."""
-        is_remedy = self._mode in (_Mode.ALIGNED, _Mode.ROUNDED, _Mode.GROWING)
-        self._finish(_OFFSET_IGNORED if is_remedy else problem)
+        self._finish(_OFFSET_IGNORED if self.is_remedy else problem)
 
     def shrink_page(self) -> bool:
         """Ask for smaller pages, after the very first was refused; False if that is no use."""
