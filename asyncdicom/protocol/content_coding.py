@@ -70,7 +70,10 @@ class Decoder:
         """
         self._received += len(data)
         rest: Buffer = data
-        while len(rest) and not self._inflater.eof:
+        while len(rest):
+            if self._inflater.eof:
+                # RFC 1952 §2.2: a gzip file is a series of members.
+                self._inflater = zlib.decompressobj(_WINDOW_BITS)
             try:
                 piece = self._inflater.decompress(rest, PIECE_BYTES)
             except zlib.error as error:
@@ -80,7 +83,7 @@ class Decoder:
             self._count(len(piece))
             if piece:
                 yield piece
-            rest = self._inflater.unconsumed_tail
+            rest = self._inflater.unused_data or self._inflater.unconsumed_tail
 
     def end(self) -> None:
         """Confirm that the coding was read to its own end.
