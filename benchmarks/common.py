@@ -69,7 +69,7 @@ ASYNCDICOM: tuple[str, ...] = (
 )
 """The command as users start it; from a checkout that is not installed, what it would call."""
 
-_SAMPLE_EVERY_S = 0.02
+_SAMPLE_EVERY_S = 0.01
 Results: TypeAlias = "Mapping[str, Result]"
 """By name of the contender."""
 
@@ -181,6 +181,13 @@ def parse_arguments(
     parser.add_argument(
         "--folder", type=Path, default=Path(".bench"), help="for data, removed afterwards"
     )
+    parser.add_argument(
+        "--without",
+        action="append",
+        default=[],
+        metavar="TEXT",
+        help="leave out contenders with this text in their name",
+    )
     if add_options is not None:
         add_options(parser)
     options = parser.parse_args()
@@ -194,7 +201,12 @@ def race(contenders: Sequence[Contender], settings: Settings) -> dict[str, Resul
 
     A contender whose program cannot be started is named and left out.
     """
-    able = [contender for contender in contenders if _can_start(contender)]
+    unwanted: list[str] = settings.options.without
+    able = [
+        contender
+        for contender in contenders
+        if not any(text in contender.name for text in unwanted) and _can_start(contender)
+    ]
     results = {contender.name: Result(contender) for contender in able}
     if able:
         _run_once(able[0], settings.folder)

@@ -11,17 +11,18 @@ are the server's part (`nginx.py`); the boundary is the same everywhere.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from tests.support.nginx import BOUNDARY
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from tests.support.datasets import SampleInstance, SampleStudy
 
-__all__ = ["StaticTree"]
+__all__ = ["StaticTree", "json_array", "multipart"]
 
 _CLOSE = f"\r\n--{BOUNDARY}--\r\n".encode()
 
@@ -50,6 +51,14 @@ class StaticTree:
             paths += self._add_instance(collection.series_path, instance)
         collection.close()
         return paths
+
+    def add_whole(self, study: SampleStudy) -> None:
+        """Write only the answers about the study as a whole, for studies of many gigabytes."""
+        path = f"studies/{study.study_instance_uid}"
+        self.write(path, multipart(study.instances()))
+        for name in ("metadata", "instances"):
+            self.write(f"{path}/{name}", json_array(study.instances()))
+        self.write(f"{path}/series", json_array(islice(study.instances(), 1)))
 
     def write(self, path: str, chunks: Iterable[bytes]) -> None:
         """Write one answer; `path` is below the root of DICOMweb."""
@@ -113,6 +122,24 @@ class _Collection:
 
     def _append_metadata(self, path: str, instance: SampleInstance, is_first: bool) -> None:  # noqa: FBT001 -- private, named at the call
         self.tree.write(path, [b"[" if is_first else b",", instance.metadata])
+
+
+def multipart(instances: Iterable[SampleInstance]) -> Iterator[bytes]:
+    """Make the answer to a retrieval of several instances (RFC 2046 §5.1.1)."""
+    line_break = b""
+    for instance in instances:
+        yield line_break + _instance_part(instance)
+        line_break = b"\r\n"
+    yield _CLOSE
+
+
+def json_array(instances: Iterable[SampleInstance]) -> Iterator[bytes]:
+    """Make the metadata of several instances (PS3.18 §F.2)."""
+    separator = b"["
+    for instance in instances:
+        yield separator + instance.metadata
+        separator = b","
+    yield b"]"
 
 
 def _instance_part(instance: SampleInstance) -> bytes:
