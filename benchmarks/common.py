@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ASYNCDICOM",
+    "MB",
     "Contender",
     "Job",
     "Result",
@@ -61,6 +62,7 @@ __all__ = [
 ]
 
 MB = 1_000_000
+"""Bytes of a megabyte, as networks and disks count."""
 _SCRIPT = Path(sys.executable).with_name("asyncdicom")
 ASYNCDICOM: tuple[str, ...] = (
     (str(_SCRIPT),)

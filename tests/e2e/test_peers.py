@@ -163,6 +163,19 @@ def test_a_study_of_nginx_is_one_whole_multipart(static_origin: StaticOrigin, na
 
 
 @pytest.mark.peer("nginx")
+@pytest.mark.parametrize(("offset", "count"), [(0, 200), (200, 0)], ids=["first", "second"])
+def test_a_search_of_nginx_has_one_page(
+    static_origin: StaticOrigin, offset: int, count: int
+) -> None:
+    study = static_origin.studies["small"]
+    url = f"{static_origin.nginx.http_url}/studies/{study.study_instance_uid}/instances"
+
+    status, _, payload = fetch(f"{url}?limit=500&offset={offset}")
+
+    assert (status, len(json.loads(payload or "[]"))) == (200 if count else 204, count)
+
+
+@pytest.mark.peer("nginx")
 def test_what_nginx_does_not_hold_is_not_found(static_origin: StaticOrigin) -> None:
     status, _, _ = fetch(f"{static_origin.nginx.http_url}/studies/2.999.404/metadata")
 

@@ -41,7 +41,7 @@ BOUNDARY = "asyncdicom-tests-boundary"
 # At most 2 workers, so that on a small machine the client under test keeps a core.
 # `http2_chunk_size` and the buffers are large because small frames would cost the
 # server more than the client. Files stay open: thousands of small ones are asked for
-# again and again.
+# again and again. A search has one page, and nothing beyond it (PS3.18 §8.3.4.4).
 _CONFIGURATION = """
 user {user};
 worker_processes {workers};
@@ -83,6 +83,11 @@ http {{
         root {root};
         location / {{
             default_type application/dicom+json;
+            try_files $uri.body =404;
+        }}
+        location ~ /(series|instances)$ {{
+            default_type application/dicom+json;
+            if ($arg_offset ~ "^[1-9]") {{ return 204; }}
             try_files $uri.body =404;
         }}
         location ~ /frames/[0-9,]+$ {{
