@@ -143,7 +143,7 @@ def boundary_of(content_type: str) -> bytes:
 
 
 def multipart_related(type_: str, *, transfer_syntax: str | None = "*") -> MediaType:
-    """Build the media type of a Retrieve Transaction (PS3.18 §8.7.3.1, §8.7.3.5.2).
+    """Build the media type of a Retrieve Transaction (PS3.18 §8.7.3.5.1, §8.7.3.5.2).
 
     Args:
         type_: Media type of the parts, such as `application/dicom`.

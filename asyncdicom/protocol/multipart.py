@@ -14,8 +14,8 @@ may still turn out to be a delimiter or a header block; content is passed on at 
 
 Rule (delimiter): the boundary counts at the beginning of a line only, and only
 if nothing but `--`, transport padding and a line end follow. Anything else is
-content, so a look-alike in pixel data splits nothing. RFC 2046 would let the
-prefix of a line suffice; no server is known that needs it.
+content, so a look-alike in pixel data, or a nested boundary that continues ours,
+splits nothing (RFC 2046 §5.1.1 would let the beginning of a line suffice).
 
 Rule (line ends): the first delimiter line of a payload says whether its lines
 end with CRLF or with LF. In a CRLF payload the CRLF before a delimiter belongs
@@ -90,19 +90,21 @@ class MultipartLimits:
     """Bounds of what a payload may make us hold or count; beyond them is `LimitExceeded`."""
 
     max_header_block_bytes: int = 16 * 1024
-    """Header block of a part with its empty line; DICOMweb servers send 50 to 400 bytes, and
-    HTTP servers take 8 to 16 KiB for a whole request head."""
+    """Header block of a part with its empty line, in bytes: what h11 and Node.js allow for the
+    head of a whole message."""
     max_headers: int = 64
-    """Header lines of a part, folded ones included; DICOMweb servers send one to five."""
+    """Header lines of a part, folded ones included: WADO-RS needs Content-Type and
+    Content-Location, the rest is generosity."""
     max_parts: int = 1_000_000
-    """Parts of a payload; a whole slide image has up to some 300,000 frames."""
+    """Parts of a payload: three times the frames of the largest slide images reported."""
     max_preamble_bytes: int = 64 * 1024
-    """Bytes before the first delimiter; real preambles are empty, a line end or a sentence, so
-    more means that the boundary parameter does not belong to this payload."""
+    """Bytes before the first delimiter: room for any greeting; more means that the boundary
+    parameter does not belong to this payload."""
     max_boundary_bytes: int = 128
-    """RFC 2046 §5.1.1 allows 70; some generators add a prefix to a maximal one."""
+    """RFC 2046 §5.1.1 allows 70; somewhat more does no harm, as the cost of holding it is small."""
     max_padding_bytes: int = 256
-    """Blanks behind a boundary; gateways that pad do so to a record of 80 or 132 columns."""
+    """Blanks behind a boundary (RFC 2046 §5.1.1), held until the line ends: enough for a gateway
+    that fills lines up to 80 or 132 columns."""
 
 
 class _Line(Enum):

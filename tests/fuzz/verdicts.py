@@ -20,13 +20,14 @@ from asyncdicom.protocol.payload_events import (
     PayloadParser,
     drain,
 )
+from tests.support.chunking import feedings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from asyncdicom.model import Buffer, Header
 
-__all__ = ["Part", "Verdict", "parse", "reference", "verdict_of"]
+__all__ = ["Part", "Verdict", "contents", "fed_each_way", "parse", "reference", "verdict_of"]
 
 
 @dataclass(slots=True)
@@ -106,6 +107,22 @@ def _events(
         yield from drain(parser)
     parser.receive_eof()
     yield from drain(parser)
+
+
+def fed_each_way(payload: bytes, boundary: bytes, limits: MultipartLimits | None = None) -> Verdict:
+    """Feed a payload whole, bytewise and cut at every offset; return the verdict they share."""
+    verdicts = [parse(chunks, boundary, limits) for chunks in feedings(payload)]
+    first = verdicts[0]
+    assert all(verdict.facts() == first.facts() for verdict in verdicts)
+    assert {verdict.error_offset for verdict in verdicts} == {first.error_offset}
+    return first
+
+
+def contents(verdict: Verdict) -> list[bytes]:
+    """Return the contents of a payload that must be whole."""
+    assert verdict.error is None, verdict.error
+    assert verdict.is_whole
+    return [part.content for part in verdict.parts]
 
 
 def reference(payload: bytes, boundary: bytes, limits: MultipartLimits | None = None) -> Verdict:

@@ -4,7 +4,7 @@ import time
 from contextlib import suppress
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from asyncdicom.errors import ProtocolError, UsageError
@@ -142,6 +142,7 @@ VALUES = st.text(
 )
 
 
+@example(type_="a", subtype="b", parameters=[("c", 'd"\\"e\\'), ("f", ""), ("g", " ;")])
 @given(type_=TOKENS, subtype=TOKENS, parameters=st.lists(st.tuples(TOKENS, VALUES), max_size=4))
 def test_reading_what_was_written_gives_it_back(
     type_: str, subtype: str, parameters: list[tuple[str, str]]
