@@ -26,13 +26,13 @@ import contextlib
 import os
 import stat
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from asyncdicom.errors import NameTaken, StorageError, UnsafeName
 from asyncdicom.storage.failures import close_quietly, storage_error
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from asyncdicom.storage.system import System
 
@@ -40,11 +40,15 @@ __all__ = [
     "RESERVED_PREFIX",
     "Directory",
     "DirectoryCache",
+    "Each",
     "check_name",
     "split_path",
     "sync_directories",
     "what_stands_there",
 ]
+
+_T = TypeVar("_T")
+_R = TypeVar("_R")
 
 MAX_NAME_BYTES = 255
 """NAME_MAX of every file system we know."""
@@ -56,6 +60,13 @@ RESERVED_PREFIX = ".asyncdicom-"
 """Of names that are ours: temporary files and the lock of a run."""
 
 DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class Each(Protocol):
+    """Calls a function for each item: `map`, or an executor's."""
+
+    def __call__(self, function: Callable[[_T], _R], items: Iterable[_T], /) -> Iterable[_R]:
+        """Return the results in order, or raise what the first failing call raised."""
 
 
 class Directory:
@@ -251,11 +262,16 @@ def what_stands_there(system: System, dir_fd: int, name: str, path: str) -> Stor
     return UnsafeName("a FIFO, socket or device stands in the way", path=path)
 
 
-def sync_directories(directories: Iterable[Directory], system: System) -> None:
+def sync_directories(directories: Iterable[Directory], system: System, each: Each = map) -> None:
     """Make the names in some folders durable, and the names of the folders themselves.
 
     Each folder is synced once, and so is every parent that was not synced since
     the folder below was opened.
+
+    Args:
+        directories: Acquired by the caller.
+        system: Where system calls go.
+        each: Like `map`; that of an executor syncs many at the same time.
 
     Raises:
         OSError: At the first folder that cannot be synced.
@@ -269,7 +285,7 @@ def sync_directories(directories: Iterable[Directory], system: System) -> None:
             named.append(child)
             child = child.parent
             waiting[child] = None
-    for directory in waiting:
-        system.fsync(directory.fd)
+    for _ in each(lambda directory: system.fsync(directory.fd), waiting):
+        pass
     for directory in named:
         directory.is_name_durable = True
