@@ -13,6 +13,7 @@ server said; never a `FILE`.
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -121,10 +122,9 @@ class DumpJob:
         return await asyncio.to_thread(verify_dumped, self._folder, task, path)
 
     async def _fetch(self, task: DumpTask, path: str, attempt: int) -> Stored:
-        loop = asyncio.get_running_loop()
-        taken_s = loop.time()
+        taken_s = time.perf_counter()
         async with self._source.transact(task.target) as transaction:
-            waiting_s = max(loop.time() - taken_s - transaction.first_byte_ms / 1000, 0.0)
+            waiting_s = max(time.perf_counter() - taken_s - transaction.first_byte_ms / 1000, 0.0)
             try:
                 parts, byte_count = await self._store(task, path, transaction, attempt, waiting_s)
             except AsyncDicomError as error:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from asyncdicom.protocol.http_fields import REDACTED, headers_for_record, redacted
+from asyncdicom.protocol.http_fields import REDACTED, headers_for_record
 from asyncdicom.protocol.urls import shown
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from asyncdicom.errors import AsyncDicomError
     from asyncdicom.jobs.payload import PartRecord
-    from asyncdicom.model import Header
     from asyncdicom.sources.transaction import Transaction
 
 __all__ = ["build_record", "part_to_json"]
@@ -49,7 +48,7 @@ def build_record(
     is_multipart = transaction.has_answer and bool(parts) and bool(parts[0].offset)
     record: dict[str, Any] = {
         "url": transaction.url if "?" not in transaction.url else shown(transaction.url),
-        "request": {"headers": _fields(sent)},
+        "request": {"headers": headers_for_record(sent)},
         "response": _response(transaction, waiting_s) if transaction.has_answer else None,
         "multipart": [part_to_json(part) for part in parts] if is_multipart else [],
         "sha256": parts[0].sha256 if parts and not is_multipart else None,
@@ -63,7 +62,7 @@ def build_record(
 def part_to_json(part: PartRecord) -> dict[str, Any]:
     """Return one entry of `multipart`."""
     return {
-        "headers": _fields(part.headers),
+        "headers": headers_for_record(part.headers),
         "offset": part.offset,
         "length": part.length,
         "sha256": part.sha256,
@@ -73,7 +72,7 @@ def part_to_json(part: PartRecord) -> dict[str, Any]:
 def _response(transaction: Transaction, waiting_s: float) -> dict[str, Any]:
     response = transaction.response
     return {
-        "headers": _fields(response.headers),
+        "headers": headers_for_record(response.headers),
         "statusCode": response.status_code,
         "httpVersion": response.http_version,
         "timeWaitingInMS": round(waiting_s * 1000, 3),
@@ -81,7 +80,3 @@ def _response(transaction: Transaction, waiting_s: float) -> dict[str, Any]:
         "timeToLastByteInMS": round(transaction.last_byte_ms, 3),
         "bytesDownloaded": transaction.bytes_downloaded,
     }
-
-
-def _fields(headers: Sequence[Header]) -> dict[str, str | list[str]]:
-    return headers_for_record(redacted(headers))

@@ -304,6 +304,8 @@ def _split_warnings(value: str) -> list[str]:
     return pieces
 
 
+# Servers send the same few names again and again; 256 of them are 20 KB.
+@lru_cache(maxsize=256)
 def is_sensitive(name: str) -> bool:
     """Tell whether a field of this name may carry a credential."""
     lowered = name.lower()
@@ -322,9 +324,15 @@ def headers_for_record(headers: Iterable[Header]) -> dict[str, str | list[str]]:
     was spelled first; names are compared without case (RFC 9110 §5.1).
 
     """
-    values: dict[str, list[str]] = {}
+    fields: dict[str, str | list[str]] = {}
     spelled: dict[str, str] = {}
     for name, value in redacted(headers):
         key = spelled.setdefault(name.lower(), name)
-        values.setdefault(key, []).append(value)
-    return {name: found[0] if len(found) == 1 else found for name, found in values.items()}
+        found = fields.get(key)
+        if found is None:
+            fields[key] = value
+        elif isinstance(found, list):
+            found.append(value)
+        else:
+            fields[key] = [found, value]
+    return fields

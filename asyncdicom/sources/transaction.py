@@ -11,7 +11,7 @@ payload; `bytes_downloaded` still counts what travelled.
 
 from __future__ import annotations
 
-import asyncio
+import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Self
 
@@ -66,11 +66,11 @@ class Transaction:
         self._begun_s = self._head_s = self._last_s = 0.0
 
     async def __aenter__(self) -> Self:
-        self._begun_s = asyncio.get_running_loop().time()
+        self._begun_s = time.perf_counter()
         request = HttpRequest(self.url, headers=self.request_headers)
         self._context = self._transport.request(request)
         self._response = await self._context.__aenter__()
-        self._head_s = self._last_s = asyncio.get_running_loop().time()
+        self._head_s = self._last_s = time.perf_counter()
         return self
 
     async def __aexit__(
@@ -122,7 +122,7 @@ class Transaction:
             if self._decoder is not None and (piece := next(self._pieces, b"")):
                 return piece
             data = await self.response.read()
-            self._last_s = asyncio.get_running_loop().time()
+            self._last_s = time.perf_counter()
             if not data:
                 if self._decoder is not None:
                     self._decoder.end()
