@@ -249,6 +249,46 @@ def test_the_descriptor_can_be_read_back(folder: OutputFolder) -> None:
         assert writer.directory.path == ""
 
 
+@pytest.mark.parametrize("path", ["a/new", "b/new", "new"])
+@pytest.mark.parametrize("replace", [False, True], ids=["create", "replace"])
+def test_a_file_may_choose_another_name_before_the_commit(
+    folder: OutputFolder, out: Path, path: str, *, replace: bool
+) -> None:
+    (out / "b").mkdir()
+    with folder.create("a/old") as writer:
+        writer.write(b"abc")
+        writer.retarget(path)
+        assert writer.path == path
+        writer.commit(replace=replace)
+    assert (out / path).read_bytes() == b"abc"
+    assert not (out / "a/old").exists()
+    assert [entry for entry in out.rglob(".*") if entry.suffix == ".part"] == []
+
+
+@pytest.mark.parametrize("path", ["../new", "link/new"])
+def test_another_name_is_as_safe_as_the_first(
+    folder: OutputFolder, out: Path, tmp_path: Path, path: str
+) -> None:
+    (out / "link").symlink_to(tmp_path)
+    with folder.create("old") as writer:
+        with pytest.raises(UnsafeName):
+            writer.retarget(path)
+        writer.commit()
+    assert names(out) == ["link", "old"]
+
+
+def test_a_temporary_name_that_cannot_move_stays(tmp_path: Path) -> None:
+    system = Fails({}, is_portable=True)
+    with OutputFolder.open(tmp_path, system=system) as folder, folder.create("old") as writer:
+        system.failing["rename"] = errno.EIO
+        with pytest.raises(StorageError, match="a/new"):
+            writer.retarget("a/new")
+        system.failing.clear()
+        writer.commit()
+        assert folder._rules.directories.acquire("a").pins == 1
+    assert (tmp_path / "old").exists()
+
+
 ORDER = ("mkdir", "open", "write", "fdatasync", "link", "rename_noreplace", "rename", "fsync")
 
 

@@ -144,6 +144,7 @@ def test_what_is_not_there_is_not_there(folder: OutputFolder, out: Path, path: s
     (out / "a").mkdir()
     assert folder.facts(path) is None
     assert folder.remove(path) is False
+    assert folder.is_folder(path) is False
     with pytest.raises(FileNotFoundError):
         folder.open_for_reading(path)
     assert folder.names("b") == []
@@ -184,6 +185,12 @@ def test_names_are_listed(folder: OutputFolder) -> None:
     assert folder.names() == ["a"]
 
 
+def test_folders_are_told_from_files_and_links(folder: OutputFolder, out: Path) -> None:
+    folder.write_whole("a/file", b"")
+    (out / "link").symlink_to("a")
+    assert [path for path in ("a", "a/file", "link") if folder.is_folder(path)] == ["a"]
+
+
 def test_a_file_is_removed(folder: OutputFolder, out: Path) -> None:
     folder.write_whole("a/file", b"")
     assert folder.remove("a/file") is True
@@ -192,7 +199,13 @@ def test_a_file_is_removed(folder: OutputFolder, out: Path) -> None:
 
 @pytest.mark.parametrize(
     ("call", "method"),
-    [("stat", "facts"), ("fstat", "open_for_reading"), ("listdir", "names"), ("unlink", "remove")],
+    [
+        ("stat", "facts"),
+        ("stat", "is_folder"),
+        ("fstat", "open_for_reading"),
+        ("listdir", "names"),
+        ("unlink", "remove"),
+    ],
 )
 def test_failures_of_the_disk_are_typed_and_leave_nothing_open(
     tmp_path: Path, call: str, method: str
