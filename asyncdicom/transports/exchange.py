@@ -184,6 +184,7 @@ class EngineTransport(ABC, Generic[ClientT]):
     """
 
     name: ClassVar[str]
+    speaks_http2: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -194,10 +195,10 @@ class EngineTransport(ABC, Generic[ClientT]):
     ) -> None:
         self.settings = settings
         self.watchdog = Watchdog(self._stall_limits(), clock=clock)
-        self.lanes: Lanes[ClientT] = Lanes(
-            settings.connections, self._open_client, self._close_client
-        )
+        count = settings.connections if settings.http2 and self.speaks_http2 else 1
+        self.lanes: Lanes[ClientT] = Lanes(count, self._open_client, self._close_client)
         self._proxies = read_proxy_rules(settings.proxy, environment)
+        self._load_trust()
         self._statistics = TransportStatistics()
         self._is_closed = False
 
@@ -208,6 +209,10 @@ class EngineTransport(ABC, Generic[ClientT]):
     @abstractmethod
     def map_error(self, error: Exception, url: str) -> AsyncDicomError:
         """Turn an exception of the library into one of ours; total."""
+
+    @abstractmethod
+    def _load_trust(self) -> None:
+        """Read certificates and keys once, so that what is wrong with them is told at once."""
 
     @abstractmethod
     def _open_client(self, proxy: str | None) -> ClientT:

@@ -32,6 +32,7 @@ from pyreqwest.proxy import ProxyBuilder
 
 from asyncdicom.errors import (
     AsyncDicomError,
+    ConfigError,
     ConnectionLost,
     ProtocolError,
     Stalled,
@@ -153,7 +154,20 @@ class PyreqwestTransport(EngineTransport[Client]):
         """Turn an exception of the library into one of ours; total."""
         return map_pyreqwest_errors(error, url)
 
+    def _load_trust(self) -> None:
+        # Building a client takes 5 ms, so the one that proves the certificates is kept.
+        self._first: Client | None = None
+        try:
+            self._first = self._open_client(None)
+        except (exceptions.PyreqwestError, ValueError) as error:
+            why = one_line(_causes_of(error)[-1])
+            hint = "check --cacert, --cert and --key"
+            raise ConfigError(f"certificates cannot be used: {why}", hint=hint) from error
+
     def _open_client(self, proxy: str | None) -> Client:
+        if proxy is None and self._first is not None:
+            client, self._first = self._first, None
+            return client
         settings = self.settings
         builder = _with_trust(_with_versions(_plain_builder(settings), settings), settings)
         builder = builder.no_proxy()

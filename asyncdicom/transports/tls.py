@@ -36,6 +36,10 @@ _SENTENCES = (
         "the server refused the handshake: it may want a client certificate (--cert, --key)",
     ),
     (
+        ("eof occurred in violation", "handshake eof", "unexpected eof while reading"),
+        "the server left during the handshake: it may want a client certificate (--cert, --key)",
+    ),
+    (
         ("unknown ca", "unknownca", "bad certificate", "badcertificate", "decrypt error"),
         "the server does not accept our client certificate; check --cert and --key",
     ),

@@ -16,7 +16,7 @@ import contextlib
 import struct
 from dataclasses import dataclass, field
 from socket import SO_LINGER, SOL_SOCKET
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     import ssl
@@ -130,7 +130,6 @@ class Origin:
     departures: int = 0
     """Clients (HTTP/2: streams) that left while a script waited for it."""
     open_connections: int = 0
-    speak_h2: bool = False
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def url(self, path: str = "/", *, userinfo: str = "") -> str:
@@ -216,13 +215,11 @@ class Http1Speaker:
         return True
 
     async def wait_for_departure(self) -> None:
-        try:
-            data = await self.reader.read(1)
-        except OSError:
-            data = b""
-        if not data:
-            self.origin.note(departures=1)
-            raise ConnectionAbortedError("the client left")
+        with contextlib.suppress(OSError):
+            while await self.reader.read(MAX_HEAD_BYTES):
+                pass
+        self.origin.note(departures=1)
+        raise ConnectionAbortedError("the client left")
 
 
 async def flood(
@@ -244,11 +241,27 @@ def reset(writer: asyncio.StreamWriter) -> None:
     writer.transport.abort()
 
 
+def ignore_refused_handshakes(loop: asyncio.AbstractEventLoop) -> None:
+    """Keep the loop from reporting, as a failure of the server, that a client refused it."""
+    inner = loop.get_exception_handler()
+
+    def report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        if isinstance(context.get("exception"), OSError):
+            return
+        if inner is None:
+            loop.default_exception_handler(context)
+        else:
+            inner(loop, context)
+
+    loop.set_exception_handler(report)
+
+
 @contextlib.asynccontextmanager
 async def open_origin(
     *,
     tls: ssl.SSLContext | None = None,
     host: str = "127.0.0.1",
+    first_steps: tuple[Step, ...] = (),
     h2: Callable[[Origin, asyncio.StreamReader, asyncio.StreamWriter], Speaker] | None = None,
 ) -> AsyncIterator[Origin]:
     """Serve on a free port of loopback until the block ends.
@@ -256,6 +269,7 @@ async def open_origin(
     Args:
         tls: Server context; None serves plain http.
         host: Name that URLs of this origin show.
+        first_steps: Done on every connection before a request is read.
         h2: Speaker of HTTP/2, where the connection is to speak it.
 
     """
@@ -270,28 +284,23 @@ async def open_origin(
         writers.add(writer)
         origin.connections += 1
         origin.open_connections += 1
-        speaker = (h2 or Http1Speaker)(origin, reader, writer)
         try:
             # A client that leaves is what tests provoke; a cancelled handler would be
             # reported by the event loop as a failure of the server.
             with contextlib.suppress(
                 OSError, EOFError, asyncio.LimitOverrunError, asyncio.CancelledError
             ):
-                await speaker.converse()
+                for step in first_steps:
+                    await Http1Speaker(origin, reader, writer).perform(step)
+                await (h2 or Http1Speaker)(origin, reader, writer).converse()
         finally:
             writer.close()
             origin.open_connections -= 1
             origin.note()
             tasks.discard(task)
 
-    server = await asyncio.start_server(
-        converse,
-        "127.0.0.1",
-        0,
-        ssl=tls,
-        limit=MAX_HEAD_BYTES,
-        ssl_handshake_timeout=5 if tls else None,
-    )
+    ignore_refused_handshakes(asyncio.get_running_loop())
+    server = await asyncio.start_server(converse, "127.0.0.1", 0, ssl=tls, limit=MAX_HEAD_BYTES)
     origin.port = server.sockets[0].getsockname()[1]
     try:
         yield origin

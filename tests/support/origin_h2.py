@@ -45,6 +45,9 @@ PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 MAX_FRAME_BYTES = 16 * 1024
 """What any client accepts (RFC 9113 §4.2)."""
 
+MAX_CONCURRENT_STREAMS = 0x3
+"""A setting (RFC 9113 §6.5.2)."""
+
 NO_ERROR = 0x0
 PROTOCOL_ERROR = 0x1
 INTERNAL_ERROR = 0x2
@@ -227,7 +230,8 @@ class H2Speaker:
 
     async def converse(self) -> None:
         assert await self.reader.readexactly(len(PREFACE)) == PREFACE
-        self.writer.write(SettingsFrame(0, settings={}).serialize())
+        # httpx sends one request at a time until it is told a number.
+        self.writer.write(SettingsFrame(0, settings={MAX_CONCURRENT_STREAMS: 100}).serialize())
         try:
             while True:
                 await self.receive_frame()

@@ -73,7 +73,7 @@ class Wire:
             yield origin
 
 
-ENGINES = ("pyreqwest",)
+ENGINES = ("pyreqwest", "httpx", "aiohttp")
 HTTP1 = tuple(Wire(engine, "http1") for engine in ENGINES)
 HTTP2 = tuple(Wire(engine, "h2c") for engine in ENGINES if engine != "aiohttp")
 HTTP2_TLS = tuple(Wire(engine, "h2") for engine in ENGINES if engine != "aiohttp")
@@ -85,6 +85,12 @@ def wires(*found: tuple[Wire, ...]) -> Any:
         pytest.param(wire, id=f"{wire.engine}-{wire.version}") for row in found for wire in row
     ]
     return pytest.mark.parametrize("wire", cases)
+
+
+one_loop = pytest.mark.parametrize(
+    "anyio_backend", [pytest.param(("asyncio", {"debug": True}), id="asyncio")]
+)
+"""For large tables: what the loop has to do with them is tested by the smaller ones."""
 
 
 @pytest.fixture(scope="session")

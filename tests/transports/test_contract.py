@@ -30,7 +30,7 @@ from tests.support.origin import (
     Step,
     Wait,
 )
-from tests.transports.conftest import HTTP1, HTTP2, HTTP2_TLS, wires
+from tests.transports.conftest import HTTP1, HTTP2, HTTP2_TLS, one_loop, wires
 from tests.transports.contract import fetch
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ class TestAnswers:
         assert (found.header("x-one"), found.header("x-two")) == ("1", "a, b")
         assert found.http_version == origin.requests[0].http_version
 
+    @one_loop
     @pytest.mark.parametrize(
         ("status", "extra"),
         [
@@ -124,6 +125,7 @@ class TestAnswers:
         assert origin.requests[0].header("accept-encoding") == "gzip"
         assert origin.requests[0].header("accept") == "application/dicom+json"
 
+    @one_loop
     @pytest.mark.parametrize(
         "path",
         [
@@ -284,6 +286,7 @@ BROKEN = [
 
 @wires(HTTP1)
 class TestHttp1:
+    @one_loop
     @pytest.mark.parametrize("steps", LOST)
     async def test_an_early_end_is_never_taken_for_the_end(
         self, transport: HttpTransport, origin: Origin, steps: tuple[Step, ...]
@@ -291,6 +294,7 @@ class TestHttp1:
         with pytest.raises(ConnectionLost):
             await fetch(transport, origin.serve("/a", *steps))
 
+    @one_loop
     @pytest.mark.parametrize("steps", BROKEN)
     async def test_broken_framing_is_an_error(
         self, transport: HttpTransport, origin: Origin, steps: tuple[Step, ...]
