@@ -13,19 +13,33 @@ from urllib.parse import urlsplit
 
 from asyncdicom.engine.scheduler import SchedulerSettings
 from asyncdicom.errors import ConfigError
+from asyncdicom.jobs.instance_store import InstanceStore
 from asyncdicom.policy.abort import AbortPolicy
 from asyncdicom.policy.retry import RetryPolicy
+from asyncdicom.protocol.part10 import DEFAULT_TAGS
 from asyncdicom.protocol.urls import Root, parse_root
 from asyncdicom.sources.dicomweb import DicomWebSource
+from asyncdicom.storage.atomic import Durability
+from asyncdicom.storage.folder import OutputFolder
+from asyncdicom.storage.layout import Layout
+from asyncdicom.storage.templates import parse_layout, variables_of
 from asyncdicom.transports.engines import open_transport
 from asyncdicom.transports.settings import TransportSettings
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Collection, Mapping
 
-__all__ = ["byte_count", "open_source", "scheduler_settings", "transport_settings"]
+__all__ = [
+    "byte_count",
+    "open_source",
+    "open_store",
+    "scheduler_settings",
+    "transport_settings",
+]
 
 _SCHEMES_TO_COME = frozenset({"dicom", "dicoms", "s3", "gs", "idc"})
+
+_UID_KEYWORDS = frozenset({"StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"})
 
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 
@@ -64,6 +78,52 @@ def root_of(text: str) -> Root:
             hint="this version speaks DICOMweb (http:// and https://)",
         )
     return parse_root(text)
+
+
+@asynccontextmanager
+async def open_store(options: Mapping[str, Any]) -> AsyncIterator[InstanceStore]:
+    """Open where instances go.
+
+    Args:
+        options: Values of the output options of `get`.
+
+    Raises:
+        ConfigError: If the folder, the layout or the extension is not usable.
+
+    """
+    durability = Durability(options.get("durability", "batch"))
+    text = options.get("layout", "flat")
+    collect = collected_tags(variables_of(text))
+    with OutputFolder.open(options["output"], durability=durability) as folder:
+        layout = Layout(
+            parse_layout(text, known=set(collect.values()) | _UID_KEYWORDS),
+            extension="" if options.get("iso_9660") else options.get("extension", ".dcm"),
+            is_iso_9660=options.get("iso_9660", False),
+            names_in=folder.names,
+        )
+        async with InstanceStore(folder, layout, collect=collect) as store:
+            yield store
+
+
+def collected_tags(keywords: Collection[str]) -> dict[int, str]:
+    """Return the tags to collect from instances so that files can be named.
+
+    Args:
+        keywords: Variables of a template; unknown ones are left out, for the
+            layout to name them.
+
+    """
+    collect = dict(DEFAULT_TAGS)
+    further = set(keywords) - set(collect.values()) - _UID_KEYWORDS
+    if further:
+        # Imported here: it costs 90 ms, and the usual variables do without.
+        from pydicom.datadict import tag_for_keyword  # noqa: PLC0415 -- lazy on purpose
+
+        for keyword in further:
+            tag = tag_for_keyword(keyword)
+            if tag is not None:
+                collect[tag] = keyword
+    return collect
 
 
 def transport_settings(options: Mapping[str, Any]) -> TransportSettings:

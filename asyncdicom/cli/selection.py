@@ -7,14 +7,27 @@ from typing import TYPE_CHECKING
 
 import click
 
+from asyncdicom.errors import ContentError, Incomplete, NotFound
 from asyncdicom.events import target_from_json
+from asyncdicom.jobs.find import dictionary
 from asyncdicom.model import Resource, Target, Uid, parse_uid
+from asyncdicom.protocol.dicom_json import (
+    SERIES_INSTANCE_UID,
+    SOP_INSTANCE_UID,
+    STUDY_INSTANCE_UID,
+    uid,
+)
+from asyncdicom.protocol.qido_rs import Keys, Level, parse_keys, search_query
+from asyncdicom.sources.search import search
 from asyncdicom.storage.reports import read_report
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
+    from typing import Any
 
-__all__ = ["failed_targets", "selected_targets", "study_uids"]
+    from asyncdicom.sources.dicomweb import DicomWebSource
+
+__all__ = ["failed_targets", "searched_targets", "selected_targets", "study_uids"]
 
 
 def study_uids(given: Sequence[str]) -> Iterator[Uid]:
@@ -56,6 +69,64 @@ def selected_targets(
                 yield Target(Resource.SERIES, study, uid)
         else:
             yield Target(Resource.STUDY, study)
+
+
+async def searched_targets(source: DicomWebSource, words: Sequence[str]) -> list[Target]:
+    """Return the studies, series or instances that match `KEY=VALUE` words.
+
+    The level is that of `QueryRetrieveLevel=`, else of the deepest attribute:
+    `Modality=CT` means the CT series, not all series of studies with a CT.
+
+    Raises:
+        ConfigError: If a key is unknown.
+        NotFound: If nothing matches.
+        Incomplete: If the server did not list all matches.
+        FetchError: If it cannot be searched.
+
+    """
+    keys = parse_keys(words, dictionary())
+    level = keys.level or _level_of(keys)
+    found = search(source, search_query(keys, level=level))
+    targets = [_target_of(answer, level) async for answer in found]
+    verdict = found.verdict()
+    if not verdict.is_complete:
+        raise Incomplete(verdict.problem, expected=None, received=len(targets))
+    if not targets:
+        raise NotFound("nothing matches", status_code=204)
+    return targets
+
+
+# PS3.4 Tables C.6-3 and C.6-4: attributes below the study that people select by.
+_SERIES_KEYWORDS = frozenset(
+    {"Modality", "SeriesInstanceUID", "SeriesNumber", "SeriesDescription", "SeriesDate"}
+    | {"BodyPartExamined", "ProtocolName", "Laterality", "PerformedProcedureStepStartDate"}
+)
+_INSTANCE_KEYWORDS = frozenset(
+    {"SOPInstanceUID", "SOPClassUID", "InstanceNumber", "ContentDate", "NumberOfFrames"}
+)
+
+
+def _level_of(keys: Keys) -> Level:
+    keywords = {match.path.last.keyword for match in keys.matches}
+    if keywords & _INSTANCE_KEYWORDS:
+        return Level.INSTANCE
+    return Level.SERIES if keywords & _SERIES_KEYWORDS else Level.STUDY
+
+
+_RESOURCES = {
+    Level.STUDY: Resource.STUDY,
+    Level.SERIES: Resource.SERIES,
+    Level.INSTANCE: Resource.INSTANCE,
+}
+
+
+def _target_of(answer: Mapping[str, Any], level: Level) -> Target:
+    study = uid(answer, STUDY_INSTANCE_UID)
+    if study is None:
+        raise ContentError("an answer of the search names no study")
+    series = uid(answer, SERIES_INSTANCE_UID) if level is not Level.STUDY else None
+    instance = uid(answer, SOP_INSTANCE_UID) if level is Level.INSTANCE else None
+    return Target(_RESOURCES[level], study, series, instance)
 
 
 def failed_targets(report: str) -> Iterator[Target]:

@@ -191,9 +191,7 @@ class GetJob:
     async def _receive(self, study: Expectation, target: Target, attempt: int) -> None:
         async with self._store.batch() as batch, self._source.transact(target) as transaction:
             transaction.judge()
-            async for arrival in take_in(
-                transaction, begin=self._store.begin, on_bytes=self._count_bytes
-            ):
+            async for arrival in take_in(transaction, self._store, on_bytes=self._count_bytes):
                 if self._is_wanted(study, target, arrival):
                     await batch.settle(study, arrival, attempt, self._tally.record)
                 else:

@@ -1,6 +1,6 @@
 """Turn one WADO-RS answer into DICOM files: parts in, verified files out.
 
-    async for arrival in take_in(transaction, begin=folder_begin):
+    async for arrival in take_in(transaction, store, on_bytes=count):
         ...
 
 Each part is walked, digested and written as its bytes pass; it becomes an
@@ -15,14 +15,15 @@ from typing import TYPE_CHECKING
 
 from asyncdicom.errors import UnexpectedContent
 from asyncdicom.jobs.payload import expect_content
-from asyncdicom.protocol.multipart import NEED_DATA, PartBegan, PartData, PartEnded
-from asyncdicom.protocol.part10 import InstanceFacts, Part10Walker
 from asyncdicom.protocol.payload import payload_parser
+from asyncdicom.protocol.payload_events import NEED_DATA, PartBegan, PartData, PartEnded
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
+    from asyncdicom.jobs.instance_store import InstanceStore
     from asyncdicom.model import Buffer
+    from asyncdicom.protocol.part10 import InstanceFacts
     from asyncdicom.sources.transaction import Transaction
     from asyncdicom.storage.atomic import FileWriter
 
@@ -42,11 +43,11 @@ class Arrival:
 class _Intake:
     """Feeds parts to walker, digest and file."""
 
-    def __init__(self, content_type: str | None, begin: Callable[[], FileWriter]) -> None:
+    def __init__(self, content_type: str | None, store: InstanceStore) -> None:
         self._parser = payload_parser(content_type)
-        self._begin = begin
+        self._store = store
         self._writer: FileWriter | None = None
-        self._walker = Part10Walker()
+        self._walker = store.walker()
         self._hash = hashlib.sha256()
         self.parts = 0
 
@@ -73,9 +74,9 @@ class _Intake:
                     self._hash.update(data)
                     self._writer.write(data)
                 case PartBegan():
-                    self._walker = Part10Walker()
+                    self._walker = self._store.walker()
                     self._hash = hashlib.sha256()
-                    self._writer = self._begin()
+                    self._writer = self._store.begin()
                 case PartEnded():
                     yield self._end_part()
 
@@ -89,16 +90,13 @@ class _Intake:
 
 
 async def take_in(
-    transaction: Transaction,
-    *,
-    begin: Callable[[], FileWriter],
-    on_bytes: Callable[[int], None],
+    transaction: Transaction, store: InstanceStore, *, on_bytes: Callable[[int], None]
 ) -> AsyncIterator[Arrival]:
     """Yield the instances of an answer as they become whole.
 
     Args:
         transaction: An answer whose status was judged.
-        begin: Makes the file for the next part.
+        store: Makes the files.
         on_bytes: Called with the size of each piece received.
 
     Raises:
@@ -109,7 +107,7 @@ async def take_in(
     """
     content_type = transaction.content_type
     expect_content(transaction.target.resource, content_type)
-    intake = _Intake(content_type, begin)
+    intake = _Intake(content_type, store)
     try:
         while data := await transaction.read():
             on_bytes(len(data))

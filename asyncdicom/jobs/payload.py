@@ -19,13 +19,12 @@ from typing import TYPE_CHECKING, Protocol
 
 from asyncdicom.errors import Truncated, UidMismatch, UnexpectedContent
 from asyncdicom.model import Buffer, Header, Resource, Target
-from asyncdicom.protocol.dicom_json import NEED_DATA as NEED_JSON
 from asyncdicom.protocol.dicom_json import JsonArraySplitter
 from asyncdicom.protocol.http_fields import field_values
 from asyncdicom.protocol.media_types import is_multipart, parse_media_type
-from asyncdicom.protocol.multipart import NEED_DATA, PartBegan, PartData, PartEnded
 from asyncdicom.protocol.part10 import Part10Walker
 from asyncdicom.protocol.payload import payload_parser
+from asyncdicom.protocol.payload_events import NEED_DATA, PartBegan, PartData, PartEnded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -194,7 +193,7 @@ class _JsonCheck:
         self._drain()
 
     def _drain(self) -> None:
-        while (element := self._splitter.next_event()) is not NEED_JSON:
+        while (element := self._splitter.next_event()) is not NEED_DATA:
             if self._on_element is not None:
                 self._on_element(element)
 

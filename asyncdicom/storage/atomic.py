@@ -189,6 +189,27 @@ class FileWriter:
         except OSError as error:
             raise storage_error(error, self.path) from error
 
+    def retarget(self, path: str) -> None:
+        """Choose another final name; for content that says itself what it is.
+
+        Args:
+            path: As for `OutputFolder.create`.
+
+        Raises:
+            StorageError: As `OutputFolder.create`.
+
+        """
+        self._require(_State.OPEN)
+        parent, name = split_path(path)
+        directory = self._rules.directories.acquire(parent)
+        try:
+            self._move_temporary(directory)
+        except OSError as error:
+            self._rules.directories.release(directory)
+            raise storage_error(error, path) from error
+        self._rules.directories.release(self._directory)
+        self._directory, self._name, self.path = directory, name, path
+
     def fileno(self) -> int:
         """Return the descriptor, open for reading and writing."""
         self._require(_State.OPEN)
@@ -331,6 +352,14 @@ class FileWriter:
             self._temporary_name = name
             return fd
         raise FileExistsError(errno.EEXIST, "temporary names are taken", self.path)
+
+    def _move_temporary(self, directory: Directory) -> None:
+        """Let a temporary name move along; a file without one is linked where it belongs."""
+        temporary = self._temporary_name
+        if temporary is not None and directory is not self._directory:
+            self._rules.system.rename(
+                temporary, temporary, src_dir_fd=self._directory.fd, dst_dir_fd=directory.fd
+            )
 
     def _write_rest(self, rest: memoryview) -> int:
         """Write what a short write left; returns its size in bytes."""

@@ -249,6 +249,27 @@ class OutputFolder:
         finally:
             self._rules.directories.release(directory)
 
+    def is_folder(self, path: str) -> bool:
+        """Tell whether a path is a folder; symbolic links are none.
+
+        Raises:
+            StorageError: As `facts`.
+
+        """
+        try:
+            directory, name = self._find(path)
+        except FileNotFoundError:
+            return False
+        try:
+            found = self._system.stat(name, dir_fd=directory.fd, follow_symlinks=False)
+            return stat.S_ISDIR(found.st_mode)
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise storage_error(error, path) from error
+        finally:
+            self._rules.directories.release(directory)
+
     def remove(self, path: str) -> bool:
         """Remove a file; tell whether there was one.
 

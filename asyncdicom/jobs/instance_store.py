@@ -1,0 +1,191 @@
+"""Where instances go: named by layout, committed in groups, found again in the next run.
+
+Rule: what is there is believed after it was read again to its last byte, and
+only if it is the instance that was asked for. A file that holds another
+instance is never replaced; one that is damaged is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Self
+
+from asyncdicom.errors import AsyncDicomError, NameTaken
+from asyncdicom.model import Resource, Skipped, Stored, Target, Uid
+from asyncdicom.protocol.part10 import DEFAULT_TAGS, Part10Walker
+from asyncdicom.storage.atomic import Durability
+from asyncdicom.storage.committing import GroupCommitter
+from asyncdicom.storage.inventory import Inventory, claimed_uid
+from asyncdicom.storage.templates import Instance
+from asyncdicom.storage.verification import verify_instance
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from asyncdicom.jobs.expectation import Expectation
+    from asyncdicom.jobs.intake import Arrival
+    from asyncdicom.model import Outcome
+    from asyncdicom.storage.atomic import FileWriter
+    from asyncdicom.storage.folder import OutputFolder
+    from asyncdicom.storage.layout import Layout
+
+__all__ = ["InstanceStore"]
+
+MAX_COMMITS = 64
+"""Commits of one answer under way; beyond, the answer waits, and the server with it."""
+
+INCOMING = "incoming"
+"""Name of a file until its content has said what it is; never seen on disk."""
+
+
+class InstanceStore:
+    """Stores instances in a folder; for one event loop."""
+
+    def __init__(
+        self, folder: OutputFolder, layout: Layout, *, collect: Mapping[int, str] = DEFAULT_TAGS
+    ) -> None:
+        """Prepare.
+
+        Args:
+            folder: Where to store.
+            layout: How to name.
+            collect: Keyword by tag of the values that the layout needs.
+
+        """
+        self._folder = folder
+        self._layout = layout
+        self._collect = collect
+        self._committer = GroupCommitter(folder)
+        self._inventory: Inventory | None = None
+        self.commits_at_once = folder.durability is Durability.NONE
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._committer.aclose()
+
+    def begin(self) -> FileWriter:
+        """Begin the file of an instance that has yet to say what it is."""
+        return self._folder.create(INCOMING)
+
+    def walker(self) -> Part10Walker:
+        """Return a walker that collects what names are made from."""
+        return Part10Walker(collect=self._collect)
+
+    def batch(self) -> CommitBatch:
+        """Return a context in which the instances of one answer are committed."""
+        return CommitBatch(self)
+
+    async def already_there(self, study: Expectation, target: Target) -> list[Skipped]:
+        """Return those instances of a target that are on disk and whole."""
+        if self._inventory is None:
+            self._inventory = await asyncio.to_thread(Inventory.of, self._folder)
+        found: list[Skipped] = []
+        for series, uid in study.missing(target):
+            path = self._inventory.path_of(uid)
+            if path is None:
+                continue
+            place = Target(Resource.INSTANCE, study.study_instance_uid, series, uid)
+            try:
+                verified = await asyncio.to_thread(
+                    verify_instance, self._folder, path, sop_instance_uid=uid
+                )
+            except AsyncDicomError:
+                continue  # damaged or gone: it will be fetched, and replaced
+            found.append(Skipped(place, path, verified.byte_count, verified.sha256))
+        return found
+
+    async def commit(self, arrival: Arrival) -> str:
+        """Give an instance its name and return its path.
+
+        Raises:
+            StorageError: If it cannot be kept.
+
+        """
+        facts, writer = arrival.facts, arrival.writer
+        instance = Instance(
+            facts.sop_instance_uid,
+            facts.series_instance_uid,
+            facts.study_instance_uid,
+            facts.elements,
+        )
+        path = self._layout.path_for(instance)
+        writer.retarget(path)
+        # The name may be taken by a damaged copy of the same instance, which
+        # gives way, or by something else, which does not.
+        occupant = self._folder.facts(path)
+        replace = occupant is not None and claimed_uid(self._folder, path) in (
+            facts.sop_instance_uid,
+            None,
+        )
+        if occupant is not None and not replace:
+            raise NameTaken("another instance has the name", path=path)
+        await self._committer.commit(writer, replace=replace)
+        return path
+
+
+class CommitBatch:
+    """Commits of one answer: they share their syncs, and all have ended when the block has."""
+
+    def __init__(self, store: InstanceStore) -> None:
+        self._store = store
+        self._commits: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        # Instances that arrived whole are kept, whatever became of the answer.
+        results = await asyncio.gather(*self._commits, return_exceptions=True)
+        if kind is None:
+            for result in results:
+                if isinstance(result, BaseException):
+                    raise result
+
+    async def settle(
+        self,
+        study: Expectation,
+        arrival: Arrival,
+        attempts: int,
+        record: Callable[[Outcome], None],
+    ) -> None:
+        """Commit an instance, and settle and record it once it is safe.
+
+        Raises:
+            StorageError: If it cannot be kept.
+
+        """
+        committing = self._settle(study, arrival, attempts, record)
+        if self._store.commits_at_once:
+            await committing
+            return
+        if len(self._commits) >= MAX_COMMITS:
+            done, self._commits = await asyncio.wait(
+                self._commits, return_when=asyncio.FIRST_COMPLETED
+            )
+            for commit in done:
+                commit.result()
+        self._commits.add(asyncio.create_task(committing))
+
+    async def _settle(
+        self,
+        study: Expectation,
+        arrival: Arrival,
+        attempts: int,
+        record: Callable[[Outcome], None],
+    ) -> None:
+        uid = arrival.facts.sop_instance_uid
+        if uid in study.settled:
+            arrival.writer.discard()
+            return
+        study.settled.add(uid)
+        try:
+            path = await self._store.commit(arrival)
+        except BaseException:
+            study.settled.discard(uid)
+            arrival.writer.discard()
+            raise
+        series: Uid | None = arrival.facts.series_instance_uid
+        target = Target(Resource.INSTANCE, study.study_instance_uid, series, uid)
+        record(Stored(target, path, arrival.facts.byte_count, arrival.sha256, attempts))

@@ -1,0 +1,106 @@
+"""What instances an output folder holds already, read from the files themselves.
+
+    inventory = Inventory.of(folder)
+    path = inventory.path_of(sop_instance_uid)
+
+Rule: no list kept beside the files is believed. The first 4 KiB of each file
+say which instance it claims to be (Media Storage SOP Instance UID, PS3.10
+§7.1); whether it is whole is for `verification` to prove, and only for those
+that a run asks for.
+
+Cost: one open and one read per file, some 15 us on a warm cache.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING, Self
+
+from asyncdicom.errors import AsyncDicomError
+from asyncdicom.model import Uid, is_uid
+from asyncdicom.storage.directories import RESERVED_PREFIX
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from asyncdicom.storage.folder import OutputFolder
+
+__all__ = ["Inventory", "claimed_uid"]
+
+HEAD_BYTES = 4096
+"""Of a file; its meta information takes 200 to 600 bytes."""
+
+MAX_DEPTH = 16
+"""Folders below the root; layouts make three or four."""
+
+# PS3.10 Table 7.1-1: (0002,0003) UI, in Explicit VR Little Endian as all of group 2.
+_MEDIA_STORAGE_SOP_INSTANCE_UID = re.compile(rb"\x02\x00\x03\x00UI(..)([0-9.]{1,64})", re.DOTALL)
+
+
+class Inventory:
+    """Paths by the instance that the file there claims to be."""
+
+    def __init__(self, paths: dict[Uid, str]) -> None:
+        self._paths = paths
+
+    @classmethod
+    def of(cls, folder: OutputFolder) -> Self:
+        """Look through a folder; may take long, so it is called in a thread.
+
+        Raises:
+            StorageError: If the folder cannot be read.
+
+        """
+        paths: dict[Uid, str] = {}
+        for path in _files_below(folder, "", MAX_DEPTH):
+            uid = claimed_uid(folder, path)
+            if uid is not None:
+                paths.setdefault(uid, path)
+        return cls(paths)
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def path_of(self, sop_instance_uid: Uid) -> str | None:
+        """Return where an instance may be, or None."""
+        return self._paths.get(sop_instance_uid)
+
+
+def claimed_uid(folder: OutputFolder, path: str) -> Uid | None:
+    """Return the SOP Instance UID that the head of a file names; None if it is no DICOM file.
+
+    Raises:
+        StorageError: If the folder cannot be read.
+
+    """
+    try:
+        fd = folder.open_for_reading(path)
+    except (FileNotFoundError, AsyncDicomError):
+        return None  # gone, or a link or device: not a file of ours
+    try:
+        head = os.pread(fd, HEAD_BYTES, 0)
+    except OSError:
+        return None
+    finally:
+        os.close(fd)
+    if head[128:132] != b"DICM":
+        return None
+    match = _MEDIA_STORAGE_SOP_INSTANCE_UID.search(head, 132)
+    if match is None:
+        return None
+    length = int.from_bytes(match[1], "little")
+    text = head[match.start(2) : match.start(2) + length].rstrip(b"\0 ").decode("ascii", "replace")
+    return Uid(text) if is_uid(text) else None
+
+
+def _files_below(folder: OutputFolder, path: str, depth: int) -> Iterator[str]:
+    for name in sorted(folder.names(path)):
+        if name.startswith(RESERVED_PREFIX):
+            continue
+        below = f"{path}/{name}" if path else name
+        if folder.is_folder(below):
+            if depth:
+                yield from _files_below(folder, below, depth - 1)
+        else:
+            yield below
