@@ -337,5 +337,7 @@ class Paging:
         self._problem = problem
 
 
-_OFFSET_IGNORED = "the server ignores the offset, so there may be more that cannot be seen"
+_OFFSET_IGNORED = (
+    "the server ignores the offset, so there may be more that cannot be seen; narrow the search"
+)
 _LIST_MOVES = "the list kept moving while it was read, so some may have been skipped"

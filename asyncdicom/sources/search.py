@@ -13,18 +13,18 @@ before it failed does not come twice.
 from __future__ import annotations
 
 import hashlib
+import re
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import orjson
 
 from asyncdicom.errors import (
+    AsyncDicomError,
     FetchError,
     Incomplete,
-    LimitExceeded,
     NotFound,
     OriginError,
-    ProtocolError,
     Throttled,
     TransportError,
     Unauthorized,
@@ -32,7 +32,9 @@ from asyncdicom.errors import (
 )
 from asyncdicom.model import SearchTarget
 from asyncdicom.policy.paging import DEFAULT_PAGE_LIMIT, Page, PageFacts, Paging, remaining_in
+from asyncdicom.protocol.dicom_json_stream import JsonArraySplitter
 from asyncdicom.protocol.http_fields import field_values, warning_values
+from asyncdicom.protocol.payload_events import NEED_DATA
 from asyncdicom.protocol.qido_rs import (
     Attribute,
     AttributePath,
@@ -45,7 +47,7 @@ from asyncdicom.protocol.qido_rs import (
 from asyncdicom.protocol.urls import shown
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterable
+    from collections.abc import AsyncGenerator
 
     from asyncdicom.model import Target, Uid
     from asyncdicom.policy.paging import Verdict
@@ -56,9 +58,6 @@ __all__ = ["Answer", "Search", "counted_instances", "search", "search_instances"
 
 Answer: TypeAlias = dict[str, Any]
 """One match in the DICOM JSON Model (PS3.18 Annex F)."""
-
-MAX_PAGE_BYTES = 64 * 1024 * 1024
-"""A page of JSON beyond this is refused: with the default page limit that is 64 KiB per answer."""
 
 MAX_NOTES = 5
 MAX_NOTE_CHARACTERS = 200
@@ -80,6 +79,9 @@ class Search:
         self._paging = paging
         self._page = paging.next_page()
 
+    def __str__(self) -> str:
+        return f"search {path_of(self.query)}, page {self._paging.verdict().pages + 1}"
+
     @property
     def is_over(self) -> bool:
         """Whether there is nothing more to ask."""
@@ -89,7 +91,7 @@ class Search:
         """Return what is proven so far; final once the search is over."""
         return self._paging.verdict()
 
-    def fail(self, error: FetchError) -> None:
+    def fail(self, error: AsyncDicomError) -> None:
         """End the search: a page could not be had, and the list is not complete."""
         self._paging.fail(str(error))
         self._page = None
@@ -111,7 +113,7 @@ class Search:
             TransportError: If bytes do not flow.
             OriginError: If the server refuses the search.
             ContentError: If the answer is no list of data sets.
-            ProtocolError: If it is too long or damaged.
+            ProtocolError: If it is damaged.
 
         """
         page = self._paging.next_page()
@@ -133,25 +135,28 @@ class Search:
         async with self._source.ask(SearchTarget(path_of(query)), url) as transaction:
             # PS3.18 §8.3.4.4.1: no results are answered with 204.
             if transaction.response.status_code != 204:
-                self._judge(transaction)
-                for answer in _answers_in(await _payload(transaction)):
-                    received += 1
-                    yield answer
+                self._judge(transaction, page)
+                async with aclosing(_answers_in(transaction)) as answers:
+                    async for answer in answers:
+                        received += 1
+                        yield answer
             self._paging.end_page(self._facts(transaction, page, received))
 
-    def _judge(self, transaction: Transaction) -> None:
+    def _judge(self, transaction: Transaction, page: Page) -> None:
         status_code = transaction.response.status_code
-        content_type = transaction.content_type or "application/dicom+json"
+        content_type = transaction.content_type or ""
         essence = content_type.partition(";")[0].strip().lower()
-        is_json = essence.endswith(("/json", "+json"))
-        # A service that is not there is told apart from a study that is not:
-        # the search for all studies exists on every DICOMweb service.
-        if status_code == 404 and self.query.study_instance_uid is None and not is_json:
-            raise self._not_a_root(f"404 and {essence}")
+        found = f"{status_code} {essence}".rstrip()
+        # A service that is not there is told apart from a study that is not: the
+        # search for all studies exists on every DICOMweb service, and finding
+        # none is no 404 (PS3.18 §8.3.4.4.1), though some say so in DICOM JSON.
+        is_first = page.offset == 0 and self.query.study_instance_uid is None
+        if status_code == 404 and is_first and essence != "application/dicom+json":
+            raise self._not_a_root(found)
         if status_code != 206:
             transaction.judge()
-        if not is_json:
-            raise self._not_a_root(f"{status_code} and {essence}")
+        if essence and not essence.endswith(("/json", "+json")):
+            raise self._not_a_root(found)
 
     def _not_a_root(self, found: str) -> UnexpectedContent:
         return UnexpectedContent(
@@ -285,29 +290,34 @@ def _number(answer: Answer, tag: str) -> int | None:
     return int(text) if text.isdecimal() and len(text) < 10 else None
 
 
-async def _payload(transaction: Transaction) -> bytes:
-    payload = bytearray()
+async def _answers_in(transaction: Transaction) -> AsyncGenerator[Answer]:
+    """Yield the data sets of a payload, in memory bounded by one of them."""
+    splitter = JsonArraySplitter()
+    is_empty = True
     while data := await transaction.read():
-        payload += data
-        if len(payload) > MAX_PAGE_BYTES:
-            raise LimitExceeded(
-                f"a page of answers is longer than {MAX_PAGE_BYTES} bytes; ask for smaller pages"
-            )
-    return bytes(payload)
+        # 200 without content is how some servers say that there is nothing.
+        is_empty = is_empty and not bytes(data).strip()
+        if is_empty:
+            continue
+        splitter.receive_data(data)
+        while (element := splitter.next_event()) is not NEED_DATA:
+            yield _checked(element)
+    if is_empty:
+        return
+    splitter.receive_eof()
+    while (element := splitter.next_event()) is not NEED_DATA:
+        yield _checked(element)
 
 
-def _answers_in(payload: bytes) -> Iterable[Answer]:
-    if not payload.strip():
-        return []
-    try:
-        answers = orjson.loads(payload)
-    except orjson.JSONDecodeError as error:
-        raise ProtocolError("the answer to a search is damaged JSON", offset=error.pos) from error
-    if not isinstance(answers, list):
-        raise UnexpectedContent("the answer to a search is no list of data sets")
-    if not all(isinstance(answer, dict) for answer in answers):
-        raise UnexpectedContent("the list of answers holds something else than data sets")
-    return answers
+_TAG = re.compile(r"[0-9A-Fa-f]{8}")
+
+
+def _checked(answer: Answer) -> Answer:
+    """Return a data set; an object that tells of an error has other members than tags."""
+    if any(_TAG.fullmatch(key) for key in answer) or not answer:
+        return answer
+    members = ", ".join(ascii(key[:30]) for key in list(answer)[:5])
+    raise UnexpectedContent(f"the answer to a search is an object with {members}, no data set")
 
 
 # (0020,000D) *StudyInstanceUID*, (0020,000E) *SeriesInstanceUID*, (0008,0018) *SOPInstanceUID*

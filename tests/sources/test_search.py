@@ -12,11 +12,11 @@ from asyncdicom.errors import (
     AsyncDicomError,
     ConnectionLost,
     Incomplete,
-    LimitExceeded,
     NotFound,
     OriginError,
     ProtocolError,
     Throttled,
+    Truncated,
     Unauthorized,
     UnexpectedContent,
     Unreachable,
@@ -218,7 +218,7 @@ async def test_a_refused_experiment_leaves_what_was_found() -> None:
 @pytest.mark.parametrize(
     ("answer", "kind", "message"),
     [
-        pytest.param(HTML, UnexpectedContent, "200 and text/html", id="a web page"),
+        pytest.param(HTML, UnexpectedContent, "200 text/html", id="a web page"),
         pytest.param(
             ScriptedAnswer(404, HTML.headers, b"<html>"),
             UnexpectedContent,
@@ -228,22 +228,27 @@ async def test_a_refused_experiment_leaves_what_was_found() -> None:
         pytest.param(
             ScriptedAnswer(200, (("content-type", "multipart/related; boundary=x"),), b"--x"),
             UnexpectedContent,
-            "200 and multipart/related",
+            "200 multipart/related",
             id="XML in parts",
         ),
         pytest.param(
             ScriptedAnswer(200, (JSON,), b'{"error": "no"}'),
             UnexpectedContent,
-            "no list",
-            id="an object",
+            "an object with 'error', no data set",
+            id="an object that tells of an error",
         ),
         pytest.param(
-            ScriptedAnswer(200, (JSON,), b"[1]"), UnexpectedContent, "something else", id="numbers"
+            ScriptedAnswer(200, (JSON,), b"[1]"), ProtocolError, "at byte 1", id="numbers"
         ),
+        pytest.param(ScriptedAnswer(200, (JSON,), b'[{"0020'), Truncated, "JSON", id="cut JSON"),
+        pytest.param(ScriptedAnswer(404, (JSON,), b"{}"), NotFound, "404", id="404 in DICOM JSON"),
         pytest.param(
-            ScriptedAnswer(200, (JSON,), b'[{"0020'), ProtocolError, "damaged", id="cut JSON"
+            ScriptedAnswer(404, (("content-type", "application/json"),), b"{}"),
+            UnexpectedContent,
+            "404 application/json",
+            id="404 in the JSON of another interface",
         ),
-        pytest.param(ScriptedAnswer(404, (JSON,), b"{}"), NotFound, "404", id="404 in JSON"),
+        pytest.param(ScriptedAnswer(404), UnexpectedContent, "was 404 instead", id="only 404"),
         pytest.param(ScriptedAnswer(400), OriginError, "400", id="400 even for small pages"),
         pytest.param(ScriptedAnswer(401), Unauthorized, "credentials", id="401"),
         pytest.param(ScriptedAnswer(503), Throttled, "503", id="503"),
@@ -265,10 +270,33 @@ async def test_404_for_one_study_says_that_it_is_not_there() -> None:
         [answer async for answer in search(source, query)]
 
 
-async def test_a_page_too_long_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MAX_PAGE_BYTES", 100)
-    with pytest.raises(LimitExceeded, match="100 bytes"):
-        await found_by(archive())
+async def test_one_object_instead_of_a_list_is_an_answer() -> None:
+    alone = ScriptedAnswer(200, (JSON,), orjson.dumps(STUDIES[0]))
+    answers, found, _ = await found_by(in_turn(alone, ScriptedAnswer(204)))
+    assert (answers, found.verdict().is_complete) == ([0], True)
+
+
+async def test_blanks_after_the_list_cost_no_answer() -> None:
+    padded = ScriptedAnswer(200, (JSON,), orjson.dumps(STUDIES[:3]) + b" " * 999)
+    answers, _, _ = await found_by(in_turn(padded, ScriptedAnswer(204)))
+    assert answers == [0, 1, 2]
+
+
+async def test_an_empty_data_set_is_an_answer() -> None:
+    source, _ = source_of(in_turn(dicom_json([{}]), ScriptedAnswer(204)))
+    assert [answer async for answer in search(source, SearchQuery())] == [{}]
+
+
+async def test_answers_come_before_the_page_has_ended() -> None:
+    body: list[bytes | FetchError] = [
+        b" ",
+        b"\n" + orjson.dumps(STUDIES),
+        ConnectionLost("reset"),
+    ]
+    source, _ = source_of(in_turn(ScriptedAnswer(200, (JSON,), body)))
+    answers = search(source, SearchQuery()).page()
+    assert numbers([await anext(answers), await anext(answers)]) == [0, 1]
+    await answers.aclose()
 
 
 async def test_gzip_is_taken_off() -> None:
@@ -311,6 +339,7 @@ async def test_a_search_given_up_is_not_complete() -> None:
     assert (numbers(first), found.is_over) == (list(range(10)), True)
     assert found.verdict().problem == "reset"
     assert [answer async for answer in found.page()] == []
+    assert str(found) == "search /studies, page 2"
 
 
 async def test_leaving_early_closes_the_answer() -> None:

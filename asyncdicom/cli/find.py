@@ -1,0 +1,292 @@
+"""`asyncdicom find`: search studies, series or instances, and say whether the list is whole."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import click
+
+from asyncdicom.cli.exit_codes import ExitCode
+from asyncdicom.cli.options import connection_options, option
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from asyncdicom.cli.run import Interrupts
+    from asyncdicom.cli.tables import AnswerWriter, Column, Format
+    from asyncdicom.errors import AsyncDicomError
+    from asyncdicom.jobs.find import FindJob
+    from asyncdicom.policy.paging import Verdict
+    from asyncdicom.protocol.qido_rs import Keys, Level, SearchQuery
+
+__all__ = ["command"]
+
+EPILOG = """\b
+KEY is a keyword (PatientID), a tag (00100020) or a path into sequences joined
+by dots. A bare KEY is returned; KEY=VALUE has to match. VALUE may hold * and ?,
+be a range (20200101-, -20201231, 20200101-20201231) or a list of UIDs (A,B,C).
+\b
+Formats: text (the form of odil, default in a pipe), table (default on a
+terminal), json (DICOM JSON as received), csv. Columns of table and csv are the
+keys, if any is bare; otherwise the usual ones of the level. CSV keeps values as
+they are: import columns as text, for a value may begin with =, +, - or @.
+\b
+Exit codes: 0 all that matches is listed, 1 the list may not be complete (the
+last line says why), 2 usage, 4 nothing matches, 5 no DICOMweb service, or it
+refused us.
+\b
+Examples:
+  asyncdicom find https://pacs.example/dicom-web PatientID=X StudyDate=20200101-
+  asyncdicom find http://localhost:8042/dicom-web 'PatientName=DOE*' --format json
+  asyncdicom find http://localhost:8042/dicom-web StudyInstanceUID=1.2.840.99.1 --level series
+  asyncdicom find http://localhost:8042/dicom-web ModalitiesInStudy=CT StudyInstanceUID \\
+      StudyDate NumberOfStudyRelatedInstances -o ct.csv
+"""
+
+
+@click.command("find", epilog=EPILOG)
+@click.argument("source", metavar="SOURCE")
+@click.argument("keys", nargs=-1, metavar="[KEY[=VALUE]]...")
+@option(
+    "--level",
+    type=click.Choice(["study", "series", "instance"]),
+    help="What to list (default: study, or what QueryRetrieveLevel= says).",
+)
+@option(
+    "--format",
+    "format_",
+    type=click.Choice(["text", "json", "csv", "table"]),
+    help="How to write the answers (default: by the name of --output, else as told below).",
+)
+@option("--limit", type=click.IntRange(min=1), help="Answers to list at most.")
+@option(
+    "--page-size",
+    type=click.IntRange(1, 1_000_000),
+    default=1000,
+    show_default=True,
+    help="Answers to ask for at once.",
+)
+@option("--fuzzy", is_flag=True, help="Ask for fuzzy matching of person names.")
+@option(
+    "--includefield",
+    multiple=True,
+    metavar="KEY,…",
+    help="Further attributes to return, or 'all'.",
+)
+@option(
+    "-o",
+    "--output",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    envvar=None,
+    help="File to write to instead of stdout; must not exist.",
+)
+@option(
+    "-r",
+    "--retry",
+    type=click.IntRange(0, 100),
+    default=3,
+    show_default=True,
+    help="Further tries of a page that failed.",
+)
+@option("-q", "--quiet", is_flag=True, help="Say nothing but errors and the last line.")
+@connection_options
+def command(**options: Any) -> int:
+    """Search studies, series or instances of SOURCE.
+
+    The list is read page by page until it is known to be complete, also from
+    servers that cap pages, repeat them or ignore the offset; when it is not
+    known to be complete, the last line says why and the exit code is 1.
+    """
+    from asyncdicom.cli.run import run  # noqa: PLC0415 -- help must not pay for it
+
+    return run(lambda interrupts: _find(options, interrupts))
+
+
+async def _find(options: dict[str, Any], interrupts: Interrupts) -> int:
+    from asyncdicom.cli.tables import writer_for  # noqa: PLC0415 -- help must not pay for it
+    from asyncdicom.engine.scheduler import Scheduler  # noqa: PLC0415 -- as above
+    from asyncdicom.jobs.find import FindJob  # noqa: PLC0415 -- as above
+    from asyncdicom.sources.search import search  # noqa: PLC0415 -- as above
+    from asyncdicom.wiring import open_source, scheduler_settings  # noqa: PLC0415 -- as above
+
+    kind = _format_of(options)
+    query, columns = _query_of(options, kind)
+    settings = scheduler_settings({"retry": options["retry"], "concurrency": 1})
+    with ExitStack() as stack:
+        output = stack.enter_context(_output(options["output"]))
+        width = shutil.get_terminal_size().columns if output.is_terminal else None
+        writer = writer_for(kind, output.stream, columns=columns, width=width)
+        stack.callback(writer.close)
+        async with open_source(options["source"], options) as source:
+            found = search(source, query, limit=options["limit"], page_limit=options["page_size"])
+            job = FindJob(found, writer.write)
+            scheduler = Scheduler(job, settings)
+            interrupts.stops(scheduler)
+            await job.run(scheduler)
+        if job.error is not None and not job.written:
+            return _refused(job.error)
+        _end(output, writer)
+    if not options["quiet"]:
+        _remark(job, found.notes)
+    return _sentence(query.level, found.verdict())
+
+
+def _format_of(options: dict[str, Any]) -> Format:
+    from asyncdicom.cli.tables import Format  # noqa: PLC0415 -- help must not pay for it
+
+    output: Path | None = options["output"]
+    if options["format_"]:
+        return Format(options["format_"])
+    if output is not None:
+        return {".json": Format.JSON, ".csv": Format.CSV}.get(output.suffix.lower(), Format.TEXT)
+    return Format.TABLE if sys.stdout.isatty() else Format.TEXT
+
+
+def _query_of(options: dict[str, Any], kind: Format) -> tuple[SearchQuery, list[Column]]:
+    """Make the search, and the columns that show its answers."""
+    from asyncdicom.cli.tables import Format  # noqa: PLC0415 -- help must not pay for it
+    from asyncdicom.jobs.find import dictionary  # noqa: PLC0415 -- as above
+    from asyncdicom.protocol.qido_rs import Level, parse_keys, search_query  # noqa: PLC0415 -- as above
+
+    fields = [name for given in options["includefield"] for name in given.split(",") if name]
+    everything = [name for name in fields if name == "all"]
+    words = [*options["keys"], *(name for name in fields if name != "all")]
+    keys = parse_keys(words, dictionary())
+    level = Level(options["level"]) if options["level"] else None
+    query = search_query(keys, level=level, include_fields=everything, fuzzy=options["fuzzy"])
+    if kind not in (Format.CSV, Format.TABLE):
+        return query, []
+    columns = _columns(keys, query.level)
+    if not keys.returned:
+        # Some of the usual columns come only when they are asked for.
+        wanted = [*everything, *(column.name for column in columns)]
+        query = search_query(keys, level=level, include_fields=wanted, fuzzy=options["fuzzy"])
+    return query, columns
+
+
+_USUAL_COLUMNS: dict[str, tuple[tuple[str, str], ...]] = {
+    "study": (
+        ("StudyDate", "00080020"),
+        ("PatientID", "00100020"),
+        ("PatientName", "00100010"),
+        ("ModalitiesInStudy", "00080061"),
+        ("StudyDescription", "00081030"),
+        ("NumberOfStudyRelatedInstances", "00201208"),
+        ("StudyInstanceUID", "0020000D"),
+    ),
+    "series": (
+        ("Modality", "00080060"),
+        ("SeriesNumber", "00200011"),
+        ("SeriesDescription", "0008103E"),
+        ("NumberOfSeriesRelatedInstances", "00201209"),
+        ("SeriesInstanceUID", "0020000E"),
+        ("StudyInstanceUID", "0020000D"),
+    ),
+    "instance": (
+        ("InstanceNumber", "00200013"),
+        ("SOPClassUID", "00080016"),
+        ("NumberOfFrames", "00280008"),
+        ("SOPInstanceUID", "00080018"),
+        ("SeriesInstanceUID", "0020000E"),
+    ),
+}
+
+
+def _columns(keys: Keys, level: Level) -> list[Column]:
+    from asyncdicom.cli.tables import Column  # noqa: PLC0415 -- help must not pay for it
+
+    named = [Column(path.name, path.tags) for path in keys.paths]
+    if keys.returned:
+        return list(dict.fromkeys(named))
+    usual = [Column(keyword, (tag,)) for keyword, tag in _USUAL_COLUMNS[level]]
+    return [column for column in named if column not in usual] + usual
+
+
+class _Output:
+    """Where the answers go.
+
+    Attributes:
+        stream: Takes bytes.
+        is_terminal: Whether a person reads along.
+        is_whole: Set when all was written; only then a file gets its name.
+
+    """
+
+    def __init__(self, stream: IO[bytes], *, is_terminal: bool) -> None:
+        self.stream = stream
+        self.is_terminal = is_terminal
+        self.is_whole = False
+
+
+@contextmanager
+def _output(path: Path | None) -> Iterator[_Output]:
+    """Open stdout, or a file that gets its name when it is whole, and never replaces another."""
+    from asyncdicom.errors import ConfigError, StorageError  # noqa: PLC0415 -- as above
+
+    if path is None:
+        yield _Output(sys.stdout.buffer, is_terminal=sys.stdout.isatty())
+        return
+    if path.exists():
+        raise ConfigError(f"{path} exists", hint="remove it, or name another file")
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with partial.open("xb") as stream:
+            output = _Output(stream, is_terminal=False)
+            yield output
+        if output.is_whole:
+            path.hardlink_to(partial)
+    except OSError as error:
+        raise StorageError(error.strerror or "cannot write", path=str(path)) from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _end(output: _Output, writer: AnswerWriter) -> None:
+    writer.end()
+    output.is_whole = True
+
+
+def _refused(error: AsyncDicomError) -> int:
+    """Say why there is no list at all, and what to do."""
+    from asyncdicom import errors  # noqa: PLC0415 -- help must not pay for it
+    from asyncdicom.cli.app import exit_code_of  # noqa: PLC0415 -- as above
+
+    hint = ""
+    if isinstance(error, errors.Unauthorized):
+        hint = "; give --user, --bearer or --authorization"
+    elif isinstance(error, errors.OriginError) and error.status_code in (400, 413):
+        hint = "; check the keys, --page-size, and that SOURCE is the root of a DICOMweb service"
+    click.echo(f"asyncdicom: {error}{hint}", err=True)
+    is_no_service = isinstance(error, errors.UnexpectedContent)
+    return ExitCode.UNREACHABLE if is_no_service else exit_code_of(error)
+
+
+def _remark(job: FindJob, notes: Sequence[str]) -> None:
+    for note in notes:
+        click.echo(f"the server remarks: {note}", err=True)
+    for name, count in job.unasked.items():
+        click.echo(
+            f"{count} answers have another {name} than asked for: the server ignores that key",
+            err=True,
+        )
+
+
+def _sentence(level: Level, verdict: Verdict) -> int:
+    """Say in the last line what was found and whether that is all."""
+    pages = f"{verdict.pages} page{'' if verdict.pages == 1 else 's'}"
+    repeated = f" · {verdict.duplicates} repeated" if verdict.duplicates else ""
+    if verdict.problem:
+        end, code = f"not complete: {verdict.problem}", ExitCode.INCOMPLETE
+    elif not verdict.answers:
+        end, code = "nothing matches", ExitCode.NO_MATCH
+    else:
+        end = "limit reached" if verdict.limit_reached else "complete"
+        code = ExitCode.COMPLETE
+    click.echo(f"{level.counted(verdict.answers)} · {pages}{repeated} · {end}", err=True)
+    return code
