@@ -153,6 +153,9 @@ def map_aiohttp_errors(error: Exception, url: str) -> AsyncDicomError:
     if isinstance(error, (aiohttp.InvalidURL, ValueError)):
         return ProtocolError(f"not a URL or a field that can be sent: {why}")
     origin = origin_of(url)
+    # python-socks is only imported where such a proxy is used; its errors share a prefix.
+    if type(error).__name__.startswith("Proxy"):
+        return Unreachable(f"the proxy made no connection: {why}", origin=origin)
     match error:
         case aiohttp.ConnectionTimeoutError():
             return Unreachable("no connection within the connect timeout", origin=origin)
@@ -170,7 +173,7 @@ def map_aiohttp_errors(error: Exception, url: str) -> AsyncDicomError:
         case aiohttp.ClientPayloadError() | aiohttp.ClientResponseError() | HttpProcessingError():
             return ProtocolError(f"the answer breaks HTTP: {why}")
         case _:
-            return _of_socks(error, why, origin)
+            return TransportError(f"{type(error).__name__}: {why}", origin=origin)
 
 
 def _lost(why: str, origin: str) -> AsyncDicomError:
@@ -179,12 +182,3 @@ def _lost(why: str, origin: str) -> AsyncDicomError:
     return (
         ConnectionLost(why, origin=origin) if advice is None else TlsRejected(advice, origin=origin)
     )
-
-
-def _of_socks(error: Exception, why: str, origin: str) -> AsyncDicomError:
-    # python-socks is only imported where such a proxy is used; its errors share a prefix.
-    if type(error).__name__.startswith("Proxy"):
-        return Unreachable(f"the proxy made no connection: {why}", origin=origin)
-    if isinstance(error, (aiohttp.ClientError, OSError)):
-        return TransportError(why, origin=origin)
-    return TransportError(f"{type(error).__name__}: {why}", origin=origin)
