@@ -23,6 +23,7 @@ __all__ = [
     "Lazy",
     "Series",
     "Study",
+    "Unreadable",
     "instance_count",
     "modalities_in",
 ]
@@ -32,6 +33,11 @@ Attributes: TypeAlias = dict[str, Any]
 
 PIXEL_DATA = "7FE00010"
 """Tag of Pixel Data, as the DICOM JSON Model writes it."""
+
+
+class Unreadable(Exception):
+    """An instance that the archive lists, but cannot read."""
+
 
 T_co = TypeVar("T_co", covariant=True)
 

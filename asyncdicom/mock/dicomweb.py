@@ -19,6 +19,7 @@ import orjson
 
 from asyncdicom.mock import qido
 from asyncdicom.mock.accept import parse_accept
+from asyncdicom.mock.archive import Unreadable
 from asyncdicom.mock.messages import Content, Request, Response, header_value
 from asyncdicom.mock.retrieve import Selection, bulkdata, frames, instances, picture
 from asyncdicom.mock.routes import Level, Refused, Route, parse_route
@@ -83,6 +84,13 @@ class DicomWeb:
             raise Refused(404, f"nothing here; the DICOMweb root is {root}")
         return parse_route(below)
 
+    def kind_of(self, request: Request) -> str | None:
+        """Name what a request asks for, None if nothing lives there."""
+        try:
+            return self.route(request).resource.value
+        except Refused:
+            return None
+
     def respond(self, request: Request) -> Response:
         """Answer a request; refusals become answers too."""
         try:
@@ -90,6 +98,8 @@ class DicomWeb:
             response = self._answer(self.route(request), request)
         except Refused as refusal:
             return refuse(refusal)
+        except Unreadable as error:
+            return refuse(Refused(500, f"an instance cannot be read: {error}"))
         return self._compress(request, response)
 
     def _admit(self, request: Request) -> None:

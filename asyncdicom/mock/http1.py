@@ -26,14 +26,16 @@ from asyncdicom.mock.messages import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
+    from contextlib import AbstractAsyncContextManager
 
     from asyncdicom.mock.connection import Connection
     from asyncdicom.model import Buffer
 
 __all__ = ["Handler", "serve_http1"]
 
-Handler: TypeAlias = "Callable[[Request], Awaitable[Response]]"
+Handler: TypeAlias = "Callable[[Request], AbstractAsyncContextManager[Response]]"
+"""Answers a request; the context lasts until the answer is written, or given up."""
 
 ENDLESS_HEADER_LINE = b"x-endless: " + b"a" * 1000 + b"\r\n"
 
@@ -58,8 +60,9 @@ async def serve_http1(connection: Connection, handler: Handler, received: bytes)
         if event is None:
             return
         request = request_of(event, connection)
-        response = await handler(request)
-        if not await write_response(connection, request, response):
+        async with handler(request) as response:
+            is_reusable = await write_response(connection, request, response)
+        if not is_reusable:
             return
         received = parser.trailing_data[0]
 

@@ -12,7 +12,6 @@ Rule: bodies are lazy. Nothing is produced before a socket has room for it.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from itertools import chain
@@ -38,9 +37,6 @@ __all__ = [
     "header_value",
     "split_target",
 ]
-
-FOREVER_S = math.inf
-"""A delay that only a disconnect ends, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,11 +111,6 @@ class Part:
     headers: tuple[Header, ...]
     content: Content
 
-    def head(self) -> bytes:
-        """Part header with its blank line (RFC 2046 §5.1)."""
-        lines = "".join(f"{name}: {value}\r\n" for name, value in self.headers)
-        return f"{lines}\r\n".encode("latin-1")
-
 
 @dataclass(frozen=True, slots=True)
 class Multipart:
@@ -127,31 +118,42 @@ class Multipart:
 
     parts: Callable[[], Iterable[Part]]
     boundary: str
+    eol: str = "\r\n"
+    """End of lines; anything but CRLF is against RFC 2046 §4.1.1."""
+    preamble: bytes = b""
+    """Ends with a line end, if there is any."""
+    epilogue: bytes = b""
 
     def byte_count(self) -> int:
         """Length in bytes; walks all parts."""
         parts = list(self.parts())
         delimiters = sum(len(self._delimiter(at)) for at in range(len(parts)))
-        inside = sum(len(part.head()) + part.content.length for part in parts)
-        return delimiters + inside + len(self._close(len(parts)))
+        inside = sum(len(self._head(part)) + part.content.length for part in parts)
+        outside = len(self.preamble) + len(self._close(len(parts))) + len(self.epilogue)
+        return delimiters + inside + outside
 
     def buffers(self) -> Iterator[Buffer]:
         """Produce delimiters, part headers and content in order."""
         count = 0
+        yield self.preamble
         for count, part in enumerate(self.parts(), 1):
-            yield self._delimiter(count - 1) + part.head()
+            yield self._delimiter(count - 1) + self._head(part)
             yield from part.content.buffers()
-        yield self._close(count)
+        yield self._close(count) + self.epilogue
+
+    def _head(self, part: Part) -> bytes:
+        lines = (*(f"{name}: {value}" for name, value in part.headers), "")
+        return "".join(f"{line}{self.eol}" for line in lines).encode("latin-1")
 
     def _delimiter(self, index: int) -> bytes:
         # RFC 2046 §5.1.1: the CRLF before a delimiter line belongs to the
         # delimiter; the first one stands at the start of the payload.
-        start = "\r\n" if index else ""
-        return f"{start}--{self.boundary}\r\n".encode()
+        start = self.eol if index else ""
+        return f"{start}--{self.boundary}{self.eol}".encode()
 
     def _close(self, count: int) -> bytes:
-        start = "\r\n" if count else ""
-        return f"{start}--{self.boundary}--\r\n".encode()
+        start = self.eol if count else ""
+        return f"{start}--{self.boundary}--{self.eol}".encode()
 
 
 class Framing(Enum):

@@ -11,16 +11,23 @@ from __future__ import annotations
 
 import asyncio
 import fnmatch
+import math
 from collections import deque
-from dataclasses import dataclass
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self
 
+from asyncdicom.errors import ConfigError
+from asyncdicom.mock.certificates import issue
 from asyncdicom.mock.connection import Connection
 from asyncdicom.mock.dicomweb import DicomWeb, WebOptions
+from asyncdicom.mock.faults import Fault, FaultPlan
 from asyncdicom.mock.http1 import serve_http1
+from asyncdicom.mock.http2 import PREFACE, Http2Session
 from asyncdicom.mock.messages import Framing, Request, Response
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterable
     from types import TracebackType
 
     from asyncdicom.mock.archive import Archive
@@ -39,6 +46,10 @@ class ServerOptions:
     host: str = "127.0.0.1"
     port: int = 0
     """0 for any free port."""
+    http2: bool = True
+    """Whether HTTP/2 is spoken: chosen by ALPN over TLS, by its preface on a plain port."""
+    max_streams: int = 100
+    """Streams per HTTP/2 connection."""
     framing: Framing = Framing.AUTO
     """How HTTP/1.1 bodies end, where no fault says otherwise."""
 
@@ -74,11 +85,14 @@ class MockServer:
 
     Args:
         archive: What it serves.
+        faults: What goes wrong, and when; text is read as `faults` describes.
         tls: Whether it speaks TLS, with a certificate of its own authority.
         web: How its DICOMweb face behaves.
         options: Where and how it listens.
 
     Attributes:
+        on_request: Is called with each request once it is recorded, or None.
+        ca_pem: Certificate of the authority that signed the server's, as PEM; empty without TLS.
         requests: What was asked, oldest first, recorded before the answer's body.
 
     """
@@ -87,12 +101,16 @@ class MockServer:
         self,
         archive: Archive,
         *,
+        faults: Iterable[Fault | str] = (),
         tls: bool = False,
         web: WebOptions | None = None,
         options: ServerOptions | None = None,
     ) -> None:
         self.web = DicomWeb(archive, web)
+        self.plan = FaultPlan(faults)
         self.is_tls = tls
+        self.ca_pem = b""
+        self.on_request: Callable[[Recorded], None] | None = None
         self.options = options or ServerOptions()
         self.requests: deque[Recorded] = deque(maxlen=KEPT_REQUESTS)
         self._statistics = ServerStatistics()
@@ -116,13 +134,25 @@ class MockServer:
         """Listen.
 
         Raises:
-            OSError: If the address is taken or not ours.
+            ConfigError: If the address is taken or not ours.
 
         """
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(
-            lambda: Connection(self._serve, self._adopt), self.options.host, self.options.port
-        )
+        options = self.options
+        context = None
+        if self.is_tls:
+            context, self.ca_pem = await asyncio.to_thread(
+                issue, options.host, offers_http2=options.http2
+            )
+        try:
+            self._server = await asyncio.get_running_loop().create_server(
+                lambda: Connection(self._serve, self._adopt),
+                options.host,
+                options.port,
+                ssl=context,
+            )
+        except OSError as error:
+            where = f"{options.host}:{options.port}"
+            raise ConfigError(f"cannot listen on {where}: {error.strerror}") from error
 
     async def aclose(self) -> None:
         """End all connections at once and wait for their tasks.
@@ -166,7 +196,14 @@ class MockServer:
 
     async def _serve(self, connection: Connection) -> None:
         received = await connection.read()
-        if received:
+        while len(received) < len(PREFACE) and PREFACE.startswith(received):
+            if not (more := await connection.read()):
+                return
+            received += more
+        if self.options.http2 and received.startswith(PREFACE):
+            session = Http2Session(connection, self._handle, max_streams=self.options.max_streams)
+            await session.run(received)
+        elif received:
             await serve_http1(connection, self._handle, received)
 
     def _adopt(self, connection: Connection, task: asyncio.Task[None]) -> None:
@@ -179,23 +216,57 @@ class MockServer:
         if not task.cancelled() and (error := task.exception()) is not None:
             self._failures.append(error)
 
-    async def _handle(self, request: Request) -> Response:
-        response = await self._respond(request)
-        self._statistics.requests += 1
-        self.requests.append(
-            Recorded(
-                method=request.method,
-                path=request.path,
-                query=request.query,
-                headers=request.headers,
-                http_version=request.http_version,
-                peer_port=request.peer_port,
-                status=response.status,
-            )
-        )
-        return response
+    @asynccontextmanager
+    async def _handle(self, request: Request) -> AsyncIterator[Response]:
+        statistics = self._statistics
+        statistics.requests += 1
+        statistics.in_flight += 1
+        statistics.in_flight_peak = max(statistics.in_flight_peak, statistics.in_flight)
+        try:
+            fault = self.plan.decide(self.web.kind_of(request), request.path)
+            response = await self._respond(request, fault)
+            self._record(request, response, fault)
+            await pause(response.wire.delay_s)
+            yield response
+        finally:
+            statistics.in_flight -= 1
 
-    async def _respond(self, request: Request) -> Response:
+    def _record(self, request: Request, response: Response, fault: Fault | None) -> None:
+        self._statistics.faults += fault is not None
+        recorded = Recorded(
+            method=request.method,
+            path=request.path,
+            query=request.query,
+            headers=request.headers,
+            http_version=request.http_version,
+            peer_port=request.peer_port,
+            status=response.status,
+            fault=str(fault) if fault else None,
+        )
+        self.requests.append(recorded)
+        if self.on_request is not None:
+            self.on_request(recorded)
+
+    async def _respond(self, request: Request, fault: Fault | None) -> Response:
         if self.web.archive.is_blocking:
-            return await asyncio.to_thread(self.web.respond, request)
-        return self.web.respond(request)
+            response = await asyncio.to_thread(self._answer, request, fault)
+        else:
+            response = self._answer(request, fault)
+        if self.options.framing is Framing.AUTO or response.wire.framing is not Framing.AUTO:
+            return response
+        return replace(response, wire=replace(response.wire, framing=self.options.framing))
+
+    def _answer(self, request: Request, fault: Fault | None) -> Response:
+        if fault is None:
+            return self.web.respond(request)
+        settings = fault.settings
+        response = self.web.respond(fault.effect.rewrite(request, settings))
+        return fault.effect.apply(request, response, settings)
+
+
+async def pause(delay_s: float) -> None:
+    """Wait, for ever if the delay is infinite."""
+    if delay_s == math.inf:
+        await asyncio.Event().wait()
+    elif delay_s > 0:
+        await asyncio.sleep(delay_s)

@@ -36,6 +36,14 @@ PLACEHOLDER_INSTANCE = 9_999_999
 
 RLE_LOSSLESS = "1.2.840.10008.1.2.5"
 
+TRANSFER_SYNTAXES = {
+    "explicit": "1.2.840.10008.1.2.1",
+    "implicit": "1.2.840.10008.1.2",
+    "rle": RLE_LOSSLESS,
+    "jpeg2000": "1.2.840.10008.1.2.4.90",
+}
+"""Transfer Syntaxes that can be made, by a short name; JPEG 2000 is a label only."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyntheticOptions:
@@ -77,6 +85,8 @@ class SyntheticOptions:
         for name, (value, low, high) in bounds.items():
             if not low <= value <= high:
                 raise ConfigError(f"{name} is {value}", hint=f"it has to be {low} to {high}")
+        if self.transfer_syntax_uid not in TRANSFER_SYNTAXES.values():
+            raise ConfigError(f"no such transfer syntax is made: {self.transfer_syntax_uid}")
 
     @property
     def frame_bytes(self) -> int:

@@ -1,0 +1,203 @@
+"""`asyncdicom mock`: serve an embedded archive, with faults on demand."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from asyncdicom.cli.exit_codes import ExitCode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from asyncdicom.cli.run import Interrupts
+    from asyncdicom.mock import MockServer
+    from asyncdicom.mock.archive import Archive
+    from asyncdicom.mock.server import Recorded
+
+__all__ = ["command"]
+
+EPILOG = """\b
+Without FOLDER the studies are synthetic: deterministic, and made while they are
+served. With FOLDER the DICOM files below it are served as they are.
+\b
+A fault is NAME[:KIND][:option=value,...]; --list-faults names them all.
+\b
+Exit codes: 2 usage (a fault that cannot be read, an address in use), 130 Ctrl-C.
+\b
+Examples:
+  asyncdicom mock
+  asyncdicom mock ~/studies --port 8042 --tls --ca-out ca.pem
+  asyncdicom mock --studies 100 --instances 50 --mixed
+  asyncdicom mock --fault truncate:instance:times=1 --fault 503:study:retry-after=2,every=3
+"""
+
+F = TypeVar("F", bound="Callable[..., Any]")
+
+
+def option(*names: str, **settings: Any) -> Callable[[F], F]:
+    """Declare an option that also reads `ASYNCDICOM_MOCK_<LONG NAME>` from the environment.
+
+    The name of the command is part of it: what other commands mean by a transfer
+    syntax or a series is something else.
+    """
+    long_name = next(name for name in names if name.startswith("--"))
+    variable = long_name.strip("-").upper().replace("-", "_")
+    return click.option(*names, envvar=f"ASYNCDICOM_MOCK_{variable}", **settings)
+
+
+SHAPE = ("studies", "series", "instances", "rows", "columns", "frames", "seed")
+"""Options that go to the synthetic archive as they are."""
+
+
+@click.command("mock", epilog=EPILOG)
+@click.argument("folder", required=False, type=click.Path(path_type=Path), metavar="[FOLDER]")
+@option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@option(
+    "--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0: any free."
+)
+@option("--tls", is_flag=True, help="Speak TLS (HTTP/2 by ALPN), with a certificate made now.")
+@option("--ca-out", type=click.Path(path_type=Path), help="Write the certificate authority here.")
+@option("--no-http2", is_flag=True, help="Speak HTTP/1.1 only.")
+@option("--studies", default=10, show_default=True, help="Synthetic studies.")
+@option("--series", default=1, show_default=True, help="Series per study.")
+@option("--instances", default=300, show_default=True, help="Instances per series.")
+@option("--rows", default=512, show_default=True, help="Rows of an image.")
+@option("--columns", type=int, help="Columns of an image (default: as many as rows).")
+@option("--frames", default=1, show_default=True, help="Frames per instance.")
+@option("--modality", default="CT", show_default=True, help="Modality of the series.")
+@option(
+    "--transfer-syntax",
+    type=click.Choice(["explicit", "implicit", "rle", "jpeg2000"]),
+    default="explicit",
+    show_default=True,
+    help="Transfer syntax of the images; jpeg2000 is a label that cannot be decoded.",
+)
+@option("--mixed", is_flag=True, help="Add multi-frame, RLE, JPEG 2000 and SR series.")
+@option("--seed", default=0, show_default=True, help="Another seed gives other UIDs and pixels.")
+@option("--fault", "faults", multiple=True, metavar="FAULT", help="What goes wrong, and when.")
+@option("--list-faults", is_flag=True, help="List the faults and their options, and end.")
+@option("--require-token", metavar="TOKEN", help="Bearer token, or NAME:PASSWORD, to ask for.")
+@option("--strict-accept", is_flag=True, help="406 for compressed data unless it is asked for.")
+@option("--absolute-bulkdata", is_flag=True, help="Write absolute BulkDataURIs.")
+@option(
+    "--empty-search",
+    type=click.Choice(["204", "200"]),
+    default="204",
+    show_default=True,
+    help="Status of a search without results.",
+)
+@option("--max-results", type=click.IntRange(min=1), help="Most results of a search.")
+@option(
+    "--framing",
+    type=click.Choice(["auto", "length", "chunked", "close"]),
+    default="auto",
+    show_default=True,
+    help="How HTTP/1.1 bodies end.",
+)
+@click.option("-v", "--verbose", is_flag=True, help="Show each request on stderr.")
+def command(folder: Path | None, **given: Any) -> int:
+    """Serve an embedded DICOMweb archive, with faults on demand."""
+    if given["list_faults"]:
+        print_faults()
+        return ExitCode.COMPLETE
+    from asyncdicom.cli.run import run  # noqa: PLC0415 -- help has to be instant
+
+    archive = archive_of(folder, given)
+    return run(lambda interrupts: serve(archive, given, interrupts))
+
+
+def archive_of(folder: Path | None, given: dict[str, Any]) -> Archive:
+    """Make the archive that the options describe.
+
+    Raises:
+        ConfigError: If the folder holds nothing, or a number is out of bounds.
+
+    """
+    if folder is not None:
+        from asyncdicom.mock.folder import FolderArchive  # noqa: PLC0415 -- as above
+
+        return FolderArchive.index(folder)
+    from asyncdicom.mock.synthetic import (  # noqa: PLC0415 -- as above
+        TRANSFER_SYNTAXES,
+        SyntheticArchive,
+        SyntheticOptions,
+    )
+
+    options = SyntheticOptions(
+        **{name: given[name] for name in SHAPE},
+        modality=given["modality"],
+        transfer_syntax_uid=TRANSFER_SYNTAXES[given["transfer_syntax"]],
+        mixed=given["mixed"],
+    )
+    return SyntheticArchive(options)
+
+
+def server_of(archive: Archive, given: dict[str, Any]) -> MockServer:
+    """Make the server that the options describe.
+
+    Raises:
+        ConfigError: If a fault cannot be read.
+
+    """
+    from asyncdicom.mock import MockServer, ServerOptions, WebOptions  # noqa: PLC0415 -- as above
+    from asyncdicom.mock.messages import Framing  # noqa: PLC0415 -- as above
+
+    web = WebOptions(
+        absolute_bulk_uris=given["absolute_bulkdata"],
+        require_token=given["require_token"],
+        strict_accept=given["strict_accept"],
+        empty_search_status=int(given["empty_search"]),
+        max_results=given["max_results"],
+    )
+    options = ServerOptions(
+        host=given["host"],
+        port=given["port"],
+        http2=not given["no_http2"],
+        framing=Framing[given["framing"].upper()],
+    )
+    return MockServer(archive, faults=given["faults"], tls=given["tls"], web=web, options=options)
+
+
+async def serve(archive: Archive, given: dict[str, Any], _interrupts: Interrupts) -> int:
+    """Serve until a signal cancels this."""
+    server = server_of(archive, given)
+    if given["verbose"]:
+        server.on_request = show_request
+    async with server:
+        if given["ca_out"] is not None:
+            given["ca_out"].write_bytes(server.ca_pem)
+        print_start(server, given["ca_out"])
+        await asyncio.Event().wait()
+    return ExitCode.COMPLETE
+
+
+def show_request(request: Recorded) -> None:
+    """Show a request in one line."""
+    fault = f"  fault {request.fault}" if request.fault else ""
+    line = f"{request.method} {request.path} HTTP/{request.http_version} {request.status}{fault}"
+    click.echo(line, err=True)
+
+
+def print_start(server: MockServer, ca_file: Path | None) -> None:
+    """Print the URL, and what to do with it."""
+    url = server.url
+    study = server.web.archive.studies[0].study_instance_uid
+    ca = f" --cacert {ca_file}" if ca_file else ""
+    click.echo(url)
+    click.echo(f"  asyncdicom find {url}{ca}")
+    click.echo(f"  asyncdicom get {url} --study {study} -o out{ca}")
+    click.echo(f"  asyncdicom dump -w {url} -s {study} -o out{ca}")
+    click.echo("Ctrl-C ends it.")
+    sys.stdout.flush()
+
+
+def print_faults() -> None:
+    """Print the table of faults."""
+    from asyncdicom.mock.fault_table import fault_table  # noqa: PLC0415 -- as above
+
+    click.echo(fault_table())
