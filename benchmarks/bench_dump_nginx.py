@@ -219,7 +219,7 @@ def bench(name: str, workload: Workload, settings: Settings) -> int:
 def main() -> int:
     """Run the sizes that were asked for."""
     settings = parse_arguments("dump over HTTP/2 from nginx, beside its peers", _add_options)
-    print_machine("dump over HTTP/2 and TLS from nginx", "pyreqwest", "httpx", "uvloop")
+    print_machine("dump over HTTP/2 and TLS from nginx", settings, "pyreqwest", "httpx", "uvloop")
     chosen = workloads(is_short=settings.is_short)
     sizes = list(chosen) if settings.options.size == "both" else [settings.options.size]
     try:

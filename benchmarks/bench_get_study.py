@@ -113,7 +113,7 @@ def bench(count: int, settings: Settings) -> int:
 def main() -> int:
     """Run each length: in a long study the start of a process counts less."""
     settings = parse_arguments("get of a study, beside curl -o", _add_options)
-    print_machine("get of a study in one answer", "pyreqwest", "uvloop")
+    print_machine("get of a study in one answer", settings, "pyreqwest", "uvloop")
     counts = settings.options.instances or ([300] if settings.is_short else [300, 1500])
     try:
         return max(bench(count, settings) for count in counts)

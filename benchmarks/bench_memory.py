@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.common import (
     ASYNCDICOM,
+    DISK,
     MB,
     Sample,
     Settings,
@@ -117,7 +118,7 @@ def _at_most(figure: float) -> Target:
 def main() -> int:
     """Run both with one server."""
     settings = parse_arguments("memory of get and of its plan", _add_options)
-    print_machine("Memory", "pyreqwest", "uvloop", "orjson")
+    print_machine("Memory", settings, "pyreqwest", "uvloop", "orjson")
     tree = StaticTree(settings.folder / "root")
     tree.root.mkdir()
     try:
@@ -129,6 +130,8 @@ def main() -> int:
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
+    # Ten gigabytes at once belong on a disk.
+    parser.set_defaults(folder=DISK)
     parser.add_argument("--gigabytes", type=float, default=5, metavar="N", help="default: 5")
 
 

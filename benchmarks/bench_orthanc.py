@@ -85,7 +85,7 @@ def contenders(orthanc: Orthanc, study: SliceStudy, settings: Settings) -> list[
 def main() -> int:
     """Fill an archive, and race."""
     settings = parse_arguments("dump -i from Orthanc, beside one request at a time", _add_options)
-    print_machine("dump -i from Orthanc", "pyreqwest", "uvloop")
+    print_machine("dump -i from Orthanc", settings, "pyreqwest", "uvloop")
     count = settings.options.instances or (60 if settings.is_short else 300)
     study = SliceStudy(number=1, instance_count=count)
     try:

@@ -47,7 +47,7 @@ def _start(name: str, command: tuple[str, ...]) -> Contender:
 def main() -> int:
     """Start many times."""
     settings = parse_arguments("time to help and to import", _add_options)
-    print_machine("Start")
+    print_machine("Start", settings)
     try:
         results = race(contenders(), settings)
     finally:

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ASYNCDICOM",
+    "DISK",
     "MB",
     "Contender",
     "Job",
@@ -63,6 +64,10 @@ __all__ = [
 
 MB = 1_000_000
 """Bytes of a megabyte, as networks and disks count."""
+MEMORY = Path("/dev/shm")
+"""Where files cost next to nothing: clients are compared there, not disks."""
+DISK = Path(".bench")
+
 _SCRIPT = Path(sys.executable).with_name("asyncdicom")
 ASYNCDICOM: tuple[str, ...] = (
     (str(_SCRIPT),)
@@ -181,7 +186,10 @@ def parse_arguments(
     parser.add_argument("--repetitions", type=int, default=5, metavar="N", help="default: 5")
     parser.add_argument("--short", action="store_true", help="smaller data, for a first look")
     parser.add_argument(
-        "--folder", type=Path, default=Path(".bench"), help="for data, removed afterwards"
+        "--folder",
+        type=Path,
+        default=MEMORY if MEMORY.is_dir() else DISK,
+        help="for data, removed afterwards; default: memory (tmpfs) where the system has it",
     )
     parser.add_argument(
         "--without",
@@ -194,7 +202,7 @@ def parse_arguments(
         add_options(parser)
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(dir=options.folder.resolve()))
+    folder = Path(tempfile.mkdtemp(prefix="asyncdicom-bench-", dir=options.folder.resolve()))
     return Settings(options.repetitions, options.short, folder, options)
 
 
@@ -279,8 +287,9 @@ def _paired(results: Results, ours: str, theirs: str, amount: Callable[[Job], in
     return statistics.median(size * their_s / our_s for our_s, their_s in pairs)
 
 
-def print_machine(title: str, *packages: str) -> None:
+def print_machine(title: str, settings: Settings, *packages: str) -> None:
     """Print what was measured, and on what."""
+    folder = settings.folder.parent
     print(f"\n## {title}\n")
     memory_gb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
     print(
@@ -288,7 +297,7 @@ def print_machine(title: str, *packages: str) -> None:
         f"{platform.release()}, Python {platform.python_version()}"
     )
     load = " ".join(f"{value:.1f}" for value in os.getloadavg())
-    print(f"load before the start: {load}")
+    print(f"load before the start: {load}; a new file of 4 KB in {folder}: {_file_cost(folder)}")
     versions = [f"{name} {version(name)}" for name in packages]
     print(" · ".join([f"asyncdicom {__version__}", *versions]))
     print(" · ".join(f"{peer.name} {program_version(peer)}" for peer in PEERS))
@@ -376,6 +385,16 @@ def _can_start(contender: Contender) -> bool:
             return True
     print(f"left out, cannot be started: {contender.name}")
     return False
+
+
+def _file_cost(folder: Path) -> str:
+    """Create files as a dump does, and return what one costs."""
+    count = 500
+    with tempfile.TemporaryDirectory(dir=folder) as place:
+        start_s = time.perf_counter()
+        for number in range(count):
+            Path(place, str(number)).write_bytes(bytes(4096))
+        return f"{(time.perf_counter() - start_s) / count * 1e6:.0f} microseconds"
 
 
 def _processor() -> str:
