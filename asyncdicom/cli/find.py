@@ -112,6 +112,7 @@ async def _find(options: dict[str, Any], interrupts: Interrupts) -> int:
     from asyncdicom.cli.tables import writer_for  # noqa: PLC0415 -- help must not pay for it
     from asyncdicom.engine.scheduler import Scheduler  # noqa: PLC0415 -- as above
     from asyncdicom.jobs.find import FindJob  # noqa: PLC0415 -- as above
+    from asyncdicom.protocol.qido_rs import has_escapes  # noqa: PLC0415 -- as above
     from asyncdicom.sources.search import search  # noqa: PLC0415 -- as above
     from asyncdicom.wiring import open_source, scheduler_settings  # noqa: PLC0415 -- as above
 
@@ -134,6 +135,8 @@ async def _find(options: dict[str, Any], interrupts: Interrupts) -> int:
         _end(output, writer)
     if not options["quiet"]:
         _remark(job, found.notes)
+        if not job.written and has_escapes(query):
+            click.echo("some servers do not decode blanks and accents: ? stands for each", err=True)
     return _sentence(query.level, found.verdict())
 
 

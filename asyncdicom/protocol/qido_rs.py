@@ -38,10 +38,12 @@ __all__ = [
     "Level",
     "Match",
     "SearchQuery",
+    "has_escapes",
     "parse_attribute",
     "parse_keys",
     "path_of",
     "query_string",
+    "respelled",
     "search_query",
     "url_of",
 ]
@@ -168,6 +170,8 @@ class SearchQuery:
     """Matches to skip, at least 0."""
     limit: int | None = None
     """Matches to return at most, at least 1; None leaves it to the server."""
+    leaves_carets: bool = False
+    """Whether `^` is sent as it is; see `respelled`."""
     at_most: int | None = field(default=None, compare=False)
     """How many there can be at most, where UIDs in the keys say it."""
 
@@ -391,8 +395,29 @@ def query_string(query: SearchQuery) -> str:
         pairs.append(("limit", str(query.limit)))
     if query.offset:
         pairs.append(("offset", str(query.offset)))
-    # RFC 3986 §3.4: `*`, `,` and `:` may stand in a query as they are.
-    return "&".join(f"{name}={quote(value, safe='*,:')}" for name, value in pairs)
+    safe = _SAFE + "^" if query.leaves_carets else _SAFE
+    return "&".join(f"{name}={quote(value, safe=safe)}" for name, value in pairs)
+
+
+# RFC 3986 §3.4 lets these stand in a query. What may stand is left alone, for
+# there are servers that do not decode (Orthanc 1.10: `%3F` matches nothing).
+_SAFE = "*,:?/@"
+
+
+def respelled(query: SearchQuery) -> SearchQuery | None:
+    """Return the same search for servers that do not decode, or None if it is spelled alike.
+
+    RFC 3986 has no place for `^`, but browsers send it as it is (WHATWG URL
+    §1.3), so servers take it; and no person name is without.
+    """
+    if query.leaves_carets or not any("^" in match.value for match in query.matches):
+        return None
+    return replace(query, leaves_carets=True)
+
+
+def has_escapes(query: SearchQuery) -> bool:
+    """Tell whether a value holds what a server has to decode."""
+    return "%" in query_string(query)
 
 
 def url_of(root: str, query: SearchQuery) -> str:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import re
 from contextlib import aclosing
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import orjson
@@ -42,12 +43,13 @@ from asyncdicom.protocol.qido_rs import (
     Match,
     SearchQuery,
     path_of,
+    respelled,
     url_of,
 )
 from asyncdicom.protocol.urls import shown
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Callable
 
     from asyncdicom.model import Target, Uid
     from asyncdicom.policy.paging import Verdict
@@ -72,12 +74,15 @@ class Search:
 
     """
 
-    def __init__(self, source: DicomWebSource, query: SearchQuery, paging: Paging) -> None:
+    def __init__(
+        self, source: DicomWebSource, query: SearchQuery, begin: Callable[[], Paging]
+    ) -> None:
         self.query = query
         self.notes: list[str] = []
         self._source = source
-        self._paging = paging
-        self._page = paging.next_page()
+        self._begin = begin
+        self._paging = begin()
+        self._page = self._paging.next_page()
 
     def __str__(self) -> str:
         return f"search {path_of(self.query)}, page {self._paging.verdict().pages + 1}"
@@ -126,7 +131,16 @@ class Search:
                         yield answer
         except OriginError as error:
             self._refused(page, error)
-        self._page = self._paging.next_page()
+        self._page = self._paging.next_page() or self._page_of_other_spelling()
+
+    def _page_of_other_spelling(self) -> Page | None:
+        """Begin again where nothing was found and the server may not have understood."""
+        query = respelled(self.query)
+        verdict = self._paging.verdict()
+        if query is None or verdict.answers or verdict.problem:
+            return None
+        self.query, self._paging = query, self._begin()
+        return self._paging.next_page()
 
     async def _ask(self, page: Page) -> AsyncGenerator[Answer]:
         query = self.query.page(offset=page.offset, limit=page.limit)
@@ -216,8 +230,10 @@ def search(
         expected: How many there are, because the archive said so elsewhere.
 
     """
-    paging = Paging(limit=limit, page_limit=page_limit, at_most=query.at_most, expected=expected)
-    return Search(source, query, paging)
+    begin = partial(
+        Paging, limit=limit, page_limit=page_limit, at_most=query.at_most, expected=expected
+    )
+    return Search(source, query, begin)
 
 
 async def search_instances(source: DicomWebSource, target: Target) -> AsyncGenerator[Answer]:

@@ -260,6 +260,14 @@ def test_remarks_of_the_server_are_passed_on(find: Find, is_quiet: bool) -> None
     )
 
 
+def test_nothing_found_for_what_had_to_be_escaped_is_explained(find: Find) -> None:
+    find.answer = lambda request: dicom_json([])
+    assert find("StudyDescription=Foot left") == 4
+    assert "? stands for each" in find.stderr
+    assert find("StudyDescription=Foot?left") == 4
+    assert "? stands for each" not in find.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -13,10 +13,12 @@ from asyncdicom.protocol.qido_rs import (
     Keys,
     Level,
     SearchQuery,
+    has_escapes,
     parse_attribute,
     parse_keys,
     path_of,
     query_string,
+    respelled,
     search_query,
     url_of,
 )
@@ -52,7 +54,7 @@ def url(*words: str, level: Level | None = None) -> str:
         pytest.param(["0020000d=1.2"], None, "/studies?0020000D=1.2", id="tags in upper case"),
         pytest.param(["00091001=X"], None, "/studies?00091001=X", id="a private tag passes"),
         pytest.param([" PatientID = X "], None, "/studies?PatientID=X", id="blanks are dropped"),
-        pytest.param(["PatientName=A*B?"], None, "/studies?PatientName=A*B%3F", id="wildcards"),
+        pytest.param(["PatientName=A*B?"], None, "/studies?PatientName=A*B?", id="wildcards"),
         pytest.param(
             ["PatientName=DOE^JÖRG & SON"],
             None,
@@ -233,6 +235,24 @@ def test_a_page_is_limit_and_offset(offset: int, limit: int | None, expected: st
 )
 def test_levels_are_counted_in_words(level: Level, one: str, many: str) -> None:
     assert (level.counted(1), level.counted(2)) == (one, many)
+
+
+def test_carets_are_left_alone_in_the_second_spelling() -> None:
+    query = search_query(parse_keys(["PatientName=DOE^J Ö"], DICTIONARY))
+    other = respelled(query)
+    assert query_string(query) == "PatientName=DOE%5EJ%20%C3%96"
+    assert other is not None
+    assert query_string(other) == "PatientName=DOE^J%20%C3%96"
+    assert respelled(other) is None
+
+
+def test_there_is_no_second_spelling_without_a_caret() -> None:
+    assert respelled(search_query(parse_keys(["PatientID=X Y"], DICTIONARY))) is None
+
+
+@pytest.mark.parametrize(("value", "expected"), [("A*?", False), ("A B", True), ("Ö", True)])
+def test_escapes_are_known(value: str, expected: bool) -> None:  # noqa: FBT001 -- a column of the table
+    assert has_escapes(search_query(parse_keys([f"PatientID={value}"], DICTIONARY))) == expected
 
 
 @given(st.text(st.characters(exclude_categories=["Cc", "Cs"])).filter(lambda text: text.strip()))

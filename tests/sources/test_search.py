@@ -381,6 +381,29 @@ async def test_a_named_study_takes_one_request() -> None:
     assert len(transport.requests) == 1
 
 
+@pytest.mark.parametrize("decodes", [True, False], ids=["decodes", "does not decode"])
+async def test_a_name_is_found_where_escapes_are_not_understood(decodes: bool) -> None:  # noqa: FBT001 -- a column
+    def script(request: HttpRequest) -> ScriptedAnswer:
+        spelling = "DOE%5EJ" if decodes else "DOE^J"
+        return archive()(request) if spelling in request.url else ScriptedAnswer(204)
+
+    name = Match(AttributePath("PatientName", (Attribute("00100010", vr="PN"),)), "DOE^J")
+    source, transport = source_of(script)
+    found = search(source, SearchQuery(matches=(name,)))
+    assert len([answer async for answer in found]) == 25
+    assert found.verdict().is_complete
+    assert len(transport.requests) == (2 if decodes else 3)
+
+
+async def test_a_name_that_is_not_there_is_asked_for_in_two_spellings() -> None:
+    name = Match(AttributePath("PatientName", (Attribute("00100010", vr="PN"),)), "DOE^J")
+    source, transport = source_of(lambda request: ScriptedAnswer(204))
+    found = search(source, SearchQuery(matches=(name,)))
+    assert [answer async for answer in found] == []
+    assert found.verdict().is_complete
+    assert len(transport.requests) == 2
+
+
 STUDY = Target(Resource.STUDY, Uid("1.2"))
 SERIES = Target(Resource.SERIES, Uid("1.2"), Uid("1.3"))
 
