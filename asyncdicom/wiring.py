@@ -59,7 +59,13 @@ async def open_source(text: str, options: Mapping[str, Any]) -> AsyncIterator[Di
     root = root_of(text)
     transport = open_transport(options.get("http_engine") or "auto", transport_settings(options))
     try:
-        yield DicomWebSource(root, transport, transfer_syntax=options.get("transfer_syntax") or "*")
+        bandwidth = options.get("bandwidth")
+        yield DicomWebSource(
+            root,
+            transport,
+            transfer_syntax=options.get("transfer_syntax") or "*",
+            bytes_per_s=None if bandwidth is None else byte_count(bandwidth),
+        )
     finally:
         await transport.aclose()
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from asyncdicom.cli.exit_codes import ExitCode
 from asyncdicom.cli.progress import observers_for, progress_bar
 from asyncdicom.engine.scheduler import Scheduler
+from asyncdicom.engine.slot import Slot
 from asyncdicom.jobs.run import run_job
 from asyncdicom.jobs.tally import Tally
 from asyncdicom.storage.reports import ReportFile
@@ -41,7 +42,12 @@ class Driver:
 
     async def run(self, job: Performer[T], tasks: Iterable[T]) -> int:
         """Run a job to its end and return the exit code."""
-        scheduler = Scheduler(job, scheduler_settings(self.options), observe=self.tally.tell)
+        scheduler = Scheduler(
+            job,
+            scheduler_settings(self.options),
+            slot=Slot(tasks_per_s=self.options["rate"]),
+            observe=self.tally.tell,
+        )
         self.interrupts.stops(scheduler)
         wanted = not (self.options["quiet"] or self.options["verbose"] or self.options["as_json"])
         async with progress_bar(self.tally, wanted=wanted):

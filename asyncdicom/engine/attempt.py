@@ -92,8 +92,8 @@ class Attempts(Generic[T]):
 
     async def _try(self, task: T, attempt: int) -> Iterable[T]:
         slot = self._slot
-        if slot.is_paused:
-            await slot.until_resumed()
+        if not slot.is_open:
+            await slot.until_open()
         slot.enter_nowait()
         try:
             return await self._performer.perform(task, attempt)

@@ -10,6 +10,8 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
+from asyncdicom.policy.pacing import Pacer
+
 __all__ = ["Slot", "SlotStatistics"]
 
 
@@ -27,7 +29,14 @@ class SlotStatistics:
 class Slot:
     """Bookkeeping and pauses of one source; the worker pool bounds the concurrency."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, tasks_per_s: float | None = None) -> None:
+        """Prepare.
+
+        Args:
+            tasks_per_s: Tasks begun per second at most, or None for as many as there are.
+
+        """
+        self._pacer = None if tasks_per_s is None else Pacer(tasks_per_s)
         self._resume_at_s = 0.0
         self._in_flight = 0
         self._in_flight_peak = 0
@@ -52,13 +61,17 @@ class Slot:
             self._resume_at_s = resume_at_s
 
     @property
-    def is_paused(self) -> bool:
-        """Whether a pause is under way."""
-        return self._resume_at_s > asyncio.get_running_loop().time()
+    def is_open(self) -> bool:
+        """Whether a task may begin at once: no pause is under way, and no pace is set."""
+        if self._pacer is not None:
+            return False
+        return self._resume_at_s == 0.0 or self._resume_at_s <= asyncio.get_running_loop().time()
 
-    async def until_resumed(self) -> None:
-        """Wait for the end of the pause, and of any pause added meanwhile."""
+    async def until_open(self) -> None:
+        """Wait for the turn of a task, and for the end of any pause, those added meanwhile too."""
         loop = asyncio.get_running_loop()
+        if self._pacer is not None:
+            await asyncio.sleep(self._pacer.delay_s(1, now_s=loop.time()))
         while (remaining_s := self._resume_at_s - loop.time()) > 0:  # noqa: ASYNC110 -- a deadline, not a poll
             await asyncio.sleep(remaining_s)
 

@@ -103,8 +103,8 @@ class DumpJob:
     def give_up(self, task: DumpTask, error: AsyncDicomError, attempts: int) -> Iterable[DumpTask]:
         """Leave the record of a target that failed for good."""
         self._tally.record(Failed(task.target, error, attempts))
-        failed = self._failed.pop(task.target, None)
-        if failed is None:
+        failed = self._failed.pop(task.target, None) or self._without_answer(task.target)
+        if failed is None or attempts == 0:
             return ()
         path = path_of(task.target)
         record = build_record(
@@ -114,6 +114,13 @@ class DumpJob:
         if failed.body:
             self._folder.write_whole(path + ERROR_SUFFIX, failed.body, replace=True)
         return ()
+
+    def _without_answer(self, target: Target) -> _FailedTry | None:
+        """Return what is known of a request that brought no answer; None if it cannot be made."""
+        try:
+            return _FailedTry(self._source.unsent(target), 0.0, b"")
+        except AsyncDicomError:
+            return None
 
     async def _find(self, task: DumpTask, path: str) -> Skipped | None:
         """Return a target that an earlier run stored and that is still whole."""

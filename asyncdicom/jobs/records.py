@@ -42,12 +42,14 @@ def build_record(
         error: Why the target failed for good, or None.
 
     """
-    sent = transaction.request_headers
+    sent = transaction.request.headers
     if transaction.sends_credentials:
         sent = (*sent, ("authorization", REDACTED))
     is_multipart = transaction.has_answer and bool(parts) and bool(parts[0].offset)
     record: dict[str, Any] = {
-        "url": transaction.url if "?" not in transaction.url else shown(transaction.url),
+        "url": transaction.request.url
+        if "?" not in transaction.request.url
+        else shown(transaction.request.url),
         "request": {"headers": headers_for_record(sent)},
         "response": _response(transaction, waiting_s) if transaction.has_answer else None,
         "multipart": [part_to_json(part) for part in parts] if is_multipart else [],

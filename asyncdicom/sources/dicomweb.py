@@ -12,6 +12,8 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+from asyncdicom.policy.pacing import Pacer
+from asyncdicom.ports import HttpRequest
 from asyncdicom.protocol import wado_rs
 from asyncdicom.sources.transaction import Transaction
 
@@ -43,8 +45,10 @@ class DicomWebSource:
         *,
         transfer_syntax: str = "*",
         sends_credentials: bool = False,
+        bytes_per_s: float | None = None,
     ) -> None:
         self.root = root
+        self._pacer = None if bytes_per_s is None else Pacer(bytes_per_s)
         self.sends_credentials = sends_credentials
         self.transfer_syntax = transfer_syntax
         self._transport = transport
@@ -70,17 +74,23 @@ class DicomWebSource:
         """
         return self.ask(target, self.url_of(target))
 
+    def unsent(self, target: Target) -> Transaction:
+        """Return the transaction that a target would begin with, for a record of its failure.
+
+        Raises:
+            UnexpectedContent: As `transact`.
+
+        """
+        return self._transaction(target, self.url_of(target), 0)
+
     @asynccontextmanager
     async def ask(self, target: Target | SearchTarget, url: str) -> AsyncIterator[Transaction]:
         """Ask for a URL as if it were a target of that kind (a page of a search)."""
         resource = target.resource
-        alternatives = self._alternatives(resource)
-        first = self._proven.get(resource, 0)
-        for number in range(first, len(alternatives)):
-            is_last = number + 1 == len(alternatives)
-            async with Transaction(
-                self._transport, url, target, alternatives[number]
-            ) as transaction:
+        count = len(self._alternatives(resource))
+        for number in range(self._proven.get(resource, 0), count):
+            is_last = number + 1 == count
+            async with self._transaction(target, url, number) as transaction:
                 status_code = transaction.response.status_code
                 if status_code == 406 and not is_last:
                     continue
@@ -88,6 +98,18 @@ class DicomWebSource:
                     self._proven.setdefault(resource, number)
                 yield transaction
                 return
+
+    def _transaction(
+        self, target: Target | SearchTarget, url: str, alternative: int
+    ) -> Transaction:
+        headers = self._alternatives(target.resource)[alternative]
+        return Transaction(
+            self._transport,
+            HttpRequest(url, headers=headers),
+            target,
+            sends_credentials=self.sends_credentials,
+            pacer=self._pacer,
+        )
 
     def _alternatives(self, resource: Resource) -> tuple[tuple[Header, ...], ...]:
         headers = self._headers.get(resource)

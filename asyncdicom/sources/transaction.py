@@ -11,12 +11,13 @@ payload; `bytes_downloaded` still counts what travelled.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Self
 
 from asyncdicom.errors import UsageError
-from asyncdicom.model import Buffer, Header, Resource, SearchTarget, Target
+from asyncdicom.model import Buffer, Resource, SearchTarget, Target
 from asyncdicom.ports import HttpRequest, HttpResponse, HttpTransport
 from asyncdicom.protocol import wado_rs
 from asyncdicom.protocol.content_coding import Decoder, decoder_for
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
     from types import TracebackType
 
+    from asyncdicom.policy.pacing import Pacer
+
 __all__ = ["Transaction"]
 
 
@@ -34,10 +37,9 @@ class Transaction:
     """A request under way; entering it waits for the head of the answer.
 
     Attributes:
-        url: What was asked for.
+        request: What was asked for; credentials are added below this layer.
         target: Why.
-        request_headers: Fields sent by us; credentials are added below this layer.
-        sends_credentials: Whether they are.
+        sends_credentials: Whether credentials are added.
         started_at: UTC time at which the request was handed to the transport.
         bytes_downloaded: Body bytes received, as sent.
 
@@ -46,19 +48,19 @@ class Transaction:
     def __init__(
         self,
         transport: HttpTransport,
-        url: str,
+        request: HttpRequest,
         target: Target | SearchTarget,
-        headers: tuple[Header, ...],
         *,
         sends_credentials: bool = False,
+        pacer: Pacer | None = None,
     ) -> None:
-        self.url = url
+        self.request = request
         self.target = target
-        self.request_headers = headers
         self.sends_credentials = sends_credentials
         self.started_at = datetime.now(UTC)
         self.bytes_downloaded = 0
         self._transport = transport
+        self._pacer = pacer
         self._context: AbstractAsyncContextManager[HttpResponse] | None = None
         self._response: HttpResponse | None = None
         self._decoder: Decoder | None = None
@@ -67,8 +69,7 @@ class Transaction:
 
     async def __aenter__(self) -> Self:
         self._begun_s = time.perf_counter()
-        request = HttpRequest(self.url, headers=self.request_headers)
-        self._context = self._transport.request(request)
+        self._context = self._transport.request(self.request)
         self._response = await self._context.__aenter__()
         self._head_s = self._last_s = time.perf_counter()
         return self
@@ -128,6 +129,8 @@ class Transaction:
                     self._decoder.end()
                 return b""
             self.bytes_downloaded += len(data)
+            if self._pacer is not None:
+                await asyncio.sleep(self._pacer.delay_s(len(data), now_s=self._last_s))
             if self._decoder is None:
                 return data
             self._pieces = self._decoder.decode(data)
