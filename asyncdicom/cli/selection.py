@@ -17,7 +17,8 @@ from asyncdicom.protocol.dicom_json import (
     STUDY_INSTANCE_UID,
     uid,
 )
-from asyncdicom.protocol.qido_rs import Keys, Level, parse_keys, search_query
+from asyncdicom.protocol.qido_keys import Keys, Level, parse_keys
+from asyncdicom.protocol.qido_rs import search_query
 from asyncdicom.sources.search import search
 from asyncdicom.storage.reports import read_report
 

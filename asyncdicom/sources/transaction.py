@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Self
 
 from asyncdicom.errors import UsageError
 from asyncdicom.model import Buffer, Resource, SearchTarget, Target
-from asyncdicom.ports import HttpRequest, HttpResponse, HttpTransport
 from asyncdicom.protocol import wado_rs
 from asyncdicom.protocol.content_coding import Decoder, decoder_for
 from asyncdicom.protocol.http_fields import retry_after_s
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from asyncdicom.policy.pacing import Pacer
+    from asyncdicom.ports import HttpRequest, HttpResponse, HttpTransport
 
 __all__ = ["Transaction"]
 
