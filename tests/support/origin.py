@@ -125,6 +125,7 @@ class Origin:
     port: int = 0
     host: str = "127.0.0.1"
     scripts: dict[str, list[tuple[Step, ...]]] = field(default_factory=dict)
+    rules: dict[str, Callable[[Received], Step]] = field(default_factory=dict)
     requests: list[Received] = field(default_factory=list)
     connections: int = 0
     departures: int = 0
@@ -140,8 +141,16 @@ class Origin:
         self.scripts.setdefault(path, []).append(steps)
         return self.url(path)
 
-    def script_for(self, path: str) -> tuple[Step, ...]:
-        scripts = self.scripts.get(path.partition("?")[0])
+    def decide(self, path: str, rule: Callable[[Received], Step]) -> str:
+        """Have a rule answer a path, request by request."""
+        self.rules[path] = rule
+        return self.url(path)
+
+    def script_for(self, request: Received) -> tuple[Step, ...]:
+        path = request.path.partition("?")[0]
+        if path in self.rules:
+            return (self.rules[path](request),)
+        scripts = self.scripts.get(path)
         if scripts is None:
             return (Answer(404),)
         return scripts.pop(0) if len(scripts) > 1 else scripts[0]
@@ -173,7 +182,7 @@ class Http1Speaker:
             request = await self.receive()
             self.origin.requests.append(request)
             self.origin.note()
-            for step in self.origin.script_for(request.path):
+            for step in self.origin.script_for(request):
                 if not await self.perform(step):
                     return
 

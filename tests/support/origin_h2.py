@@ -270,13 +270,13 @@ class H2Speaker:
         self.origin.requests.append(request)
         self.origin.note()
         self.gone[frame.stream_id] = asyncio.Event()
-        task = asyncio.create_task(self.play(frame.stream_id, request.path))
+        task = asyncio.create_task(self.play(frame.stream_id, request))
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
 
-    async def play(self, stream_id: int, path: str) -> None:
+    async def play(self, stream_id: int, request: Received) -> None:
         with contextlib.suppress(OSError, asyncio.CancelledError):
-            for step in self.origin.script_for(path):
+            for step in self.origin.script_for(request):
                 await self.perform(step, stream_id)
 
     async def perform(self, step: Step, stream_id: int) -> None:
