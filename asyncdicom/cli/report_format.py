@@ -13,18 +13,20 @@ __all__ = [
     "as_count",
     "as_duration",
     "as_figure",
-    "as_instant",
     "as_milliseconds",
     "as_per_s",
     "as_ratio",
+    "as_span",
+    "counted",
     "figure_label",
     "printable",
+    "shortened",
 ]
 
 NOTHING = "-"
 """Where there is no figure: an empty cell looks like a mistake."""
 
-_UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
+_UNITS = ("kB", "MB", "GB", "TB", "PB")
 
 
 def printable(text: str) -> str:
@@ -45,6 +47,17 @@ def printable(text: str) -> str:
     )
 
 
+def shortened(text: str, room: int) -> str:
+    """Make a text printable and cut it to a number of characters, at least 4."""
+    shown = printable(text)
+    return shown if len(shown) <= room else f"{shown[: room - 3]}..."
+
+
+def counted(number: int, noun: str) -> str:
+    """Write a number of things with their name."""
+    return f"{as_count(number)} {noun}" if number == 1 else f"{as_count(number)} {noun}s"
+
+
 def as_count(value: float) -> str:
     """Write a number of things, with commas."""
     return f"{value:,.0f}"
@@ -52,13 +65,12 @@ def as_count(value: float) -> str:
 
 def as_bytes(value: float) -> str:
     """Write a number of bytes with three digits and a decimal unit (1 kB = 1000 B)."""
-    size = value
-    for unit in _UNITS:
-        # 999.5 would be rounded to a fourth digit.
-        if size < 999.5 or unit == _UNITS[-1]:
-            return f"{value:.0f} B" if unit == "B" else f"{_three_digits(size)} {unit}"
-        size /= 1000
-    raise AssertionError("the last unit takes everything")
+    if value < 999.5:  # else rounded to a fourth digit, here and below
+        return f"{value:.0f} B"
+    size, power = value / 1000, 0
+    while size >= 999.5 and power < len(_UNITS) - 1:
+        size, power = size / 1000, power + 1
+    return f"{_three_digits(size)} {_UNITS[power]}"
 
 
 def as_milliseconds(value_s: float | None) -> str:
@@ -86,13 +98,15 @@ def as_duration(value_s: float) -> str:
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s"
 
 
-def as_instant(value_s: float) -> str:
-    """Write seconds since 1970 as a time of day in UTC."""
-    return datetime.fromtimestamp(value_s, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+def as_span(first_s: float, last_s: float) -> str:
+    """Write two times in seconds since 1970 as times of day in UTC; the day once if it is one."""
+    first, last = (datetime.fromtimestamp(time_s, UTC) for time_s in (first_s, last_s))
+    end = "%H:%M:%S UTC" if first.date() == last.date() else "%Y-%m-%d %H:%M:%S UTC"
+    return f"{first:%Y-%m-%d %H:%M:%S} to {last:{end}}"
 
 
 def as_per_s(value: float | None) -> str:
-    """Write a rate with at least three digits."""
+    """Write a rate, or an average of things, with at least three digits."""
     return NOTHING if value is None else _three_digits(value)
 
 

@@ -18,9 +18,10 @@ from asyncdicom.cli.report_format import (
     as_bytes,
     as_count,
     as_duration,
-    as_instant,
     as_milliseconds,
     as_per_s,
+    as_span,
+    counted,
 )
 from asyncdicom.cli.report_plots import DistributionRow, Legend, distribution_plot, time_plot
 from asyncdicom.jobs.report_json import TIMELINE_BINS
@@ -46,7 +47,7 @@ def report_page(report: Report) -> str:
     note = "Height: share of the requests of that kind. Lines: median and 99th percentile."
     sections = (
         _tiles(report),
-        _section("Latency by kind", distribution_plot(rows, legend), note=note, is_whole=True),
+        _section("Latency by kind", distribution_plot(rows, legend), note=note),
         _over_time(report, "Over time", "time"),
         _section("Requests", tables.requests(report)),
         _section("Latency", tables.latencies(report), note=_LATENCY_NOTE),
@@ -78,7 +79,7 @@ def comparison_page(left: Report, right: Report) -> str:
         " Lines, and figures at the end: A."
     )
     sections = (
-        _section("Latency of A and B", distribution_plot(rows, legend), note=note, is_whole=True),
+        _section("Latency of A and B", distribution_plot(rows, legend), note=note),
         _section("Figures", tables.comparison(left, right), note=_LATENCY_NOTE),
         _over_time(left, "A over time", "time-a"),
         _over_time(right, "B over time", "time-b"),
@@ -110,27 +111,26 @@ def _when(report: Report) -> str:
     timeline = report.timeline
     if not timeline.requests:
         return ""
-    return f" · {as_instant(timeline.first_s)} to {as_instant(timeline.last_s)}"
+    return f" · {as_span(timeline.first_s, timeline.last_s)}"
 
 
-def _section(title: str, content: Markup, *, note: str = "", is_whole: bool = False) -> Markup:
+def _section(title: str, content: Markup, *, note: str = "") -> Markup:
     """Put a heading above content; nothing without content."""
     if not content:
         return Markup()
     told = element("p", note, class_="note") if note else Markup()
-    class_ = "whole" if is_whole else None
-    return element("section", element("h2", title), told, content, class_=class_)
+    return element("section", element("h2", title), told, content)
 
 
 def _over_time(report: Report, title: str, name: str) -> Markup:
     bins = report.timeline.bins(TIMELINE_BINS)
     if len(bins) < 2:
         return Markup()
-    width_s = max(one.width_s for one in bins[:-1])
+    width_s = bins[len(bins) // 2].width_s
     note = f"One step is {as_duration(width_s)}. Bytes count evenly from first to last byte."
     if report.untimed:
-        note += f" {as_count(report.untimed)} records without times are left out."
-    return _section(title, time_plot(bins, name=name, title=title), note=note, is_whole=True)
+        note += f" Left out: {counted(report.untimed, 'record')} without times."
+    return _section(title, time_plot(bins, name=name, title=title), note=note)
 
 
 def _tiles(report: Report) -> Markup:
@@ -144,13 +144,13 @@ def _tiles(report: Report) -> Markup:
     ]
     if timeline.requests:
         active = f"{as_duration(timeline.active_s)} active"
-        in_flight = f"{timeline.peak_in_flight:.1f} at the peak"
+        in_flight = f"{as_per_s(timeline.peak_in_flight)} at the peak"
         requests = f"{as_per_s(report.per_s(total.requests))} requests/s"
         throughput = f"{as_bytes(report.per_s(total.byte_count) or 0)}/s"
         found += [
             _tile("Duration", as_duration(timeline.span_s), active),
             _tile("Throughput", throughput, requests),
-            _tile("In flight", f"{timeline.mean_in_flight:.1f}", in_flight),
+            _tile("In flight", as_per_s(timeline.mean_in_flight), in_flight),
         ]
     if total.last_byte_s.count:
         p99 = f"p99 {as_milliseconds(total.last_byte_s.quantile(0.99))} ms"

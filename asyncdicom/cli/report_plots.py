@@ -203,6 +203,7 @@ class _Panel:
 
     label: str
     write: Callable[[float], str]
+    write_tick: Callable[[float], str]
     values: Sequence[float]
 
 
@@ -211,9 +212,9 @@ def time_plot(bins: Sequence[Bin], *, name: str, title: str) -> Markup:
     if len(bins) < 2:
         return Markup()
     panels = (
-        _Panel("data/s", as_bytes, [one.byte_count / one.width_s for one in bins]),
-        _Panel("requests/s", as_per_s, [one.requests / one.width_s for one in bins]),
-        _Panel("in flight", "{:.1f}".format, [one.in_flight for one in bins]),
+        _Panel("data/s", as_bytes, as_bytes, [one.byte_count / one.width_s for one in bins]),
+        _Panel("requests/s", as_per_s, _round, [one.requests / one.width_s for one in bins]),
+        _Panel("in flight", as_per_s, _round, [one.in_flight for one in bins]),
     )
     pitch = _PANEL_HEIGHT + _PANEL_GAP
     height = pitch * len(panels) + 12
@@ -224,7 +225,7 @@ def time_plot(bins: Sequence[Bin], *, name: str, title: str) -> Markup:
         f"Three areas over {as_duration(_end_s(bins))}: data per second, up to"
         f" {as_bytes(max(panels[0].values))}; requests per second, up to"
         f" {as_per_s(max(panels[1].values))}; requests in flight, up to"
-        f" {max(panels[2].values):.1f}."
+        f" {as_per_s(max(panels[2].values))}."
     )
     return _scrolled(_svg(name, title, described, height, *drawn, axis, hover), title)
 
@@ -248,7 +249,7 @@ def _panel(panel: _Panel, bins: Sequence[Bin], top: float) -> Markup:
             element("line", class_=name, x1=_LEFT, x2=WIDTH - 20, y1=y, y2=y),
             element(
                 "text",
-                panel.write(highest * share) if share else "0",
+                panel.write_tick(highest * share) if share else "0",
                 class_="tick",
                 x=_LEFT - 8,
                 y=y + 4,
@@ -261,6 +262,11 @@ def _panel(panel: _Panel, bins: Sequence[Bin], top: float) -> Markup:
     )
     area = element("path", class_="filled", d=_steps(points, WIDTH - 20, base))
     return joined(*pieces, area)
+
+
+def _round(value: float) -> str:
+    """Write a round number without the digits that only floats have."""
+    return f"{value:,.6g}" if value < 1e6 else f"{value:,.0f}"
 
 
 def _nice(value: float) -> float:
@@ -301,7 +307,7 @@ def _clock(value_s: float, step_s: float) -> str:
         return f"{hours}:{minutes:02d} h" if hours else f"{minutes} min"
     if step_s >= 1 and value_s >= 60:
         return f"{value_s // 60:.0f}:{value_s % 60:02.0f}"
-    return f"{value_s:.10g} s" if step_s >= 0.01 else f"{value_s * 1000:.10g} ms"
+    return f"{value_s:.10g} s" if step_s >= 0.1 else f"{value_s * 1000:.10g} ms"
 
 
 def _hover(bins: Sequence[Bin], panels: Sequence[_Panel], height: float) -> Markup:

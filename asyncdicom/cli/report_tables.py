@@ -14,6 +14,7 @@ from asyncdicom.cli.report_format import (
     as_per_s,
     as_ratio,
     figure_label,
+    shortened,
 )
 from asyncdicom.jobs.report_compare import compare
 
@@ -60,7 +61,7 @@ def _kinds(report: Report) -> list[tuple[str, KindStatistics]]:
 
 
 def _versions(counts: Counts[str]) -> str:
-    return ", ".join(key or "?" for key, _ in counts.most_common()) or NOTHING
+    return ", ".join(shortened(key, 16) or "?" for key, _ in counts.most_common()[:4]) or NOTHING
 
 
 def latencies(report: Report) -> Markup:
@@ -109,7 +110,7 @@ def slowest(report: Report) -> Markup:
 
 
 def _slow_row(last_byte_s: float, item: SlowRequest, longest_s: float) -> Markup:
-    status = item.reason or str(item.status_code)
+    status = shortened(item.reason or str(item.status_code), 32)
     return element(
         "tr",
         element("th", as_milliseconds(last_byte_s), scope="row"),
@@ -151,7 +152,7 @@ def failures(report: Report) -> Markup:
         found = one.reasons.most_common()
         found += [("(other)", one.reasons.other)] if one.reasons.other else []
         rows += [
-            _row(kind.label, [element("td", reason, class_="text"), _number(as_count(count))])
+            _row(kind.label, [element("td", reason, class_="text wrap"), _number(as_count(count))])
             for reason, count in found
         ]
     table = _table("Failures per kind", _head(("kind", "reason", "count"), texts=2), rows)
@@ -189,7 +190,7 @@ def contents(report: Report) -> Markup:
         _row(
             content.media_type or "(none given)",
             [
-                element("td", content.transfer_syntax_uid or NOTHING, class_="text"),
+                element("td", content.transfer_syntax_uid or NOTHING, class_="text wrap"),
                 _number(as_count(count)),
             ],
         )
@@ -209,7 +210,7 @@ def problems(report: Report) -> Markup:
             "tr",
             element("th", problem.path, scope="row", class_="url"),
             element("td", problem.trouble.value, class_="text"),
-            element("td", problem.detail, class_="text"),
+            element("td", problem.detail, class_="text wrap"),
         )
         for problem in report.problems
     ]
@@ -245,7 +246,9 @@ def _number(value: str, class_: str | None = None) -> Markup:
 
 def _row(label: str, cells: Iterable[Markup]) -> Markup:
     class_ = "total" if label == "total" else None
-    return element("tr", element("th", label, scope="row", class_="text"), *cells, class_=class_)
+    return element(
+        "tr", element("th", label, scope="row", class_="text wrap"), *cells, class_=class_
+    )
 
 
 def _head(names: Sequence[str], texts: int = 1) -> Markup:

@@ -11,12 +11,14 @@ from asyncdicom.cli.report_format import (
     as_count,
     as_duration,
     as_figure,
-    as_instant,
     as_milliseconds,
     as_per_s,
     as_ratio,
+    as_span,
+    counted,
     figure_label,
     printable,
+    shortened,
 )
 from asyncdicom.jobs.report_compare import compare
 from asyncdicom.policy.statistics import RELATIVE_ERROR
@@ -84,39 +86,40 @@ def report_text(report: Report, columns: int) -> str:
 
 def _summary(report: Report, total: KindStatistics) -> list[str]:
     requests = (
-        f"  {as_count(total.requests)} requests, {as_count(total.failed)} failed,"
+        f"  {counted(total.requests, 'request')}, {as_count(total.failed)} failed,"
         f" {as_count(total.retried)} retried · {as_bytes(total.byte_count)}"
-        f" · HTTP {_counted(total.http_versions)}"
+        f" · HTTP {_versions(total.http_versions)}"
     )
     lines = [f"Report of {printable(report.folder)}", requests]
     if report.timeline.requests:
         lines += _span(report, total)
     if report.untimed:
-        lines.append(f"  {as_count(report.untimed)} records without times: not in the timeline")
+        lines.append(f"  {counted(report.untimed, 'record')} without times: not in the timeline")
     return lines
 
 
 def _span(report: Report, total: KindStatistics) -> list[str]:
     timeline = report.timeline
     when = (
-        f"  {as_instant(timeline.first_s)} to {as_instant(timeline.last_s)}:"
-        f" {as_duration(timeline.span_s)}, {as_duration(timeline.active_s)} of it active"
+        f"  {as_span(timeline.first_s, timeline.last_s)}:"
+        f" {as_duration(timeline.span_s)}, {as_duration(timeline.active_s)} active"
     )
     rates = (
         f"  {_rate(report.per_s(total.byte_count))}"
         f" · {as_per_s(report.per_s(total.requests))} requests/s"
-        f" · {timeline.mean_in_flight:.1f} in flight on average,"
-        f" {timeline.peak_in_flight:.1f} at the peak"
+        f" · {as_per_s(timeline.mean_in_flight)} in flight on average,"
+        f" {as_per_s(timeline.peak_in_flight)} at the peak"
     )
     return [when, rates]
 
 
-def _counted(counts: Counts[str]) -> str:
+def _versions(counts: Counts[str]) -> str:
     """Write versions, with counts where there is more than one."""
     found = counts.most_common()
     if len(found) == 1:
-        return printable(found[0][0]) or NOTHING
-    return ", ".join(f"{printable(key) or '?'} ({as_count(n)})" for key, n in found) or NOTHING
+        return shortened(found[0][0], 16) or NOTHING
+    told = (f"{shortened(key, 16) or '?'} ({as_count(n)})" for key, n in found[:4])
+    return ", ".join(told) or NOTHING
 
 
 def _requests(report: Report, total: KindStatistics) -> list[str]:
@@ -166,7 +169,7 @@ def _over_time(report: Report, columns: int) -> list[str]:
     bins = report.timeline.bins(at_most=columns - 40)
     if len(bins) < 2:
         return []
-    width_s = max(one.width_s for one in bins[:-1])
+    width_s = bins[len(bins) // 2].width_s
     data = [one.byte_count / one.width_s for one in bins]
     ended = [one.requests / one.width_s for one in bins]
     in_flight = [one.in_flight for one in bins]
@@ -175,7 +178,7 @@ def _over_time(report: Report, columns: int) -> list[str]:
         f"Over time, {as_duration(width_s)} per column",
         f"  data/s      {_sparkline(data)}  up to {as_bytes(max(data))}/s",
         f"  requests/s  {_sparkline(ended)}  up to {as_per_s(max(ended))}",
-        f"  in flight   {_sparkline(in_flight)}  up to {max(in_flight):.1f}",
+        f"  in flight   {_sparkline(in_flight)}  up to {as_per_s(max(in_flight))}",
     ]
 
 
@@ -212,8 +215,8 @@ def _contents(report: Report, columns: int) -> list[str]:
     room = (columns - 20) // 2
     rows = [
         (
-            _cut(content.media_type, room) or "(none given)",
-            _cut(content.transfer_syntax_uid, room) or NOTHING,
+            shortened(content.media_type, room) or "(none given)",
+            shortened(content.transfer_syntax_uid, room) or NOTHING,
             as_count(count),
         )
         for content, count in report.contents.most_common()
@@ -227,7 +230,7 @@ def _contents(report: Report, columns: int) -> list[str]:
 def _failures(report: Report, columns: int) -> list[str]:
     rows = []
     for kind, one in report.listed():
-        found = [(_cut(reason, columns - 40), n) for reason, n in one.reasons.most_common()]
+        found = [(shortened(reason, columns - 40), n) for reason, n in one.reasons.most_common()]
         found += [("(other)", one.reasons.other)] if one.reasons.other else []
         rows += [(kind.label, reason, as_count(n)) for reason, n in found]
     failures = _Table("Failures", ("kind", "reason", "count"), rows, texts=2).lines()
@@ -246,7 +249,7 @@ def _slowest(report: Report, columns: int) -> list[str]:
             as_milliseconds(item.first_byte_s),
             as_bytes(item.byte_count),
             item.kind.label,
-            _cut(item.reason or str(item.status_code), columns - 60),
+            shortened(item.reason or str(item.status_code), columns - 60),
         )
         for last_byte_s, item in ranked
     ]
@@ -263,7 +266,7 @@ def _problems(report: Report, columns: int) -> list[str]:
     if not told:
         return []
     total = sum(n for _, n in report.troubles.most_common())
-    rows = [f"  {printable(p.path)}: {_cut(p.detail, columns)}" for p in report.problems]
+    rows = [f"  {printable(p.path)}: {shortened(p.detail, columns)}" for p in report.problems]
     more = total - len(rows)
     tail = [f"  and {as_count(more)} more"] if more else []
     return ["", f"Not counted: {told}", *rows, *tail]
@@ -272,11 +275,6 @@ def _problems(report: Report, columns: int) -> list[str]:
 def _troubles(report: Report) -> str:
     found = report.troubles.most_common()
     return ", ".join(f"{as_count(n)} {trouble.value}" for trouble, n in found)
-
-
-def _cut(text: str, room: int) -> str:
-    shown = printable(text)
-    return shown if len(shown) <= room else f"{shown[: room - 3]}..."
 
 
 def comparison_text(left: Report, right: Report) -> str:

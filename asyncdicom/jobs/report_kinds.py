@@ -16,7 +16,7 @@ __all__ = ["UNREADABLE_URL", "Kind", "kind_of", "shown_url"]
 
 UNREADABLE_URL = "(not an http URL)"
 
-MAX_URL_CHARACTERS = 2_000
+MAX_URL_CHARACTERS = 1_000
 """Shown of a URL: three UIDs of 64 characters and a root take 300."""
 
 

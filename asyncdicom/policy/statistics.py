@@ -15,6 +15,7 @@ from __future__ import annotations
 import heapq
 import math
 from collections.abc import Hashable, Iterator
+from itertools import accumulate
 from typing import Generic, TypeVar
 
 __all__ = ["RELATIVE_ERROR", "Counts", "Histogram", "Largest"]
@@ -89,12 +90,12 @@ class Histogram:
         The error is at most `RELATIVE_ERROR` for values of 1e-6 to 1e15; 0 without values.
         """
         rank = max(1, math.ceil(share * self.count))
-        seen = 0
-        for index in sorted(self._buckets):
-            seen += self._buckets[index]
-            if seen >= rank:
-                return min(max(_middle(index), self.minimum), self.maximum)
-        return 0.0
+        if rank >= self.count:
+            return self.maximum
+        places = sorted(self._buckets)
+        ranks = accumulate(self._buckets[index] for index in places)
+        found = next(i for i, seen in zip(places, ranks, strict=True) if seen >= rank)
+        return min(max(_middle(found), self.minimum), self.maximum)
 
     def buckets(self) -> Iterator[tuple[float, float, int]]:
         """Yield both ends and the count of each bucket that is not empty, in ascending order."""

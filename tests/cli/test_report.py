@@ -40,7 +40,7 @@ def test_text_goes_to_stdout_and_nothing_to_stderr(
 ) -> None:
     assert run(out) == 0
     captured = capsysbinary.readouterr()
-    assert b"1 requests, 0 failed" in captured.out
+    assert b"1 request, 0 failed" in captured.out
     assert captured.err == b""
 
 

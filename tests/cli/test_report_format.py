@@ -8,12 +8,14 @@ from asyncdicom.cli.report_format import (
     as_bytes,
     as_duration,
     as_figure,
-    as_instant,
     as_milliseconds,
     as_per_s,
     as_ratio,
+    as_span,
+    counted,
     figure_label,
     printable,
+    shortened,
 )
 from asyncdicom.jobs.report_compare import Figure
 
@@ -66,8 +68,19 @@ def test_rates_and_ratios_say_where_there_is_none() -> None:
     assert (as_ratio(None), as_ratio(0.724)) == ("-", "0.72x")
 
 
-def test_instants_are_utc() -> None:
-    assert as_instant(1_741_080_600) == "2025-03-04 09:30:00 UTC"
+def test_a_span_names_its_day_once() -> None:
+    begun_s = 1_741_080_600
+    assert as_span(begun_s, begun_s + 12.9) == "2025-03-04 09:30:00 to 09:30:12 UTC"
+    over_night = "2025-03-04 09:30:00 to 2025-03-05 09:30:00 UTC"
+    assert as_span(begun_s, begun_s + 86_400) == over_night
+
+
+def test_one_thing_is_not_a_plural() -> None:
+    assert (counted(1, "record"), counted(1200, "record")) == ("1 record", "1,200 records")
+
+
+def test_long_texts_are_cut_to_their_room() -> None:
+    assert (shortened("abcdef", 6), shortened("abcdefg", 6)) == ("abcdef", "abc...")
 
 
 @pytest.mark.parametrize(

@@ -69,6 +69,15 @@ def test_rates_are_per_active_second(tmp_path: Path) -> None:
     assert report.per_s(2000) == pytest.approx(100, rel=0.1)
 
 
+def test_an_answer_without_times_counts_in_no_latency(tmp_path: Path) -> None:
+    record = frame_record(response_timeToFirstByteInMS=None, response_timeToLastByteInMS=None)
+    write_record(tmp_path, FRAME, record)
+    report = collect(tmp_path)
+    frames = report.kinds[Kind.FRAME]
+    assert (frames.requests, frames.first_byte_s.count, frames.last_byte_s.count) == (1, 0, 0)
+    assert report.slowest.ranked() == []
+
+
 @pytest.mark.parametrize("first_byte", [None, 5000.0], ids=["missing", "after the last"])
 def test_a_doubtful_first_byte_puts_the_bytes_at_the_end(
     tmp_path: Path, first_byte: float | None

@@ -70,6 +70,10 @@ def test_metadata_of_a_folder_within_the_tree_is_judged_by_its_url() -> None:
     assert kind_of(("1.2",), "metadata", "nonsense") is Kind.STUDY_METADATA
 
 
+def test_labels_are_words() -> None:
+    assert Kind.STUDY_METADATA.label == "study metadata"
+
+
 def test_a_url_that_cannot_be_split_is_of_no_kind() -> None:
     assert kind_of((), "copied", "http://[::1/studies") is Kind.OTHER
 
@@ -95,4 +99,4 @@ def test_user_information_and_query_are_never_shown(url: str, shown: str) -> Non
 
 
 def test_an_endless_url_is_cut() -> None:
-    assert len(shown_url("https://host/" + "a" * 100_000)) == 2_000
+    assert len(shown_url("https://host/" + "a" * 100_000)) == 1_000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 from typing import Any
@@ -245,6 +246,20 @@ def test_no_descriptor_is_left_open(tmp_path: Path) -> None:
     interrupted = read_records(tmp_path)
     next(interrupted)
     interrupted.close()
+    assert open_descriptors() == before
+
+
+def test_a_folder_that_cannot_be_listed_leaves_no_descriptor_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: int) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    before = open_descriptors()
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(OSError, match="Too many open files"):
+        next(read_records(tmp_path))
+    monkeypatch.undo()
     assert open_descriptors() == before
 
 

@@ -74,6 +74,12 @@ def test_bytes_arrive_between_first_and_last_byte() -> None:
     assert [round(one.byte_count) for one in bins] == [0, 0, 50, 50]
 
 
+def test_the_bin_between_two_others_gets_its_share_at_the_finest_resolution() -> None:
+    fine_s = 1 / 1024
+    timeline = timeline_of((0.25 * fine_s, 0.25 * fine_s, 2.75 * fine_s))
+    assert [round(one.byte_count, 2) for one in timeline.bins()] == [30, 40, 30]
+
+
 def test_a_request_counts_where_it_ends_and_is_in_flight_all_the_way() -> None:
     bins = timeline_of((0, 2, 3.9), (0, 1, 1.5)).bins(4)
     assert [one.requests for one in bins] == [0, 1, 0, 1]
