@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from asyncdicom.errors import AsyncDicomError
     from asyncdicom.jobs.find import FindJob
     from asyncdicom.policy.paging import Verdict
-    from asyncdicom.protocol.qido_rs import Keys, Level, SearchQuery
+    from asyncdicom.protocol.qido_keys import Keys, Level
+    from asyncdicom.protocol.qido_rs import SearchQuery
 
 __all__ = ["command"]
 
@@ -155,7 +156,8 @@ def _query_of(options: dict[str, Any], kind: Format) -> tuple[SearchQuery, list[
     """Make the search, and the columns that show its answers."""
     from asyncdicom.cli.tables import Format  # noqa: PLC0415 -- help must not pay for it
     from asyncdicom.jobs.find import dictionary  # noqa: PLC0415 -- as above
-    from asyncdicom.protocol.qido_rs import Level, parse_keys, search_query  # noqa: PLC0415 -- as above
+    from asyncdicom.protocol.qido_keys import Level, parse_keys  # noqa: PLC0415 -- as above
+    from asyncdicom.protocol.qido_rs import search_query  # noqa: PLC0415 -- as above
 
     fields = [name for given in options["includefield"] for name in given.split(",") if name]
     everything = [name for name in fields if name == "all"]

@@ -15,13 +15,13 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 from asyncdicom.errors import AsyncDicomError, RunAborted
-from asyncdicom.protocol.qido_rs import Attribute, Dictionary
+from asyncdicom.protocol.qido_keys import Attribute, Dictionary
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from asyncdicom.engine.scheduler import Scheduler
-    from asyncdicom.protocol.qido_rs import Match
+    from asyncdicom.protocol.qido_keys import Match
     from asyncdicom.sources.search import Answer, Search
 
 __all__ = ["FindJob", "dictionary"]

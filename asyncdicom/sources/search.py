@@ -36,16 +36,8 @@ from asyncdicom.policy.paging import DEFAULT_PAGE_LIMIT, Page, PageFacts, Paging
 from asyncdicom.protocol.dicom_json_stream import JsonArraySplitter
 from asyncdicom.protocol.http_fields import field_values, warning_values
 from asyncdicom.protocol.payload_events import NEED_DATA
-from asyncdicom.protocol.qido_rs import (
-    Attribute,
-    AttributePath,
-    Level,
-    Match,
-    SearchQuery,
-    path_of,
-    respelled,
-    url_of,
-)
+from asyncdicom.protocol.qido_keys import Attribute, AttributePath, Level, Match
+from asyncdicom.protocol.qido_rs import SearchQuery, path_of, respelled, url_of
 from asyncdicom.protocol.urls import shown
 
 if TYPE_CHECKING:

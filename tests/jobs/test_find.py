@@ -11,7 +11,8 @@ from asyncdicom.engine.scheduler import Scheduler, SchedulerSettings
 from asyncdicom.errors import ConnectionLost, RunAborted, Throttled, Unauthorized
 from asyncdicom.jobs.find import FindJob, dictionary
 from asyncdicom.policy.retry import RetryPolicy
-from asyncdicom.protocol.qido_rs import parse_keys, search_query
+from asyncdicom.protocol.qido_keys import parse_keys
+from asyncdicom.protocol.qido_rs import search_query
 from asyncdicom.protocol.urls import Root
 from asyncdicom.sources.dicomweb import DicomWebSource
 from asyncdicom.sources.search import Search, search

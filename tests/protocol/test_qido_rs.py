@@ -6,16 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncdicom.errors import ConfigError, InvalidUid
-from asyncdicom.protocol.qido_rs import (
+from asyncdicom.errors import ConfigError
+from asyncdicom.protocol.qido_keys import (
     Attribute,
     Dictionary,
     Keys,
     Level,
+    parse_keys,
+)
+from asyncdicom.protocol.qido_rs import (
     SearchQuery,
     has_escapes,
-    parse_attribute,
-    parse_keys,
     path_of,
     query_string,
     respelled,
@@ -139,48 +140,9 @@ def test_words_become_a_url(words: list[str], level: Level | None, expected: str
     assert url(*words, level=level) == expected
 
 
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        pytest.param(["PatientId=X"], "perhaps PatientID", id="a keyword in another case"),
-        pytest.param(["PatinetName"], "perhaps PatientName", id="a slip of the fingers"),
-        pytest.param(["Zzzzzz=1"], "DICOM keywords or tags", id="nothing like it"),
-        pytest.param(["=1"], "no attribute ''", id="no key"),
-        pytest.param(["PatientID=1", "00100020=2"], "given twice", id="one attribute, two values"),
-        pytest.param(["PatientID.Modality=1"], "no sequence", id="a path through no sequence"),
-        pytest.param(["RequestAttributesSequence=1"], "has no value", id="a sequence with a value"),
-        pytest.param(["StudyDate=2020-01-01"], "expected 20200131", id="a date of ISO 8601"),
-        pytest.param(["StudyDate=-"], "not a date", id="a range without ends"),
-        pytest.param(["PatientID=a\nb"], "control character", id="a line break in a value"),
-        pytest.param(["QueryRetrieveLevel=PATIENT"], "no level", id="the patient level"),
-        pytest.param(["QueryRetrieveLevel"], "no level ''", id="no level at all"),
-    ],
-)
-def test_what_no_server_understands_is_refused(words: list[str], message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
-        parse_keys(words, DICTIONARY)
-
-
-def test_a_broken_uid_is_refused() -> None:
-    with pytest.raises(InvalidUid):
-        parse_keys(["StudyInstanceUID=1.2,x"], DICTIONARY)
-
-
 def test_two_levels_that_differ_are_refused() -> None:
     with pytest.raises(ConfigError, match="QueryRetrieveLevel says series, --level says study"):
         url("QueryRetrieveLevel=SERIES", level=Level.STUDY)
-
-
-def test_a_path_through_an_unknown_tag_is_believed() -> None:
-    path = parse_attribute("00091002.PatientID", DICTIONARY)
-    assert path.name == "00091002.PatientID"
-    assert path.tags == ("00091002", "00100020")
-    assert path.last.keyword == "PatientID"
-
-
-def test_matching_keys_come_before_returned_ones() -> None:
-    keys = parse_keys(["Modality", "PatientID=X"], DICTIONARY)
-    assert [path.name for path in keys.paths] == ["PatientID", "Modality"]
 
 
 @pytest.mark.parametrize(
@@ -223,18 +185,6 @@ def test_fuzzy_matching_is_asked_for() -> None:
 )
 def test_a_page_is_limit_and_offset(offset: int, limit: int | None, expected: str) -> None:
     assert query_string(SearchQuery().page(offset=offset, limit=limit)) == expected
-
-
-@pytest.mark.parametrize(
-    ("level", "one", "many"),
-    [
-        (Level.STUDY, "1 study", "2 studies"),
-        (Level.SERIES, "1 series", "2 series"),
-        (Level.INSTANCE, "1 instance", "2 instances"),
-    ],
-)
-def test_levels_are_counted_in_words(level: Level, one: str, many: str) -> None:
-    assert (level.counted(1), level.counted(2)) == (one, many)
 
 
 def test_carets_are_left_alone_in_the_second_spelling() -> None:

@@ -22,7 +22,8 @@ from asyncdicom.errors import (
     Unreachable,
 )
 from asyncdicom.model import Resource, Target, Uid
-from asyncdicom.protocol.qido_rs import Attribute, AttributePath, Level, Match, SearchQuery
+from asyncdicom.protocol.qido_keys import Attribute, AttributePath, Level, Match
+from asyncdicom.protocol.qido_rs import SearchQuery
 from asyncdicom.protocol.urls import Root
 from asyncdicom.sources import search as module
 from asyncdicom.sources.dicomweb import DicomWebSource
