@@ -124,7 +124,11 @@ class Connection(asyncio.Protocol):
         return data
 
     def write(self, buffers: Iterable[Buffer]) -> None:
-        """Queue buffers; large ones are handed on without a copy."""
+        """Queue buffers; large ones are handed on without a copy. Nothing, once it is closing."""
+        # The task of a lost connection is cancelled, but its streams' tasks may have
+        # one more turn before that reaches them; uvloop raises where asyncio warns.
+        if self.transport.is_closing():
+            return
         small = bytearray()
         for buffer in buffers:
             self.bytes_sent += len(buffer)

@@ -111,6 +111,7 @@ async def write_response(connection: Connection, request: Request, response: Res
     wire = response.wire
     if wire.endless_header:
         await write_endless_header(connection, response)
+        return False
     if wire.stop_after_bytes == -1:
         return await end(connection, wire.ending)
     framing = framing_of(request, response)

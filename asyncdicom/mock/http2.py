@@ -38,6 +38,9 @@ __all__ = ["PREFACE", "Http2Session"]
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 """What a client with prior knowledge sends first (RFC 9113 §3.4)."""
 
+MAX_HEADER_LIST_BYTES = 64 * 1024
+"""What a request's fields may take, as h2 counts them; its own default."""
+
 FLUSH_BYTES = 64 * 1024
 """Bytes of DATA frames after which another stream gets its turn."""
 
@@ -65,8 +68,13 @@ class Http2Session:
         self._handler = handler
         config = h2.config.H2Configuration(client_side=False, header_encoding="utf-8")
         self._protocol = h2.connection.H2Connection(config)
-        self._protocol.local_settings.update(
-            {h2.settings.SettingCodes.MAX_CONCURRENT_STREAMS: max_streams}
+        codes = h2.settings.SettingCodes
+        self._protocol.local_settings = h2.settings.Settings(
+            client=False,
+            initial_values={
+                codes.MAX_CONCURRENT_STREAMS: max_streams,
+                codes.MAX_HEADER_LIST_SIZE: MAX_HEADER_LIST_BYTES,
+            },
         )
         self._streams: dict[int, asyncio.Task[None]] = {}
         self._window_opened = asyncio.Event()
@@ -151,6 +159,7 @@ class Http2Session:
         wire = response.wire
         if wire.endless_header:
             await self._send_endless_header(stream_id)
+            return
         if wire.stop_after_bytes == -1:
             await self._end(stream_id, response)
             return
