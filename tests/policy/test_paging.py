@@ -250,6 +250,7 @@ def test_a_list_that_never_rests_is_not_complete() -> None:
 
     done = walk(server, Paging(page_limit=3))
     assert "kept moving" in done.verdict.problem
+    assert [page.offset for page in done.asked] == [0, 3, 6, 9] * policy.MAX_PASSES
 
 
 def test_a_second_reading_that_finds_no_end_is_left() -> None:
