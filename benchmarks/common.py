@@ -250,12 +250,13 @@ def run(command: Sequence[str], *, may_exit_with: tuple[int, ...] = (0,)) -> Sam
         text = output.read().decode(errors="replace")
     if process.returncode not in may_exit_with:
         sys.exit(f"{' '.join(command)}\nexit code {process.returncode}\n{text[-2000:]}")
-    # The kernel counts our own size to a child that it started from us: only a
-    # larger figure is the child's, otherwise the samples are.
+    # The kernel counts our own size to a child that it started from us: only a larger
+    # figure is the child's, otherwise the samples are; a child that ended before the
+    # first sample keeps the figure that is too large.
     peak = usage.ru_maxrss * 1024
-    return Sample(
-        wall_s, peak if peak > own_peak else watch.peak_bytes, text, tuple(watch.timeline)
-    )
+    if peak <= own_peak and watch.peak_bytes:
+        peak = watch.peak_bytes
+    return Sample(wall_s, peak, text, tuple(watch.timeline))
 
 
 def json_seconds(output: str) -> float:
