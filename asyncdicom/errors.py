@@ -21,6 +21,7 @@
         * `ContentError`: whole, but not what was asked for
             * `UidMismatch`
             * `UnexpectedContent`: another media type, an empty answer
+            * `Doubtful`: structurally whole, but something that should be there is not
             * `Incomplete`: fewer instances than expected, or status 206
     * `StorageError`: this machine
         * `DiskFull`
@@ -42,6 +43,7 @@ __all__ = [
     "ConnectionLost",
     "ContentError",
     "DiskFull",
+    "Doubtful",
     "FetchError",
     "Incomplete",
     "InvalidUid",
@@ -66,6 +68,9 @@ __all__ = [
     "UnsafeName",
     "UsageError",
 ]
+
+MAX_SHOWN_CHARACTERS = 512
+"""Of a path in a message; one name alone may have 255 bytes."""
 
 
 class AsyncDicomError(Exception):
@@ -234,6 +239,14 @@ class UnexpectedContent(ContentError):
     """Another media type than asked for, or an answer without content."""
 
 
+class Doubtful(ContentError):
+    """Structurally whole, but something that should be there is not.
+
+    A cut on the way may look like this, and so may an odd instance that the
+    server holds just so. Only a second answer can tell them apart.
+    """
+
+
 class Incomplete(ContentError):
     """Fewer instances than expected, or status 206 (PS3.18 §10.4).
 
@@ -247,6 +260,12 @@ class Incomplete(ContentError):
         super().__init__(message)
         self.expected = expected
         self.received = received
+
+
+def _shown(path: str) -> str:
+    """Make a path fit for one line of any terminal or log: it may come from the network."""
+    kept = path if len(path) <= MAX_SHOWN_CHARACTERS else f"{path[: MAX_SHOWN_CHARACTERS - 3]}..."
+    return kept if kept.isprintable() else kept.encode("unicode_escape").decode("ascii")
 
 
 class StorageError(AsyncDicomError):
@@ -264,7 +283,7 @@ class StorageError(AsyncDicomError):
         self.hint = hint
 
     def __str__(self) -> str:
-        told = f"{self.message}: {self.path}"
+        told = f"{self.message}: {_shown(self.path)}"
         return f"{told}; {self.hint}" if self.hint else told
 
 

@@ -92,8 +92,9 @@ class Finished:
 
     def __str__(self) -> str:
         match self.outcome:
-            case Stored(target, path, byte_count):
-                return f"stored {target}: {path} ({byte_count} bytes)"
+            case Stored(target, path, byte_count, remarks=remarks):
+                noted = f"; odd: {'; '.join(remarks)}" if remarks else ""
+                return f"stored {target}: {path} ({byte_count} bytes){noted}"
             case Skipped(target, path):
                 return f"skipped {target}: {path} is there and verified"
             case Failed(target, error, attempts):
@@ -203,9 +204,10 @@ def outcome_to_json(outcome: Outcome) -> dict[str, Any]:
     """Return one line of a report (`--report`), as a JSON object."""
     target = _target_to_json(outcome.target)
     match outcome:
-        case Stored(_, path, byte_count, sha256, attempts):
+        case Stored(_, path, byte_count, sha256, attempts, remarks):
             found = {"path": path, "bytes": byte_count, "sha256": sha256}
-            return {"outcome": "stored", **target, **found, "attempts": attempts}
+            noted = {"remarks": list(remarks)} if remarks else {}
+            return {"outcome": "stored", **target, **found, "attempts": attempts, **noted}
         case Skipped(_, path, byte_count, sha256):
             found = {"path": path, "bytes": byte_count, "sha256": sha256}
             return {"outcome": "skipped", **target, **found}

@@ -146,6 +146,8 @@ class Stored:
     sha256: str
     """Of the file, in lower-case hexadecimal digits."""
     attempts: int = 1
+    remarks: tuple[str, ...] = ()
+    """What is odd about it, though it is what the server holds."""
 
 
 @dataclass(frozen=True, slots=True)

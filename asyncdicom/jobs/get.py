@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from asyncdicom.errors import (
     AsyncDicomError,
+    Doubtful,
     FetchError,
     Incomplete,
     TransportError,
@@ -84,6 +85,7 @@ class GetJob:
         self._tally = tally
         self._options = options
         self._studies: dict[Uid, Expectation] = {}
+        self._doubted: dict[Uid, str] = {}
 
     def tasks(self, targets: Iterable[Target]) -> Iterator[GetTask]:
         """Yield the first task for each study, series or instance asked for."""
@@ -215,7 +217,27 @@ class GetJob:
         # What belongs elsewhere is not stored under a wrong name; the instance
         # that should have come instead will be found missing and asked for.
         is_of_study = facts.study_instance_uid == study.study_instance_uid
-        return is_of_study and received not in study.settled
+        if not is_of_study or received in study.settled:
+            return False
+        return not facts.doubts or self._is_confirmed(target, arrival)
+
+    def _is_confirmed(self, target: Target, arrival: Arrival) -> bool:
+        """Tell whether a doubtful instance came a second time with the same bytes.
+
+        Then it is what the server holds, and is kept as it is.
+
+        Raises:
+            Doubtful: If it came for the first time, and alone.
+
+        """
+        uid, doubts = arrival.facts.sop_instance_uid, arrival.facts.doubts
+        if self._doubted.get(uid) == arrival.sha256:
+            return True
+        self._doubted[uid] = arrival.sha256
+        if target.resource is Resource.INSTANCE:
+            arrival.writer.discard()
+            raise Doubtful("; ".join(doubts))
+        return False
 
 
 def _is_about_the_answer(error: AsyncDicomError) -> bool:

@@ -71,7 +71,7 @@ class InstanceStore:
 
     def walker(self) -> Part10Walker:
         """Return a walker that collects what names are made from."""
-        return Part10Walker(collect=self._collect)
+        return Part10Walker(collect=self._collect, collect_doubts=True)
 
     def batch(self) -> CommitBatch:
         """Return a context in which the instances of one answer are committed."""
@@ -188,4 +188,5 @@ class CommitBatch:
             raise
         series: Uid | None = arrival.facts.series_instance_uid
         target = Target(Resource.INSTANCE, study.study_instance_uid, series, uid)
-        record(Stored(target, path, arrival.facts.byte_count, arrival.sha256, attempts))
+        facts = arrival.facts
+        record(Stored(target, path, facts.byte_count, arrival.sha256, attempts, facts.doubts))

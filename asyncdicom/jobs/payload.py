@@ -167,7 +167,8 @@ class _InstanceCheck:
     """A Part 10 file, whole to its last byte, of the instance asked for."""
 
     def __init__(self, target: Target) -> None:
-        self._walker = Part10Walker()
+        # What the server holds is dumped as it is; its oddities are for readers.
+        self._walker = Part10Walker(collect_doubts=True)
         self._expected = target.sop_instance_uid
         self.receive_data = self._walker.receive_data
 

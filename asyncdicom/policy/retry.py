@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from asyncdicom.errors import (
     AsyncDicomError,
     ContentError,
+    Doubtful,
     FetchError,
     Incomplete,
     LimitExceeded,
@@ -53,6 +54,7 @@ _TABLE: tuple[tuple[type[AsyncDicomError], bool], ...] = (
     (ProtocolError, True),
     (Incomplete, True),
     (UidMismatch, True),
+    (Doubtful, True),
     (ContentError, False),
     (StorageError, False),
 )

@@ -66,12 +66,15 @@ class Part10Walker:
     Args:
         limits: What is refused so that memory and time stay bounded.
         collect: Keyword by tag of the text values to hand back.
+        collect_doubts: Hand back what is missing from an instance whose structure is
+            whole, instead of raising it: for content that its framing proves uncut.
 
     """
 
     __slots__ = (
         "_byte_count",
         "_collect",
+        "_collect_doubts",
         "_ended",
         "_head",
         "_limits",
@@ -81,9 +84,14 @@ class Part10Walker:
     )
 
     def __init__(
-        self, *, limits: Part10Limits = _DEFAULT_LIMITS, collect: Mapping[int, str] = DEFAULT_TAGS
+        self,
+        *,
+        limits: Part10Limits = _DEFAULT_LIMITS,
+        collect: Mapping[int, str] = DEFAULT_TAGS,
+        collect_doubts: bool = False,
     ) -> None:
         self._limits = limits
+        self._collect_doubts = collect_doubts
         self._collect = collect
         self._byte_count = 0
         self._head = bytearray()
@@ -129,7 +137,10 @@ class Part10Walker:
         if self._stage is None or self._meta is None or self._walker is None:
             raise Truncated("the file ends inside of its file meta", offset=self._byte_count)
         self._stage.receive_eof()
-        return instance_facts(self._meta, self._walker, self._collect, self._byte_count)
+        facts, doubt = instance_facts(self._meta, self._walker, self._collect, self._byte_count)
+        if doubt is not None and not self._collect_doubts:
+            raise doubt
+        return facts
 
     def _receive_head(self, data: Buffer) -> None:
         """Collect the file meta information, and begin the data set behind it."""

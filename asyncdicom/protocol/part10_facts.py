@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from asyncdicom.errors import ContentError, InvalidUid
+from asyncdicom.errors import ContentError, FetchError, InvalidUid
 from asyncdicom.model import Uid, parse_uid
 from asyncdicom.protocol.part10_text import decode_text
 from asyncdicom.protocol.part10_vocabulary import Tags
@@ -57,11 +57,13 @@ class InstanceFacts:
     has_pixel_data: bool
     elements: Mapping[str, str]
     """Collected values by keyword, as text; absent and empty ones are left out."""
+    doubts: tuple[str, ...] = ()
+    """What should be there and is not, although the structure is whole."""
 
 
 def instance_facts(
     meta: FileMeta, found: DataSetWalker, collect: Mapping[int, str], byte_count: int
-) -> InstanceFacts:
+) -> tuple[InstanceFacts, FetchError | None]:
     """Judge what was found.
 
     Args:
@@ -70,9 +72,13 @@ def instance_facts(
         collect: Keywords by tag.
         byte_count: Size of the file.
 
+    Returns:
+        What the instance is, and what casts doubt on it: `Truncated` if something is
+        missing and a cut explains it, `ContentError` if it is missing in between,
+        `ProtocolError` if the pixel data is shorter than the image.
+
     Raises:
-        Truncated: If what must be there is missing and a cut explains it.
-        ProtocolError: If the pixel data has another length than the image.
+        Truncated: If a UID is missing and a cut explains it.
         ContentError: If a UID or a number is none, or is missing in between.
 
     """
@@ -82,15 +88,14 @@ def instance_facts(
     study_instance_uid = uid(found, Tags.STUDY_INSTANCE_UID, "StudyInstanceUID")
     series_instance_uid = uid(found, Tags.SERIES_INSTANCE_UID, "SeriesInstanceUID")
     number_of_frames = _number_of_frames(found)
-    check_witnesses(found, sop_class_uid)
-    check_pixels(found, sop_class_uid, meta.transfer_syntax_uid, number_of_frames)
+    doubt = _doubt(found, sop_class_uid, meta.transfer_syntax_uid, number_of_frames)
     character_set = found.values.get(Tags.SPECIFIC_CHARACTER_SET, b"")
     elements = {
         keyword: text
         for tag, keyword in collect.items()
         if tag in found.values and (text := decode_text(found.values[tag], character_set))
     }
-    return InstanceFacts(
+    facts = InstanceFacts(
         transfer_syntax_uid=meta.transfer_syntax_uid,
         media_storage_sop_instance_uid=meta.media_storage_sop_instance_uid,
         sop_class_uid=sop_class_uid,
@@ -101,7 +106,20 @@ def instance_facts(
         number_of_frames=number_of_frames,
         has_pixel_data=any(tag in found.lengths for tag in PIXEL_ELEMENTS),
         elements=elements,
+        doubts=() if doubt is None else (str(doubt),),
     )
+    return facts, doubt
+
+
+def _doubt(
+    found: DataSetWalker, sop_class_uid: Uid, transfer_syntax_uid: Uid, frames: int
+) -> FetchError | None:
+    try:
+        check_witnesses(found, sop_class_uid)
+        check_pixels(found, sop_class_uid, transfer_syntax_uid, frames)
+    except FetchError as doubt:
+        return doubt
+    return None
 
 
 def _uid(found: DataSetWalker, tag: int, keyword: str) -> Uid | None:

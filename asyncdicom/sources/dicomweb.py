@@ -10,6 +10,7 @@ for a server that has understood the exact value before.
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from asyncdicom.policy.pacing import Pacer
@@ -25,7 +26,21 @@ if TYPE_CHECKING:
     from asyncdicom.ports import HttpTransport
     from asyncdicom.protocol.urls import Root
 
-__all__ = ["DicomWebSource"]
+__all__ = ["DicomWebSource", "SourceOptions"]
+
+
+@dataclass(frozen=True, slots=True)
+class SourceOptions:
+    """How a source is asked."""
+
+    transfer_syntax: str = "*"
+    """Transfer Syntax UID asked for, or `*` for "as stored"."""
+    further_headers: tuple[Header, ...] = ()
+    """Sent with every request to the origin of the root."""
+    sends_credentials: bool = False
+    """Whether the transport adds an Authorization field; for records."""
+    bytes_per_s: float | None = None
+    """Most that is received per second, or None."""
 
 
 class DicomWebSource:
@@ -33,24 +48,16 @@ class DicomWebSource:
 
     Attributes:
         root: Where the service lives.
-        transfer_syntax: Transfer Syntax UID asked for, or `*` for "as stored".
-        sends_credentials: Whether the transport adds an Authorization field.
 
     """
 
     def __init__(
-        self,
-        root: Root,
-        transport: HttpTransport,
-        *,
-        transfer_syntax: str = "*",
-        sends_credentials: bool = False,
-        bytes_per_s: float | None = None,
+        self, root: Root, transport: HttpTransport, options: SourceOptions | None = None
     ) -> None:
         self.root = root
-        self._pacer = None if bytes_per_s is None else Pacer(bytes_per_s)
-        self.sends_credentials = sends_credentials
-        self.transfer_syntax = transfer_syntax
+        self._options = options or SourceOptions()
+        rate = self._options.bytes_per_s
+        self._pacer = None if rate is None else Pacer(rate)
         self._transport = transport
         self._proven: dict[Resource, int] = {}
         self._headers: dict[Resource, tuple[tuple[Header, ...], ...]] = {}
@@ -107,7 +114,7 @@ class DicomWebSource:
             self._transport,
             HttpRequest(url, headers=headers),
             target,
-            sends_credentials=self.sends_credentials,
+            sends_credentials=self._options.sends_credentials,
             pacer=self._pacer,
         )
 
@@ -115,8 +122,9 @@ class DicomWebSource:
         headers = self._headers.get(resource)
         if headers is None:
             coding = "gzip" if wado_rs.accepts_gzip(resource) else "identity"
+            syntax = self._options.transfer_syntax
             headers = self._headers[resource] = tuple(
-                (("accept", accept), ("accept-encoding", coding))
-                for accept in wado_rs.accept_alternatives(resource, self.transfer_syntax)
+                (("accept", accept), ("accept-encoding", coding), *self._options.further_headers)
+                for accept in wado_rs.accept_alternatives(resource, syntax)
             )
         return headers

@@ -49,6 +49,7 @@ def origin_error(status_code: int) -> errors.OriginError:
         pytest.param(
             errors.UidMismatch(expected="1.2", received="1.3"), True, id="another instance"
         ),
+        pytest.param(errors.Doubtful("no pixel data"), True, id="doubtful instance"),
         pytest.param(errors.UnexpectedContent("html"), False, id="login page"),
         pytest.param(errors.ContentError("odd"), False, id="other content"),
         pytest.param(errors.StorageError("denied", path="x"), False, id="this machine"),

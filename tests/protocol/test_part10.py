@@ -170,6 +170,8 @@ def test_the_least_file_meta_is_enough() -> None:
                      id="nothing"),
         pytest.param(b"<html>" * 100,
                      ("ProtocolError", f"{NOT_DICOM} at byte 128"), id="a page that says sorry"),
+        pytest.param(b"DICM" + bytes(140), ("ProtocolError", f"{NOT_DICOM} at byte 128"),
+                     id="DICM elsewhere"),
         pytest.param(bytes(128) + b"DICM" + SOP,
                      ("ProtocolError", "file meta has no group length at byte 132"),
                      id="no group length"),
@@ -301,3 +303,16 @@ def test_damage_ends_in_a_verdict_that_no_cut_changes(
     expected = verdict(whole(content))
     assert verdict(random_cuts(content, random.Random(seed), at_most=20)) == expected
     assert verdict(bytewise(content)) == expected
+
+
+def test_doubts_are_raised_or_handed_back() -> None:
+    pixel_header = b"\xe0\x7f\x10\x00"
+    content = dicom.small_instance(1)
+    content = content[: content.rindex(pixel_header)]
+    strict = Part10Walker()
+    strict.receive_data(content)
+    with pytest.raises(Truncated, match="PixelData"):
+        strict.receive_eof()
+    tolerant = Part10Walker(collect_doubts=True)
+    tolerant.receive_data(content)
+    assert tolerant.receive_eof().doubts == ("the data set ends before PixelData",)
