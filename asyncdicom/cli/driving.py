@@ -59,9 +59,7 @@ class Driver:
 async def drive(options: Mapping[str, Any], interrupts: Interrupts) -> AsyncIterator[Driver]:
     """Open what a run reports to, and close it whatever happens."""
     with ExitStack() as stack:
-        observers = observers_for(
-            quiet=options["quiet"], verbose=options["verbose"], as_json=options["as_json"]
-        )
+        observers = observers_for(options)
         if options["report"]:
             observers.append(stack.enter_context(ReportFile.open(options["report"])))
         yield Driver(Tally(observers), options, interrupts)

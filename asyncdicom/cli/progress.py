@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 import orjson
@@ -18,7 +18,7 @@ from asyncdicom.events import Finished, Planned, Retrying, RunEnded
 from asyncdicom.model import Failed
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping
 
     from asyncdicom.events import Event, Observer
     from asyncdicom.jobs.tally import Tally
@@ -30,10 +30,13 @@ SHOWN_FAILURES = 20
 """Failures told one by one without -v; the report names all of them."""
 
 
-def observers_for(*, quiet: bool, verbose: bool, as_json: bool) -> list[Observer]:
+def observers_for(options: Mapping[str, Any]) -> list[Observer]:
     """Return who listens to a run, as the options ask."""
-    observers: list[Observer] = [_Teller(quiet=quiet, verbose=verbose)]
-    if as_json:
+    is_dry = options.get("dry_run", False)
+    observers: list[Observer] = [
+        _PlanTeller() if is_dry else _Teller(is_verbose=options["verbose"])
+    ]
+    if options["as_json"]:
         observers.append(_print_json)
     return observers
 
@@ -47,9 +50,8 @@ def _print_json(event: Event) -> None:
 class _Teller:
     """Says in sentences, on stderr, what a person wants to know."""
 
-    def __init__(self, *, quiet: bool, verbose: bool) -> None:
-        self._quiet = quiet
-        self._verbose = verbose
+    def __init__(self, *, is_verbose: bool) -> None:
+        self._is_verbose = is_verbose
         self._failures = 0
 
     def __call__(self, event: Event) -> None:
@@ -57,18 +59,39 @@ class _Teller:
             case Finished(Failed()):
                 self._tell_failure(event)
             case Finished() | Retrying() | Planned():
-                if self._verbose:
+                if self._is_verbose:
                     click.echo(str(event), err=True)
             case RunEnded():
                 hidden = self._failures - SHOWN_FAILURES
-                if hidden > 0 and not self._verbose:
+                if hidden > 0 and not self._is_verbose:
                     click.echo(f"... and {hidden} more failures (--report names them)", err=True)
                 click.echo(str(event), err=True)
 
     def _tell_failure(self, event: Finished) -> None:
         self._failures += 1
-        if self._verbose or self._failures <= SHOWN_FAILURES:
+        if self._is_verbose or self._failures <= SHOWN_FAILURES:
             click.echo(str(event), err=True)
+
+
+class _PlanTeller:
+    """Says what a run would fetch."""
+
+    def __init__(self) -> None:
+        self._instances = 0
+        self._bytes = 0
+
+    def __call__(self, event: Event) -> None:
+        match event:
+            case Planned():
+                self._instances += event.instances
+                self._bytes += event.byte_count
+                size = f", about {event.byte_count / 1e6:.1f} MB" if event.byte_count else ""
+                click.echo(f"{event}{size}", err=True)
+            case Finished(Failed()):
+                click.echo(str(event), err=True)
+            case RunEnded():
+                total = f"{self._instances} instances, about {self._bytes / 1e6:.1f} MB"
+                click.echo(f"dry run: {total} · nothing was fetched", err=True)
 
 
 @asynccontextmanager
