@@ -265,7 +265,7 @@ def _bulkdata(element: Mapping[str, Any], path: str, nesting: int) -> Iterator[t
         if not isinstance(attribute, dict):
             continue
         uri = attribute.get("BulkDataURI")
-        if uri is not None and (path or tag not in _PIXEL_ATTRIBUTES):
+        if uri is not None and (path or tag.upper() not in _PIXEL_ATTRIBUTES):
             if not isinstance(uri, str):
                 raise ContentError(f"BulkDataURI of attribute {path}{_tag(tag)} is no text")
             yield path + _tag(tag), uri

@@ -158,19 +158,21 @@ def test_counts_are_not_negative(tag: str) -> None:
 
 
 def test_bulkdata_is_found_anywhere_but_in_the_pixel_data() -> None:
-    icon = {"7fe00010": {"vr": "OW", "BulkDataURI": "icon"}}
+    icon = {"7FE00010": {"vr": "OW", "BulkDataURI": "icon"}}
     deep = {"00880200": {"vr": "SQ", "Value": [icon, None]}}
     element = {
         **IMAGE,
-        "7FE00008": {"vr": "OF", "BulkDataURI": "float"},
+        "7fe00008": {"vr": "OF", "BulkDataURI": "float"},
         "00282000": {"vr": "OB", "BulkDataURI": "../bulk/icc"},
         "52009229": {"vr": "SQ", "Value": [{}, deep]},
+        "0029100a": {"vr": "UN", "BulkDataURI": "small letters"},
         "00091010": {"vr": "UN", "InlineBinary": "AAAA"},
         "00091011": None,
     }
     assert instance_metadata(element).bulkdata_uris == (
         ("00282000", "../bulk/icc"),
         ("52009229.2.00880200.1.7FE00010", "icon"),
+        ("0029100A", "small letters"),
     )
 
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asyncdicom.errors import AsyncDicomError, ProtocolError, Truncated
+from asyncdicom.errors import AsyncDicomError, LimitExceeded, ProtocolError, Truncated
 from asyncdicom.protocol.dicom_json_stream import JsonArraySplitter, JsonLimits
 from asyncdicom.protocol.payload_events import NEED_DATA
 from tests.support.chunking import bytewise, cut, feedings, random_cuts, whole
@@ -184,6 +184,40 @@ def test_elements_are_handed_over_before_the_end() -> None:
     assert list(drained(splitter)) == [instance(n) for n in range(100)]
     splitter.receive_eof()
     assert list(drained(splitter)) == []
+
+
+def test_equal_elements_are_found_by_what_separates_them() -> None:
+    splitter = JsonArraySplitter()
+    splitter.receive_data(b"[" + b",".join([b'{"a":1}'] * 50 + [b'\n{"b":1}'] * 50) + b"]")
+    assert len(list(drained(splitter))) == 100
+    # The first kind of elements had another one.
+    assert splitter._separator == b'},\n{"b"'
+
+
+def test_no_scan_is_needed_where_the_separator_stays() -> None:
+    splitter = JsonArraySplitter()
+    splitter.receive_data(b"[" + b",".join([b'{"a":1}'] * 6000))
+    for _ in range(3000):
+        splitter.next_event()
+    learnt = splitter._separator
+    assert len(list(drained(splitter))) == 2999
+    # A scan drops it, so that another one is learnt.
+    assert splitter._separator is learnt
+
+
+def test_a_separator_that_was_cut_is_found() -> None:
+    splitter = JsonArraySplitter()
+    splitter.receive_data(b"[" + b",".join([b'{"a":1}'] * 6000))
+    assert len(list(drained(splitter))) == 5999
+    splitter.receive_data(b',{"a":4')
+    assert list(drained(splitter)) == [{"a": 1}]
+
+
+def test_an_unfinished_element_is_refused_once_it_is_too_large() -> None:
+    splitter = JsonArraySplitter(TINY)
+    splitter.receive_data(b'[{"a":"' + b"x" * 35)
+    with pytest.raises(LimitExceeded):
+        splitter.next_event()
 
 
 def test_elements_that_were_late_come_after_the_end_and_before_the_error() -> None:

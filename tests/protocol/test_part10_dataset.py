@@ -249,6 +249,11 @@ def test_fragments_of_implicit_pixel_data_are_no_elements() -> None:
             id="the header of an item passes the end of its sequence",
         ),
         pytest.param(
+            explicit(SEQUENCE, "SQ", b"\xfe\xff\0\xe0") + b"\xff\xff\xff\xff" + small() * 4,
+            EXPLICIT, "a length passes the end of its item or sequence at byte 22",
+            id="the header of an open item passes the end of its sequence",
+        ),
+        pytest.param(
             explicit(SEQUENCE, "SQ", item(b"\x10\0\x20\0")) + b"LO\0\0" + small() * 3,
             EXPLICIT, "a length passes the end of its item or sequence at byte 30",
             id="the header of an element passes the end of its item",
@@ -427,6 +432,12 @@ def test_ten_thousand_levels_are_refused_at_the_sixty_fifth() -> None:
     name, message = verdict([opening * 10_000], limits=Part10Limits())[:2]
     assert name == LimitExceeded.__name__
     assert str(message).endswith(f"at byte {START + 64 * len(opening)}")
+
+
+def test_values_are_copies() -> None:
+    walker = DataSetWalker(EXPLICIT, start=0, watch=watch_list((PATIENT_ID,)), limits=SMALL)
+    walker.receive_data(memoryview(bytearray(small())), 0)
+    assert type(walker.values[PATIENT_ID]) is bytes
 
 
 def test_four_gib_are_skipped_without_their_bytes() -> None:
