@@ -35,13 +35,25 @@ async def batches(response: Response) -> AsyncIterator[list[Buffer]]:
         buffers = first_bytes(buffers, wire.stop_after_bytes)
     rate = wire.rate_bytes_per_s
     if rate is None:
-        for batch in gather(buffers, BATCH_BYTES):
+        async for batch in produced(gather(buffers, BATCH_BYTES), in_thread=wire.in_thread):
             yield batch
         return
     drip_bytes = max(1, int(rate / DRIPS_PER_S))
-    for batch in gather(buffers, drip_bytes):
+    async for batch in produced(gather(buffers, drip_bytes), in_thread=wire.in_thread):
         yield batch
         await asyncio.sleep(drip_bytes / rate)
+
+
+async def produced(
+    batches: Iterator[list[Buffer]], *, in_thread: bool
+) -> AsyncIterator[list[Buffer]]:
+    """Produce batches, each in a thread where reading them may block."""
+    if not in_thread:
+        for batch in batches:
+            yield batch
+        return
+    while batch := await asyncio.to_thread(next, batches, []):
+        yield batch
 
 
 def gather(buffers: Iterable[Buffer], batch_bytes: int) -> Iterator[list[Buffer]]:

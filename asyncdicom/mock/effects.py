@@ -243,7 +243,9 @@ def no_boundary(_request: Request, response: Response, _settings: Settings) -> R
 
 
 def with_boundary(response: Response, parameter: str) -> Response:
-    """Replace the boundary parameter of the Content-Type."""
+    """Replace the boundary parameter of the Content-Type; an answer without one stays."""
+    if not isinstance(response.body, Multipart):
+        return response
     value = re.sub(r"; boundary=[^;]*", parameter, response.header("content-type") or "")
     return replace(response, headers=response.with_header("Content-Type", value))
 

@@ -12,10 +12,10 @@ import logging
 from array import array
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
-from typing import TYPE_CHECKING
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING, Any
 
-from pydicom import dcmread
+from pydicom import Dataset, dcmread
 from pydicom.encaps import get_frame
 from pydicom.errors import InvalidDicomError
 from pydicom.filewriter import correct_ambiguous_vr
@@ -88,25 +88,23 @@ class FolderInstance:
 
     def _dataset(self) -> FileDataset:
         with readable(self.path):
-            dataset = dcmread(self.path)
-            # PS3.5 §8.2: in Implicit VR the VR of Pixel Data depends on Bits Allocated.
-            correct_ambiguous_vr(dataset, self.transfer_syntax_uid != EXPLICIT_VR_BIG_ENDIAN)
-            return dataset
+            return read_dataset(self.path, self.path.stat().st_mtime_ns)
 
     def attributes(self) -> Attributes:
         """Return all elements but those in `bulk`."""
-        dataset = self._dataset()
-        for tag in self.bulk:
-            del dataset[int(tag, 16)]
         with readable(self.path):
-            attributes: Attributes = dataset.to_json_dict(
+            elements: dict[Any, Any] = {
+                e.tag: e for e in self._dataset() if f"{e.tag:08X}" not in self.bulk
+            }
+            attributes: Attributes = Dataset(elements).to_json_dict(
                 bulk_data_threshold=1 << 40, suppress_invalid_tags=True
             )
         return attributes
 
     def file_bytes(self) -> int:
         """Length of the file, in bytes."""
-        return self.path.stat().st_size
+        with readable(self.path):
+            return self.path.stat().st_size
 
     def file(self) -> Iterator[Buffer]:
         """Produce the file, piece by piece."""
@@ -136,6 +134,16 @@ class FolderInstance:
     def bulk_value(self, tag: str) -> Sequence[Buffer]:
         """Return the value of an element in `bulk`."""
         return [self._dataset()[int(tag, 16)].value]
+
+
+@lru_cache(maxsize=4)
+def read_dataset(path: Path, _mtime_ns: int) -> FileDataset:
+    """Read a data set; a client that asks for frame after frame gets it from memory."""
+    dataset = dcmread(path)
+    # PS3.5 §8.2: in Implicit VR the VR of Pixel Data depends on Bits Allocated.
+    syntax = dataset.file_meta.TransferSyntaxUID
+    correct_ambiguous_vr(dataset, syntax != EXPLICIT_VR_BIG_ENDIAN)
+    return dataset
 
 
 @contextmanager

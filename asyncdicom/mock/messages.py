@@ -198,6 +198,8 @@ class Wire:
     """Added to the Content-Length that is announced; not to what is sent."""
     endless_header: bool = False
     """The head never ends (HTTP/2: CONTINUATION frames without END_HEADERS)."""
+    in_thread: bool = False
+    """Whether producing the body may block, so that it has to happen in a thread."""
     error_code: int = 2
     """HTTP/2 error code of RST_STREAM or GOAWAY (RFC 9113 §7); 2 is INTERNAL_ERROR."""
 

@@ -135,10 +135,9 @@ def pixels(instance: Instance, numbers: Sequence[int], selection: Selection) -> 
     if not offer.is_multipart:
         content = content_of(instance.frame(numbers[0]))
         return Response(200, (("Content-Type", content_type),), content)
-    return selection.multipart(
-        offer.media_type,
-        lambda: (part_of(content_type, content_of(instance.frame(n))) for n in numbers),
-    )
+    # Made now, not while they are sent: a frame that cannot be read is a refusal.
+    parts = [part_of(content_type, content_of(instance.frame(n))) for n in numbers]
+    return selection.multipart(offer.media_type, lambda: parts)
 
 
 def frame_media_type(transfer_syntax_uid: str) -> str:

@@ -248,13 +248,14 @@ class MockServer:
             self.on_request(recorded)
 
     async def _respond(self, request: Request, fault: Fault | None) -> Response:
-        if self.web.archive.is_blocking:
+        in_thread = self.web.archive.is_blocking
+        if in_thread:
             response = await asyncio.to_thread(self._answer, request, fault)
         else:
             response = self._answer(request, fault)
-        if self.options.framing is Framing.AUTO or response.wire.framing is not Framing.AUTO:
-            return response
-        return replace(response, wire=replace(response.wire, framing=self.options.framing))
+        wire = response.wire
+        framing = self.options.framing if wire.framing is Framing.AUTO else wire.framing
+        return replace(response, wire=replace(wire, framing=framing, in_thread=in_thread))
 
     def _answer(self, request: Request, fault: Fault | None) -> Response:
         if fault is None:

@@ -61,23 +61,21 @@ async def test_a_client_that_leaves_in_the_middle_leaves_no_task(protocol: str) 
 @pytest.mark.parametrize("fault", ["stall", "delay:s=inf", "drip:rate=1", "endless-header"])
 @pytest.mark.parametrize("protocol", ["http/1.1", "h2c"])
 async def test_leaving_the_server_ends_every_request(fault: str, protocol: str) -> None:
+    server = MockServer(ARCHIVE, faults=[fault])
     before = tasks()
-    async with MockServer(ARCHIVE, faults=[fault]) as server:
-        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    await server.start()
+    port = server.port
+    async with connect(server) as (reader, writer):
         if protocol == "h2c":
             Http2Client(reader, writer).ask(STUDY)
         else:
             writer.write(request_bytes(STUDY))
         await until(lambda: server.statistics().in_flight == 1)
+        await server.aclose()
+        assert server.statistics().in_flight == 0
+        with pytest.raises(ConnectionError):
+            await asyncio.open_connection("127.0.0.1", port)
     assert tasks() == before
-    assert server.statistics().in_flight == 0
-    writer.close()
-    with pytest.raises(ConnectionError):
-        await asyncio.open_connection("127.0.0.1", reader_port(writer))
-
-
-def reader_port(writer: asyncio.StreamWriter) -> int:
-    return int(writer.get_extra_info("peername")[1])
 
 
 async def test_a_client_that_reads_slowly_holds_the_server_back() -> None:
