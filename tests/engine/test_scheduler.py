@@ -116,7 +116,7 @@ async def test_a_follow_up_is_done_before_older_tasks() -> None:
 
 
 async def test_a_transient_failure_is_retried_until_it_succeeds() -> None:
-    lost = [ConnectionLost("reset"), ConnectionLost("reset")]
+    lost: list[AsyncDicomError] = [ConnectionLost("reset"), ConnectionLost("reset")]
     performer = ScriptedPerformer({"a": lost})
     scheduler = scheduler_for(performer)
     await scheduler.run(["a"])
@@ -181,7 +181,9 @@ async def test_retry_after_pauses_the_whole_source() -> None:
 
 
 async def test_max_errors_stops_the_run_and_the_rest_can_be_named() -> None:
-    failing = {str(n): [NotFound("gone", status_code=404)] for n in range(100)}
+    failing: dict[str, list[AsyncDicomError]] = {
+        str(n): [NotFound("gone", status_code=404)] for n in range(100)
+    }
     performer = ScriptedPerformer(failing)
     scheduler = scheduler_for(performer, concurrency=1, abort=AbortPolicy(max_errors=2))
     with pytest.raises(RunAborted, match="3 errors, at most 2 allowed"):

@@ -74,7 +74,7 @@ def test_damage_is_noticed() -> None:
 def test_a_bomb_is_refused_before_it_fills_the_memory() -> None:
     bomb = zlib.compress(bytes(64 * 1024 * 1024), 9)
     decoder = Decoder()
-    sizes = []
+    sizes: list[int] = []
     with pytest.raises(LimitExceeded, match="grows more than 100 times"):
         sizes.extend(len(piece) for piece in decoder.decode(bomb))
     assert max(sizes) <= content_coding.PIECE_BYTES
