@@ -305,9 +305,10 @@ class FileWriter:
         system, temporary = self._rules.system, self._temporary_name
         close_quietly(system, self._fd)
         if temporary is not None:
-            # What cannot be removed is left for the sweep of the next run.
-            with contextlib.suppress(OSError):
+            try:
                 system.unlink(temporary, dir_fd=self._directory.fd)
+            except OSError:
+                self._rules.temporaries.leave_orphan()
         self._rules.directories.release(self._directory)
 
     def _require(self, state: _State) -> None:
@@ -473,7 +474,9 @@ def supports_invisible_files(root_fd: int, system: System, temporaries: Temporar
         system.link(f"/proc/self/fd/{fd}", name, dst_dir_fd=root_fd, follow_symlinks=True)
         system.unlink(name, dir_fd=root_fd)
     except OSError:
-        # /proc is not mounted, the file system has no hard links, or a sandbox forbids it.
+        # /proc is not mounted, the file system has no hard links, or a sandbox
+        # forbids it. Or the name could not be removed.
+        temporaries.leave_orphan()
         return False
     else:
         return True

@@ -238,11 +238,11 @@ def check_name(name: str, path: str) -> None:
 
     """
     if name in {"", ".", ".."} or "\0" in name or name.startswith(RESERVED_PREFIX):
-        raise UnsafeName("not a plain file name", path=path.replace("\0", "\\0"))
+        raise UnsafeName("not a plain file name", path=path)
     try:
         byte_count = len(name) if name.isascii() else len(os.fsencode(name))
     except UnicodeEncodeError:
-        raise UnsafeName("name is not Unicode text", path=ascii(path)) from None
+        raise UnsafeName("name is not Unicode text", path=path) from None
     if byte_count > MAX_NAME_BYTES:
         raise UnsafeName(f"name longer than {MAX_NAME_BYTES} bytes", path=path)
 

@@ -71,6 +71,16 @@ def test_orphans_of_dead_runs_are_removed(root_fd: int, tmp_path: Path) -> None:
     assert not (tmp_path / LOCK_NAME).exists()
 
 
+def test_the_last_run_out_does_not_hide_that_another_one_died(root_fd: int, tmp_path: Path) -> None:
+    alive, dead = TemporaryNames(root_fd, SYSTEM), TemporaryNames(root_fd, SYSTEM)
+    alive.draw()
+    (tmp_path / dead.draw()).touch()
+    os.close(dead._lock_fd)
+    alive.close()
+    assert sweep(root_fd, SYSTEM) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_live_run_keeps_its_files(root_fd: int, tmp_path: Path) -> None:
     (tmp_path / ORPHAN).touch()
     alive = lock(tmp_path)
@@ -105,6 +115,16 @@ def test_an_orphan_that_cannot_be_removed_waits_for_the_next_sweep(
     (tmp_path / ORPHAN).touch()
     os.close(lock(tmp_path))
     assert sweep(root_fd, Fails({"unlink": errno.EIO})) == 0
+    assert (tmp_path / LOCK_NAME).exists()
+    assert sweep(root_fd, SYSTEM) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_that_leaves_something_leaves_its_lock_file(root_fd: int, tmp_path: Path) -> None:
+    names = TemporaryNames(root_fd, SYSTEM)
+    (tmp_path / names.draw()).touch()
+    names.leave_orphan()
+    names.close()
     assert sweep(root_fd, SYSTEM) == 1
 
 
