@@ -37,6 +37,8 @@ __all__ = ["Handler", "serve_http1"]
 Handler: TypeAlias = "Callable[[Request], AbstractAsyncContextManager[Response]]"
 """Answers a request; the context lasts until the answer is written, or given up."""
 
+PHRASES = {code.value: code.phrase for code in http.HTTPStatus}
+
 ENDLESS_HEADER_LINE = b"x-endless: " + b"a" * 1000 + b"\r\n"
 
 
@@ -163,8 +165,7 @@ def head_of(request: Request, response: Response, framing: Framing) -> bytes:
 
 def status_line(status: int) -> str:
     """Encode the status line (RFC 9112 §4)."""
-    known = {code.value: code.phrase for code in http.HTTPStatus}
-    return f"HTTP/1.1 {status} {known.get(status, 'Unknown')}\r\n"
+    return f"HTTP/1.1 {status} {PHRASES.get(status, 'Unknown')}\r\n"
 
 
 def plain(batch: list[Buffer]) -> Iterable[Buffer]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from asyncdicom.model import Resource, is_uid
 
@@ -12,12 +13,16 @@ Level = Resource
 """STUDY, SERIES or INSTANCE, where a level is meant."""
 
 LEVELS = {"studies": Level.STUDY, "series": Level.SERIES, "instances": Level.INSTANCE}
+"""Names in a path, in the order in which they may follow each other."""
 
 ENDS = {
     "metadata": Resource.METADATA,
     "rendered": Resource.RENDERED,
     "thumbnail": Resource.THUMBNAIL,
 }
+
+
+NO_RESOURCE = "no such resource; see PS3.18 Table 10.4.1-1"
 
 
 class Refused(Exception):
@@ -50,6 +55,7 @@ class Route:
     bulk_tag: str = ""
 
 
+@lru_cache(maxsize=4096)
 def parse_route(path: str) -> Route:
     """Read a path below the DICOMweb root, such as `studies/1.2/metadata`.
 
@@ -57,44 +63,27 @@ def parse_route(path: str) -> Route:
         Refused: 404 if it names no resource, 400 if an identifier is nonsense.
 
     """
-    route = Route(Resource.SEARCH, Level.STUDY)
-    rest = path.strip("/").split("/")
-    while rest and rest[0] in LEVELS:
-        route = descend(route, LEVELS[rest[0]], rest[1:2])
-        rest = rest[2:]
-    return finish(route, rest) if rest else known(route, path)
-
-
-def descend(route: Route, level: Level, identifier: list[str]) -> Route:
-    """Go one level deeper: to one target, or to the search for such targets."""
-    if not identifier:
-        return replace(route, resource=Resource.SEARCH, level=level)
-    (uid,) = identifier
-    if not is_uid(uid):
-        raise Refused(400, f"not a UID: {uid[:70]!r}")
-    route = replace(route, resource=level, level=level)
-    match level:
-        case Level.STUDY:
-            return replace(route, study=uid)
-        case Level.SERIES:
-            return replace(route, series=uid)
-    return replace(route, instance=uid)
-
-
-def known(route: Route, path: str) -> Route:
-    """Refuse paths that skip a level, such as `series/1.2`."""
-    uids = (route.study, route.series, route.instance)
-    if route.resource is Resource.SEARCH and path.strip("/").partition("/")[0] in LEVELS:
-        return route
-    depth = (Level.STUDY, Level.SERIES, Level.INSTANCE).index(route.level) + 1
-    if route.resource is not Resource.SEARCH and None not in uids[:depth]:
-        return route
-    raise Refused(404, "no such resource; see PS3.18 Table 10.4.1-1")
+    pieces = path.strip("/").split("/")
+    names = tuple(LEVELS)
+    depth = 0
+    while depth < 3 and len(pieces) > 2 * depth + 1 and pieces[2 * depth] == names[depth]:
+        depth += 1
+    uids, rest = pieces[1 : 2 * depth : 2], pieces[2 * depth :]
+    for uid in uids:
+        if not is_uid(uid):
+            raise Refused(400, f"not a UID: {uid[:70]!r}")
+    study, series, instance = (*uids, None, None, None)[:3]
+    if len(rest) == 1 and rest[0] in names[depth:]:
+        return Route(Resource.SEARCH, LEVELS[rest[0]], study, series, instance)
+    if not depth:
+        raise Refused(404, NO_RESOURCE)
+    level = LEVELS[names[depth - 1]]
+    route = Route(level, level, study, series, instance)
+    return finish(route, rest) if rest else route
 
 
 def finish(route: Route, rest: list[str]) -> Route:
     """Read what follows the last UID."""
-    route = known(route, "")
     match rest:
         case [end] if end in ENDS:
             return replace(route, resource=ENDS[end])
@@ -104,7 +93,7 @@ def finish(route: Route, rest: list[str]) -> Route:
             return replace(at_instance(route), resource=ENDS[end], frames=frames(numbers))
         case ["bulkdata", tag]:
             return replace(at_instance(route), resource=Resource.BULKDATA, bulk_tag=tag.upper())
-    raise Refused(404, "no such resource; see PS3.18 Table 10.4.1-1")
+    raise Refused(404, NO_RESOURCE)
 
 
 def at_instance(route: Route) -> Route:

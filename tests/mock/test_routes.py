@@ -46,6 +46,8 @@ def test_a_path_names_a_resource(path: str, route: Route) -> None:
         ("nothing", 404),
         ("studies/1/nothing", 404),
         ("series/2", 404),
+        ("series/2/instances", 404),
+        ("studies/1/studies", 404),
         ("instances/3", 404),
         ("studies/1/instances/3", 404),
         ("metadata", 404),
