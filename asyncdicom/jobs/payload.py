@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol
 
 from asyncdicom.errors import Truncated, UidMismatch, UnexpectedContent
@@ -223,6 +224,7 @@ def expect_frame_bytes(expected: int, received: int, headers: tuple[Header, ...]
 _NEVER_PIXELS = ("text/", "application/json", "application/dicom+json", "application/xml")
 
 
+@lru_cache(maxsize=64)
 def expect_content(resource: Resource, content_type: str | None) -> None:
     """Refuse an answer whose media type cannot be what was asked for.
 

@@ -7,6 +7,7 @@ credentials are replaced.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -50,12 +51,12 @@ def build_record(
         "url": transaction.request.url
         if "?" not in transaction.request.url
         else shown(transaction.request.url),
-        "request": {"headers": headers_for_record(sent)},
+        "request": {"headers": _repeated_fields(sent)},
         "response": _response(transaction, waiting_s) if transaction.has_answer else None,
         "multipart": [part_to_json(part) for part in parts] if is_multipart else [],
         "sha256": parts[0].sha256 if parts and not is_multipart else None,
         "attempts": attempts,
-        "startedAt": transaction.started_at.isoformat(),
+        "startedAt": transaction.started_at,
         "error": None if error is None else {"reason": error.reason, "message": str(error)},
     }
     return orjson.dumps(record, option=orjson.OPT_INDENT_2)
@@ -64,11 +65,15 @@ def build_record(
 def part_to_json(part: PartRecord) -> dict[str, Any]:
     """Return one entry of `multipart`."""
     return {
-        "headers": headers_for_record(part.headers),
+        "headers": _repeated_fields(part.headers),
         "offset": part.offset,
         "length": part.length,
         "sha256": part.sha256,
     }
+
+
+# What we send, and what servers write into parts, is the same again and again.
+_repeated_fields = lru_cache(maxsize=128)(headers_for_record)
 
 
 def _response(transaction: Transaction, waiting_s: float) -> dict[str, Any]:

@@ -118,6 +118,8 @@ def field_values(headers: Iterable[Header], name: str) -> list[str]:
     return [value for key, value in headers if key.lower() == wanted]
 
 
+# Parts of a study have the same header block, or one of few; 64 of the longest are 1 MB.
+@lru_cache(maxsize=64)
 def parse_field_lines(block: bytes, *, max_headers: int, offset: int = 0) -> tuple[Header, ...]:
     """Parse header lines up to the empty line (RFC 2046 §5.1, RFC 5322 §2.2).
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from asyncdicom.errors import ProtocolError, UsageError
@@ -66,6 +67,8 @@ class MediaType:
         return next((value for key, value in self.parameters if key == wanted), None)
 
 
+# A server sends the same few values again and again; 32 of the longest are 2 MB.
+@lru_cache(maxsize=32)
 def parse_media_type(text: str) -> MediaType:
     """Parse a Content-Type value.
 

@@ -9,7 +9,6 @@ for a server that has understood the exact value before.
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,8 +18,8 @@ from asyncdicom.protocol import wado_rs
 from asyncdicom.sources.transaction import Transaction
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
     from contextlib import AbstractAsyncContextManager
+    from types import TracebackType
 
     from asyncdicom.model import Header, Resource, SearchTarget, Target
     from asyncdicom.ports import HttpTransport
@@ -88,28 +87,25 @@ class DicomWebSource:
             UnexpectedContent: As `transact`.
 
         """
-        return self._transaction(target, self.url_of(target), 0)
+        return self.transaction(target, self.url_of(target), 0)
 
-    @asynccontextmanager
-    async def ask(self, target: Target | SearchTarget, url: str) -> AsyncIterator[Transaction]:
+    def ask(
+        self, target: Target | SearchTarget, url: str
+    ) -> AbstractAsyncContextManager[Transaction]:
         """Ask for a URL as if it were a target of that kind (a page of a search)."""
-        resource = target.resource
-        count = len(self._alternatives(resource))
-        for number in range(self._proven.get(resource, 0), count):
-            is_last = number + 1 == count
-            async with self._transaction(target, url, number) as transaction:
-                status_code = transaction.response.status_code
-                if status_code == 406 and not is_last:
-                    continue
-                if status_code == 200:
-                    self._proven.setdefault(resource, number)
-                yield transaction
-                return
+        return _Negotiation(self, target, url)
 
-    def _transaction(
-        self, target: Target | SearchTarget, url: str, alternative: int
-    ) -> Transaction:
-        headers = self._alternatives(target.resource)[alternative]
+    def first_alternative(self, resource: Resource) -> int:
+        """Return the number of the Accept value to begin with."""
+        return self._proven.get(resource, 0)
+
+    def note_understood(self, resource: Resource, alternative: int) -> None:
+        """Begin with this Accept value from now on, unless another one was understood before."""
+        self._proven.setdefault(resource, alternative)
+
+    def transaction(self, target: Target | SearchTarget, url: str, alternative: int) -> Transaction:
+        """Return the transaction with a certain Accept value, not yet begun."""
+        headers = self.alternatives(target.resource)[alternative]
         return Transaction(
             self._transport,
             HttpRequest(url, headers=headers),
@@ -118,7 +114,8 @@ class DicomWebSource:
             pacer=self._pacer,
         )
 
-    def _alternatives(self, resource: Resource) -> tuple[tuple[Header, ...], ...]:
+    def alternatives(self, resource: Resource) -> tuple[tuple[Header, ...], ...]:
+        """Return the request fields for each Accept value, in the order to try them."""
         headers = self._headers.get(resource)
         if headers is None:
             coding = "gzip" if wado_rs.accepts_gzip(resource) else "identity"
@@ -128,3 +125,42 @@ class DicomWebSource:
                 for accept in wado_rs.accept_alternatives(resource, syntax)
             )
         return headers
+
+
+class _Negotiation:
+    """Asks with one Accept value after the other until one is not answered with 406.
+
+    A class and not a generator: it stands around every request, and costs 10 us less.
+    """
+
+    def __init__(self, source: DicomWebSource, target: Target | SearchTarget, url: str) -> None:
+        self._source = source
+        self._target = target
+        self._url = url
+        self._transaction: Transaction | None = None
+
+    async def __aenter__(self) -> Transaction:
+        source, resource = self._source, self._target.resource
+        last = len(source.alternatives(resource)) - 1
+        number = source.first_alternative(resource)
+        while True:
+            transaction = source.transaction(self._target, self._url, number)
+            await transaction.__aenter__()
+            status_code = transaction.response.status_code
+            if status_code != 406 or number == last:
+                break
+            await transaction.__aexit__(None, None, None)
+            number += 1
+        if status_code == 200:
+            source.note_understood(resource, number)
+        self._transaction = transaction
+        return transaction
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool | None:
+        assert self._transaction is not None, "left after it was entered"
+        return await self._transaction.__aexit__(kind, error, traceback)
