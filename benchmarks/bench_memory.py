@@ -15,18 +15,17 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmarks.child import Sample, run
 from benchmarks.common import (
     ASYNCDICOM,
     DISK,
     MB,
-    Sample,
     Settings,
     Target,
     Verdict,
     parse_arguments,
     print_machine,
     print_verdicts,
-    run,
 )
 from tests.support.datasets import SliceStudy
 from tests.support.nginx import Nginx, running_nginx

@@ -20,13 +20,11 @@ import argparse
 import json
 import os
 import platform
-import resource
 import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -34,6 +32,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from asyncdicom._version import __version__
+from benchmarks.child import run
 from tests.support.peers import PEERS, program_version
 
 if TYPE_CHECKING:
@@ -47,7 +46,6 @@ __all__ = [
     "Job",
     "Result",
     "Results",
-    "Sample",
     "Settings",
     "Target",
     "Verdict",
@@ -59,7 +57,6 @@ __all__ = [
     "print_verdicts",
     "race",
     "requests_ratio",
-    "run",
 ]
 
 MB = 1_000_000
@@ -76,7 +73,6 @@ ASYNCDICOM: tuple[str, ...] = (
 )
 """The command as users start it; from a checkout that is not installed, what it would call."""
 
-_SAMPLE_EVERY_S = 0.01
 Results: TypeAlias = "Mapping[str, Result]"
 """By name of the contender."""
 
@@ -114,17 +110,6 @@ class Contender:
     """How many files a run leaves in its folder; None where it writes nothing."""
     probe: Sequence[str] = ()
     """Ends with 0 where the contender can be run; else its program is asked for its version."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """One run."""
-
-    wall_s: float
-    peak_rss_bytes: int
-    output: str
-    rss_timeline: tuple[tuple[float, int], ...] = ()
-    """Seconds since the start, and resident bytes."""
 
 
 @dataclass(slots=True)
@@ -230,35 +215,6 @@ def race(contenders: Sequence[Contender], settings: Settings) -> dict[str, Resul
     return results
 
 
-def run(command: Sequence[str], *, may_exit_with: tuple[int, ...] = (0,)) -> Sample:
-    """Run a command, and watch its memory.
-
-    Raises:
-        SystemExit: If its exit code is not among the expected ones; its output is shown.
-
-    """
-    own_peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    with tempfile.TemporaryFile() as output:
-        start_s = time.perf_counter()
-        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
-        watch = _MemoryWatch(process.pid, start_s)
-        _, status, usage = os.wait4(process.pid, 0)
-        wall_s = time.perf_counter() - start_s
-        process.returncode = os.waitstatus_to_exitcode(status)
-        watch.stop()
-        output.seek(0)
-        text = output.read().decode(errors="replace")
-    if process.returncode not in may_exit_with:
-        sys.exit(f"{' '.join(command)}\nexit code {process.returncode}\n{text[-2000:]}")
-    # The kernel counts our own size to a child that it started from us: only a larger
-    # figure is the child's, otherwise the samples are; a child that ended before the
-    # first sample keeps the figure that is too large.
-    peak = usage.ru_maxrss * 1024
-    if peak <= own_peak and watch.peak_bytes:
-        peak = watch.peak_bytes
-    return Sample(wall_s, peak, text, tuple(watch.timeline))
-
-
 def json_seconds(output: str) -> float:
     """Find `"seconds"` in the last line, as the clients of `benchmarks/clients` print it."""
     return float(json.loads(output.strip().splitlines()[-1])["seconds"])
@@ -330,39 +286,6 @@ def print_verdicts(verdicts: Sequence[Verdict]) -> int:
         word = "PASS" if is_met else "MISS"
         print(f"{word}  {verdict.claim}: {verdict.figure:.2f} (target {verdict.target})")
     return code
-
-
-class _MemoryWatch:
-    """Samples the resident size of a process until it is told to stop."""
-
-    def __init__(self, process_id: int, start_s: float) -> None:
-        self.peak_bytes = 0
-        self.timeline: list[tuple[float, int]] = []
-        self._status = Path(f"/proc/{process_id}/status")
-        self._start_s = start_s
-        self._is_over = threading.Event()
-        self._thread = threading.Thread(target=self._watch)
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._is_over.set()
-        self._thread.join()
-
-    def _watch(self) -> None:
-        while not self._is_over.wait(_SAMPLE_EVERY_S):
-            try:
-                lines = self._status.read_text().splitlines()
-            except OSError:
-                return
-            sizes = dict(line.split(":", 1) for line in lines if line.startswith("Vm"))
-            if "VmRSS" in sizes:
-                self.peak_bytes = max(self.peak_bytes, _kilobytes(sizes["VmHWM"]))
-                elapsed_s = time.perf_counter() - self._start_s
-                self.timeline.append((elapsed_s, _kilobytes(sizes["VmRSS"])))
-
-
-def _kilobytes(field_text: str) -> int:
-    return int(field_text.split(maxsplit=1)[0]) * 1024
 
 
 def _run_once(contender: Contender, folder: Path) -> tuple[float, int]:

@@ -1,0 +1,94 @@
+"""Run a program as a child, and watch its time and memory."""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["Sample", "run"]
+
+_SAMPLE_EVERY_S = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One run."""
+
+    wall_s: float
+    peak_rss_bytes: int
+    output: str
+    rss_timeline: tuple[tuple[float, int], ...] = ()
+    """Seconds since the start, and resident bytes."""
+
+
+def run(command: Sequence[str]) -> Sample:
+    """Run a command, and watch its memory.
+
+    Raises:
+        SystemExit: If its exit code is not 0; its output is shown.
+
+    """
+    own_peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    with tempfile.TemporaryFile() as output:
+        start_s = time.perf_counter()
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
+        watch = _MemoryWatch(process.pid, start_s)
+        _, status, usage = os.wait4(process.pid, 0)
+        wall_s = time.perf_counter() - start_s
+        process.returncode = os.waitstatus_to_exitcode(status)
+        watch.stop()
+        output.seek(0)
+        text = output.read().decode(errors="replace")
+    if process.returncode:
+        sys.exit(f"{' '.join(command)}\nexit code {process.returncode}\n{text[-2000:]}")
+    # The kernel counts our own size to a child that it started from us: only a larger
+    # figure is the child's, otherwise the samples are; a child that ended before the
+    # first sample keeps the figure that is too large.
+    peak = usage.ru_maxrss * 1024
+    if peak <= own_peak and watch.peak_bytes:
+        peak = watch.peak_bytes
+    return Sample(wall_s, peak, text, tuple(watch.timeline))
+
+
+class _MemoryWatch:
+    """Samples the resident size of a process until it is told to stop."""
+
+    def __init__(self, process_id: int, start_s: float) -> None:
+        self.peak_bytes = 0
+        self.timeline: list[tuple[float, int]] = []
+        self._status = Path(f"/proc/{process_id}/status")
+        self._start_s = start_s
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._watch)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._is_over.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._is_over.wait(_SAMPLE_EVERY_S):
+            try:
+                lines = self._status.read_text().splitlines()
+            except OSError:
+                return
+            sizes = dict(line.split(":", 1) for line in lines if line.startswith("Vm"))
+            if "VmRSS" in sizes:
+                self.peak_bytes = max(self.peak_bytes, _kilobytes(sizes["VmHWM"]))
+                elapsed_s = time.perf_counter() - self._start_s
+                self.timeline.append((elapsed_s, _kilobytes(sizes["VmRSS"])))
+
+
+def _kilobytes(field_text: str) -> int:
+    return int(field_text.split(maxsplit=1)[0]) * 1024
