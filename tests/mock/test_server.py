@@ -89,6 +89,18 @@ async def test_a_client_that_reads_slowly_holds_the_server_back() -> None:
         assert 0 < queued_bytes < 1024 * 1024
 
 
+async def test_what_is_written_to_a_lost_connection_is_dropped() -> None:
+    async with MockServer(ARCHIVE, faults=["stall"]) as server, connect(server) as (reader, writer):
+        writer.write(request_bytes(STUDY))
+        await reader.readline()
+        (connection,) = server._connections
+        sent_bytes = connection.bytes_sent
+        connection.transport.abort()
+        await connection.closed.wait()
+        connection.write([b"too late"])
+        assert connection.bytes_sent == sent_bytes
+
+
 async def test_an_address_in_use_is_named() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
