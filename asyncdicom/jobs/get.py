@@ -14,7 +14,7 @@ first k instances are settled, and only the missing ones are asked for again.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic
 
 from asyncdicom.errors import (
     AsyncDicomError,
@@ -27,6 +27,7 @@ from asyncdicom.errors import (
 )
 from asyncdicom.events import Planned, Retrying
 from asyncdicom.jobs.intake import Arrival, take_in
+from asyncdicom.jobs.stores import WriterT
 from asyncdicom.model import Failed, Resource, Target, Uid
 from asyncdicom.policy.granularity import (
     Granularity,
@@ -38,8 +39,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from asyncdicom.jobs.expectation import Expectation
-    from asyncdicom.jobs.instance_store import InstanceStore
     from asyncdicom.jobs.lookup import Lookup
+    from asyncdicom.jobs.stores import Store
     from asyncdicom.jobs.tally import Tally
     from asyncdicom.sources.dicomweb import DicomWebSource
 
@@ -68,14 +69,14 @@ class GetTask:
         return f"look up {self.target}" if self.is_lookup else str(self.target)
 
 
-class GetJob:
+class GetJob(Generic[WriterT]):
     """Performs get tasks; driven by a scheduler."""
 
     def __init__(
         self,
         source: DicomWebSource,
         lookup: Lookup,
-        store: InstanceStore,
+        store: Store[WriterT],
         tally: Tally,
         options: GetOptions,
     ) -> None:
@@ -191,7 +192,7 @@ class GetJob:
         return self._one_by_one(study, missing)
 
     async def _receive(self, study: Expectation, target: Target, attempt: int) -> None:
-        async with self._store.batch() as batch, self._source.transact(target) as transaction:
+        async with self._store.batch(target) as batch, self._source.transact(target) as transaction:
             transaction.judge()
             async for arrival in take_in(transaction, self._store, on_bytes=self._count_bytes):
                 if self._is_wanted(study, target, arrival):
@@ -202,7 +203,7 @@ class GetJob:
     def _count_bytes(self, byte_count: int) -> None:
         self._tally.bytes_received += byte_count
 
-    def _is_wanted(self, study: Expectation, target: Target, arrival: Arrival) -> bool:
+    def _is_wanted(self, study: Expectation, target: Target, arrival: Arrival[WriterT]) -> bool:
         """Tell whether an instance is of the target and not on disk yet.
 
         Raises:
@@ -221,7 +222,7 @@ class GetJob:
             return False
         return not facts.doubts or self._is_confirmed(target, arrival)
 
-    def _is_confirmed(self, target: Target, arrival: Arrival) -> bool:
+    def _is_confirmed(self, target: Target, arrival: Arrival[WriterT]) -> bool:
         """Tell whether a doubtful instance came a second time with the same bytes.
 
         Then it is what the server holds, and is kept as it is.

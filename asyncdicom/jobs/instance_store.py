@@ -73,7 +73,7 @@ class InstanceStore:
         """Return a walker that collects what names are made from."""
         return Part10Walker(collect=self._collect, collect_doubts=True)
 
-    def batch(self) -> CommitBatch:
+    def batch(self, target: Target) -> CommitBatch:  # noqa: ARG002 -- Store
         """Return a context in which the instances of one answer are committed."""
         return CommitBatch(self)
 
@@ -96,7 +96,7 @@ class InstanceStore:
             found.append(Skipped(place, path, verified.byte_count, verified.sha256))
         return found
 
-    async def commit(self, arrival: Arrival) -> str:
+    async def commit(self, arrival: Arrival[FileWriter]) -> str:
         """Give an instance its name and return its path.
 
         Raises:
@@ -146,7 +146,7 @@ class CommitBatch:
     async def settle(
         self,
         study: Expectation,
-        arrival: Arrival,
+        arrival: Arrival[FileWriter],
         attempts: int,
         record: Callable[[Outcome], None],
     ) -> None:
@@ -171,7 +171,7 @@ class CommitBatch:
     async def _settle(
         self,
         study: Expectation,
-        arrival: Arrival,
+        arrival: Arrival[FileWriter],
         attempts: int,
         record: Callable[[Outcome], None],
     ) -> None:

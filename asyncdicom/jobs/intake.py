@@ -11,51 +11,51 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic
 
 from asyncdicom.errors import UnexpectedContent
 from asyncdicom.jobs.payload import expect_content
+from asyncdicom.jobs.stores import WriterT
 from asyncdicom.protocol.payload import payload_parser
 from asyncdicom.protocol.payload_events import NEED_DATA, PartBegan, PartData, PartEnded
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
-    from asyncdicom.jobs.instance_store import InstanceStore
+    from asyncdicom.jobs.stores import Store
     from asyncdicom.model import Buffer
     from asyncdicom.protocol.part10 import InstanceFacts
     from asyncdicom.sources.transaction import Transaction
-    from asyncdicom.storage.atomic import FileWriter
 
 __all__ = ["Arrival", "take_in"]
 
 
 @dataclass(frozen=True, slots=True)
-class Arrival:
+class Arrival(Generic[WriterT]):
     """One instance that is whole, written, and not yet committed."""
 
     facts: InstanceFacts
     sha256: str
-    writer: FileWriter
+    writer: WriterT
     """Who receives the arrival commits or discards it."""
 
 
-class _Intake:
+class _Intake(Generic[WriterT]):
     """Feeds parts to walker, digest and file."""
 
-    def __init__(self, content_type: str | None, store: InstanceStore) -> None:
+    def __init__(self, content_type: str | None, store: Store[WriterT]) -> None:
         self._parser = payload_parser(content_type)
         self._store = store
-        self._writer: FileWriter | None = None
+        self._writer: WriterT | None = None
         self._walker = store.walker()
         self._hash = hashlib.sha256()
         self.parts = 0
 
-    def receive_data(self, data: Buffer) -> Iterator[Arrival]:
+    def receive_data(self, data: Buffer) -> Iterator[Arrival[WriterT]]:
         self._parser.receive_data(data)
         return self._arrivals()
 
-    def receive_eof(self) -> Iterator[Arrival]:
+    def receive_eof(self) -> Iterator[Arrival[WriterT]]:
         self._parser.receive_eof()
         return self._arrivals()
 
@@ -65,7 +65,7 @@ class _Intake:
             self._writer.discard()
             self._writer = None
 
-    def _arrivals(self) -> Iterator[Arrival]:
+    def _arrivals(self) -> Iterator[Arrival[WriterT]]:
         while (event := self._parser.next_event()) is not NEED_DATA:
             match event:
                 case PartData(data):
@@ -80,7 +80,7 @@ class _Intake:
                 case PartEnded():
                     yield self._end_part()
 
-    def _end_part(self) -> Arrival:
+    def _end_part(self) -> Arrival[WriterT]:
         writer = self._writer
         assert writer is not None, "a part ends after it began"
         facts = self._walker.receive_eof()
@@ -90,8 +90,8 @@ class _Intake:
 
 
 async def take_in(
-    transaction: Transaction, store: InstanceStore, *, on_bytes: Callable[[int], None]
-) -> AsyncIterator[Arrival]:
+    transaction: Transaction, store: Store[WriterT], *, on_bytes: Callable[[int], None]
+) -> AsyncIterator[Arrival[WriterT]]:
     """Yield the instances of an answer as they become whole.
 
     Args:

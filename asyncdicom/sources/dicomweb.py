@@ -9,8 +9,9 @@ for a server that has understood the exact value before.
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from asyncdicom.policy.pacing import Pacer
 from asyncdicom.ports import HttpRequest
@@ -18,6 +19,7 @@ from asyncdicom.protocol import wado_rs
 from asyncdicom.sources.transaction import Transaction
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from contextlib import AbstractAsyncContextManager
     from types import TracebackType
 
@@ -58,8 +60,20 @@ class DicomWebSource:
         rate = self._options.bytes_per_s
         self._pacer = None if rate is None else Pacer(rate)
         self._transport = transport
+        self._make: Callable[..., Transaction] = Transaction
         self._proven: dict[Resource, int] = {}
         self._headers: dict[Resource, tuple[tuple[Header, ...], ...]] = {}
+
+    def making(self, make: Callable[..., Transaction]) -> Self:
+        """Return the same service with transactions of another make; what one learns, both know.
+
+        Args:
+            make: Is called as `Transaction` is, and returns one.
+
+        """
+        twin = copy.copy(self)
+        twin._make = make
+        return twin
 
     def url_of(self, target: Target) -> str:
         """Return the absolute URL of a target.
@@ -106,7 +120,7 @@ class DicomWebSource:
     def transaction(self, target: Target | SearchTarget, url: str, alternative: int) -> Transaction:
         """Return the transaction with a certain Accept value, not yet begun."""
         headers = self.alternatives(target.resource)[alternative]
-        return Transaction(
+        return self._make(
             self._transport,
             HttpRequest(url, headers=headers),
             target,
