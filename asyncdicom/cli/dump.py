@@ -50,7 +50,6 @@ Examples:
     "--studyUid",
     "--study",
     "studies",
-    required=True,
     multiple=True,
     metavar="UID",
     envvar=None,
@@ -111,6 +110,8 @@ def command(**options: Any) -> int:
     """
     from asyncdicom.cli.run import run  # noqa: PLC0415 -- help must not pay for it
 
+    if bool(options["studies"]) == (options["retry_failed"] is not None):
+        raise click.UsageError("say what to dump: -s UID, or --retry-failed FILE")
     return run(lambda interrupts: _dump(options, interrupts))
 
 
@@ -141,16 +142,14 @@ async def _dump(options: dict[str, Any], interrupts: Interrupts) -> int:
         overwrite=options["overwrite"],
     )
     durability = Durability(options["durability"])
-    with OutputFolder.open(options["output"], durability=durability) as folder:
-        async with (
-            open_source(options["root"], options) as source,
-            drive(options, interrupts) as driver,
-        ):
-            job = DumpJob(source, folder, driver.tally, dump_options)
-            failed = options["retry_failed"]
-            tasks = (
-                job.tasks(list(study_uids(options["studies"])))
-                if failed is None
-                else job.tasks_again(failed_targets(failed))
-            )
-            return await driver.run(job, tasks)
+    studies = list(study_uids(options["studies"]))
+    failed = options["retry_failed"]
+    again = None if failed is None else list(failed_targets(failed))
+    async with open_source(options["root"], options) as source:
+        with OutputFolder.open(options["output"], durability=durability) as folder:
+            async with (
+                drive(options, interrupts) as driver,
+                DumpJob(source, folder, driver.tally, dump_options) as job,
+            ):
+                tasks = job.tasks(studies) if again is None else job.tasks_again(again)
+                return await driver.run(job, tasks)

@@ -261,13 +261,12 @@ def _refused(error: AsyncDicomError) -> int:
     """Say why there is no list at all, and what to do."""
     from asyncdicom import errors  # noqa: PLC0415 -- help must not pay for it
     from asyncdicom.cli.app import exit_code_of  # noqa: PLC0415 -- as above
+    from asyncdicom.cli.hints import hint_for  # noqa: PLC0415 -- as above
 
-    hint = ""
-    if isinstance(error, errors.Unauthorized):
-        hint = "; give --user, --bearer or --authorization"
-    elif isinstance(error, errors.OriginError) and error.status_code in (400, 413):
-        hint = "; check the keys, --page-size, and that SOURCE is the root of a DICOMweb service"
-    click.echo(f"asyncdicom: {error}{hint}", err=True)
+    hint = hint_for(error)
+    if isinstance(error, errors.OriginError) and error.status_code in (400, 413):
+        hint = f"check the keys and --page-size; {hint}"
+    click.echo(f"asyncdicom: {error}{'; ' if hint else ''}{hint}", err=True)
     is_no_service = isinstance(error, errors.UnexpectedContent)
     return ExitCode.UNREACHABLE if is_no_service else exit_code_of(error)
 

@@ -106,14 +106,12 @@ async def _get(options: dict[str, Any], interrupts: Interrupts) -> int:
         concurrency=options["concurrency"],
         dry_run=options["dry_run"],
     )
-    async with (
-        open_store(options) as store,
-        open_source(options["source"], options) as source,
-        drive(options, interrupts) as driver,
-    ):
-        lookup = Lookup(source, witness=Witness(options["witness"]))
-        job = GetJob(source, lookup, store, driver.tally, get_options)
-        return await driver.run(job, job.tasks(await _targets(source, options)))
+    async with open_source(options["source"], options) as source:
+        targets = await _targets(source, options)
+        async with open_store(options) as store, drive(options, interrupts) as driver:
+            lookup = Lookup(source, witness=Witness(options["witness"]))
+            job = GetJob(source, lookup, store, driver.tally, get_options)
+            return await driver.run(job, job.tasks(targets))
 
 
 async def _targets(source: DicomWebSource, options: dict[str, Any]) -> Iterable[Target]:
@@ -124,7 +122,7 @@ async def _targets(source: DicomWebSource, options: dict[str, Any]) -> Iterable[
     )
 
     if options["retry_failed"] is not None:
-        return failed_targets(options["retry_failed"])
+        return list(failed_targets(options["retry_failed"]))
     if options["keys"]:
         return await searched_targets(source, options["keys"])
-    return selected_targets(options["study"], options["series"], options["instance"])
+    return list(selected_targets(options["study"], options["series"], options["instance"]))

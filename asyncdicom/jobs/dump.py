@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from asyncdicom.errors import AsyncDicomError, OriginError
 from asyncdicom.jobs.dump_files import DumpFiles, verify_dumped
@@ -24,6 +24,7 @@ from asyncdicom.jobs.dump_plan import DumpTask, follow_ups
 from asyncdicom.jobs.payload import PayloadCheck
 from asyncdicom.jobs.records import build_record
 from asyncdicom.model import Failed, Resource, Skipped, Stored, Target, Uid
+from asyncdicom.storage.committing import GroupCommitter
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -74,10 +75,17 @@ class DumpJob:
     ) -> None:
         self._source = source
         self._folder = folder
+        self._committer = GroupCommitter(folder)
         self._tally = tally
         self._options = options
         self._failed: dict[Target, _FailedTry] = {}
         self._fresh: dict[Uid, bool] = {}
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._committer.aclose()
 
     def tasks(self, studies: Iterable[Uid]) -> Iterator[DumpTask]:
         """Yield the first task of each study; everything else follows from it."""
@@ -153,7 +161,8 @@ class DumpJob:
         replace = (
             not self._fresh.get(task.target.study_instance_uid, True) or self._options.overwrite
         )
-        with DumpFiles(self._folder, path, task.target.resource, self._options) as files:
+        resource = task.target.resource
+        with DumpFiles(self._folder, path, resource, self._options) as files:
             check = PayloadCheck(
                 task.target,
                 transaction.content_type,
@@ -167,7 +176,9 @@ class DumpJob:
                 check.receive_data(data)
             parts = check.receive_eof()
             record = build_record(transaction, parts, attempts=attempt, waiting_s=waiting_s)
-            await files.commit(record, replace=replace)
+            if not check.is_multipart:
+                files.drop_stripped()
+            await files.commit(self._committer, record, replace=replace)
             return parts, files.payload.byte_count
 
     async def _error_body(self, transaction: Transaction, error: AsyncDicomError) -> bytes:

@@ -1,4 +1,4 @@
-"""The files of one dumped target: they appear together, payload first, record last.
+"""The files of one dumped target: they appear together, the record last.
 
 A payload without its record is what a killed run may leave; `verify_dumped`
 does not accept it, so the next run fetches the target again.
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from asyncdicom.jobs.dump import DumpOptions
     from asyncdicom.jobs.dump_plan import DumpTask
     from asyncdicom.storage.atomic import FileWriter
+    from asyncdicom.storage.committing import GroupCommitter
     from asyncdicom.storage.folder import OutputFolder
 
 __all__ = ["DumpFiles", "verify_dumped"]
@@ -67,22 +68,33 @@ class DumpFiles:
         opening = b",\n" if self._pretty.byte_count else b"[\n"
         self._pretty.write(opening + orjson.dumps(element, option=orjson.OPT_INDENT_2))
 
-    async def commit(self, record: bytes, *, replace: bool) -> None:
-        """Let the files appear.
+    def drop_stripped(self) -> None:
+        """Do without the stripped copy: there was no wrapper to take off."""
+        if self.stripped is not None:
+            self.stripped.discard()
+            self.stripped = None
+
+    async def commit(self, committer: GroupCommitter, record: bytes, *, replace: bool) -> None:
+        """Let the files appear, the record last.
+
+        Args:
+            committer: Makes them as durable as the folder promises.
+            record: Content of the record.
+            replace: Replace what an earlier run left.
 
         Raises:
             StorageError: If one of them cannot.
 
         """
-        writers = [self.payload]
         if self.stripped is not None:
-            writers.append(self.stripped)
+            await committer.commit(self.stripped, replace=replace)
         if self.on_element is not None:
             self._pretty.write(b"\n]\n" if self._pretty.byte_count else b"[]\n")
-            writers.append(self._pretty)
-        for writer in writers:
-            writer.commit(replace=replace)
-        self._folder.write_whole(self._path + RECORD_SUFFIX, record, replace=replace)
+            await committer.commit(self._pretty, replace=replace)
+        await committer.commit(self.payload, replace=replace)
+        record_writer = self._begin(self._path + RECORD_SUFFIX)
+        record_writer.write(record)
+        await committer.commit(record_writer, replace=replace)
 
 
 def verify_dumped(folder: OutputFolder, task: DumpTask, path: str) -> Skipped | None:

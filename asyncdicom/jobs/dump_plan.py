@@ -59,7 +59,6 @@ def _below_study(
     note_unusable: Callable[[Target, AsyncDicomError], None],
 ) -> Iterator[DumpTask]:
     uid = study.study_instance_uid
-    yield from _rendered(kinds, uid)
     seen: set[Uid] = set()
     for element in elements_of(folder, path_of(study)):
         try:
@@ -80,7 +79,6 @@ def _of_series(kinds: frozenset[Resource], study: Uid, series: Uid) -> Iterator[
         yield DumpTask(Target(Resource.METADATA, study, series))
     if Resource.SEARCH in kinds:
         yield DumpTask(Target(Resource.SEARCH, study, series))
-    yield from _rendered(kinds, study, series)
 
 
 def _of_instance(
@@ -95,16 +93,11 @@ def _of_instance(
         if Resource.FRAME in kinds:
             for number in range(1, instance.number_of_frames + 1):
                 yield DumpTask(Target(Resource.FRAME, *uids, number), instance.frame_bytes)
-        yield from _rendered(kinds, *uids)
+        # Of images only: a series of reports has nothing to render.
+        for resource in (Resource.RENDERED, Resource.THUMBNAIL):
+            if resource in kinds:
+                yield DumpTask(Target(resource, *uids))
     if Resource.BULKDATA in kinds:
         for attribute, uri in instance.bulkdata_uris:
             target = Target(Resource.BULKDATA, *uids, bulkdata_uri=uri, attribute=attribute)
             yield DumpTask(target)
-
-
-def _rendered(
-    kinds: frozenset[Resource], study: Uid, series: Uid | None = None, instance: Uid | None = None
-) -> Iterator[DumpTask]:
-    for resource in (Resource.RENDERED, Resource.THUMBNAIL):
-        if resource in kinds:
-            yield DumpTask(Target(resource, study, series, instance))

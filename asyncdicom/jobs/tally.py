@@ -9,7 +9,14 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from asyncdicom.errors import NotFound, ProtocolError, TransportError, UidMismatch, Unauthorized
+from asyncdicom.errors import (
+    NotFound,
+    ProtocolError,
+    TransportError,
+    UidMismatch,
+    Unauthorized,
+    UnexpectedContent,
+)
 from asyncdicom.events import Event, Finished, RunEnded
 from asyncdicom.model import Failed, Outcome, Skipped, Stored
 
@@ -68,9 +75,11 @@ class Tally:
 
     @property
     def was_refused_at_once(self) -> bool:
-        """Whether nothing succeeded because the source was unreachable or refused us."""
+        """Whether nothing succeeded: unreachable, refused, or no DICOMweb service at all."""
         nothing = self.stored == 0 and self.skipped == 0
-        return nothing and isinstance(self.first_error, TransportError | Unauthorized)
+        return nothing and isinstance(
+            self.first_error, TransportError | Unauthorized | UnexpectedContent
+        )
 
     @property
     def found_nothing(self) -> bool:

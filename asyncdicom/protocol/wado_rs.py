@@ -61,8 +61,8 @@ def path_of(target: Target) -> str:
 def url_of(root: str, target: Target) -> str:
     """Return the absolute URL of a target.
 
-    A relative BulkDataURI is relative to the metadata that holds it
-    (RFC 3986 §5.1.3: the URI used to retrieve it).
+    A relative BulkDataURI is relative to the metadata that holds it (RFC 3986
+    §5.1.3: the URI used to retrieve it), and that is the metadata of the study.
 
     Raises:
         UnexpectedContent: If a BulkDataURI cannot be fetched over HTTP.
@@ -70,12 +70,7 @@ def url_of(root: str, target: Target) -> str:
     """
     if target.bulkdata_uri is None:
         return root + path_of(target)
-    base = Target(
-        Resource.METADATA,
-        target.study_instance_uid,
-        target.series_instance_uid,
-        target.sop_instance_uid,
-    )
+    base = Target(Resource.METADATA, target.study_instance_uid)
     try:
         return resolve(
             root + path_of(base), quote(target.bulkdata_uri, safe="%/:?#[]@!$&'()*+,;=~")

@@ -46,12 +46,12 @@ def test_paths_are_those_of_the_standard(target: Target, path: str) -> None:
     [
         ("https://other/bulk/1", "https://other/bulk/1"),
         ("/rs/bulk/1", "http://h/rs/bulk/1"),
-        ("bulkdata/a b", "http://h/rs/studies/1.2/series/1.2.3/instances/1.2.3.4/bulkdata/a%20b"),
-        ("bulkdata/a%20b", "http://h/rs/studies/1.2/series/1.2.3/instances/1.2.3.4/bulkdata/a%20b"),
+        ("bulkdata/a b", "http://h/rs/studies/1.2/bulkdata/a%20b"),
+        ("bulkdata/a%20b", "http://h/rs/studies/1.2/bulkdata/a%20b"),
     ],
     ids=["absolute", "absolute path", "relative, with a blank", "already escaped"],
 )
-def test_a_bulkdata_uri_is_relative_to_its_metadata(uri: str, url: str) -> None:
+def test_a_bulkdata_uri_is_relative_to_the_metadata_of_the_study(uri: str, url: str) -> None:
     assert url_of("http://h/rs", Target(Resource.BULKDATA, S, E, I, bulkdata_uri=uri)) == url
 
 
