@@ -144,6 +144,10 @@ class Connection(asyncio.Protocol):
 
     async def drain(self) -> None:
         """Wait until the socket has room."""
+        if self.transport.is_closing():
+            # Nothing is written any more, so nothing else gives the loop a turn: an
+            # endless body would keep it from ever telling that the client has left.
+            await asyncio.sleep(0)
         if not self._writable.is_set():
             await self._writable.wait()
 
