@@ -6,10 +6,7 @@ from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import click
-
 from asyncdicom.cli.exit_codes import ExitCode
-from asyncdicom.cli.hints import hint_for
 from asyncdicom.cli.progress import observers_for, progress_bar
 from asyncdicom.engine.scheduler import Scheduler
 from asyncdicom.engine.slot import Slot
@@ -55,10 +52,7 @@ class Driver:
         wanted = not (self.options["quiet"] or self.options["verbose"] or self.options["as_json"])
         async with progress_bar(self.tally, wanted=wanted):
             ended = await run_job(job, tasks, scheduler=scheduler, tally=self.tally)
-        code = exit_code_of(ended, self.tally)
-        if code is ExitCode.UNREACHABLE and (hint := hint_for(self.tally.first_error)):
-            click.echo(f"asyncdicom: {hint}", err=True)
-        return code
+        return exit_code_of(ended, self.tally)
 
 
 @asynccontextmanager

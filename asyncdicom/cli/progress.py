@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import click
 import orjson
 
+from asyncdicom.cli.hints import hint_for
 from asyncdicom.events import Finished, Planned, Retrying, RunEnded
 from asyncdicom.model import Failed
 
@@ -53,10 +54,12 @@ class _Teller:
     def __init__(self, *, is_verbose: bool) -> None:
         self._is_verbose = is_verbose
         self._failures = 0
+        self._hint = ""
 
     def __call__(self, event: Event) -> None:
         match event:
-            case Finished(Failed()):
+            case Finished(Failed(_, error)):
+                self._hint = self._hint or hint_for(error)
                 self._tell_failure(event)
             case Finished() | Retrying() | Planned():
                 if self._is_verbose:
@@ -65,6 +68,8 @@ class _Teller:
                 hidden = self._failures - SHOWN_FAILURES
                 if hidden > 0 and not self._is_verbose:
                     click.echo(f"... and {hidden} more failures (--report names them)", err=True)
+                if self._hint and not (event.stored or event.skipped):
+                    click.echo(f"asyncdicom: {self._hint}", err=True)
                 click.echo(str(event), err=True)
 
     def _tell_failure(self, event: Finished) -> None:

@@ -27,61 +27,30 @@ import errno
 import os
 import stat
 import warnings
-from dataclasses import dataclass
-from enum import Enum, StrEnum, auto
+from enum import Enum, auto
 from typing import TYPE_CHECKING, Self
 
 from asyncdicom.errors import NameTaken, StorageError, UsageError
+from asyncdicom.storage.comparing import has_same_content
 from asyncdicom.storage.directories import split_path, sync_directories, what_stands_there
 from asyncdicom.storage.failures import close_quietly, storage_error
+from asyncdicom.storage.invisible import link_invisible, open_invisible
+from asyncdicom.storage.rules import CommitRules, Durability
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import TracebackType
 
     from asyncdicom.model import Buffer
-    from asyncdicom.storage.directories import Directory, DirectoryCache
-    from asyncdicom.storage.system import System
-    from asyncdicom.storage.temporaries import TemporaryNames
+    from asyncdicom.storage.directories import Directory
 
-__all__ = ["CommitRules", "Durability", "FileWriter", "supports_invisible_files"]
+__all__ = ["CommitRules", "Durability", "FileWriter"]
 
 MAX_BUFFERS = 1024
 """IOV_MAX of Linux: more in one writev(2) are refused."""
 
-COMPARED_BYTES = 1024 * 1024
-"""Read at once when two files are compared."""
-
 MAX_DRAWS = 16
 """Temporary names tried; one that is taken was planted, so a second hit says enough."""
-
-_O_TMPFILE: int | None = getattr(os, "O_TMPFILE", None)
-_READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-
-
-class Durability(StrEnum):
-    """What a commit promises for the case that power fails."""
-
-    NONE = "none"
-    """Nothing: the kernel writes when it likes. Kill -9 is safe all the same."""
-    BATCH = "batch"
-    """As full; syncs are shared by the files that are committed together."""
-    FULL = "full"
-    """File and folder are on disk when the commit returns."""
-
-
-@dataclass(slots=True)
-class CommitRules:
-    """What all writers of a folder share."""
-
-    system: System
-    directories: DirectoryCache
-    temporaries: TemporaryNames
-    durability: Durability
-    visible_mode: int
-    """Permissions of files that had a temporary name: 0666 less the umask."""
-    may_be_invisible: bool
-    """Whether O_TMPFILE and linking through /proc worked in the root."""
 
 
 class _State(Enum):
@@ -328,18 +297,11 @@ class FileWriter:
         return storage_error(error, self.path)
 
     def _open(self) -> int:
-        rules = self._rules
-        if rules.may_be_invisible and _O_TMPFILE is not None:
-            try:
-                # Mode 0666, so that the kernel applies the umask or the folder's
-                # default ACL; who could open it without a name can trace us anyway.
-                return rules.system.open(
-                    ".", _O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o666, dir_fd=self._directory.fd
-                )
-            except OSError as error:
-                # Another file system may be mounted below the root.
-                if error.errno not in _NO_TMPFILE:
-                    raise
+        if self._rules.may_be_invisible:
+            fd = open_invisible(self._rules.system, self._directory.fd)
+            # Another file system may be mounted below the root.
+            if fd is not None:
+                return fd
         return self._open_temporary()
 
     def _open_temporary(self) -> int:
@@ -382,10 +344,7 @@ class FileWriter:
             written = max(0, written - len(view))
 
     def _link(self, name: str) -> None:
-        # The magic link is followed to the file itself, which has no other name.
-        self._rules.system.link(
-            f"/proc/self/fd/{self._fd}", name, dst_dir_fd=self._directory.fd, follow_symlinks=True
-        )
+        link_invisible(self._rules.system, self._fd, name, dir_fd=self._directory.fd)
 
     def _rename(self) -> None:
         """Rename the temporary name to the final one, unless that exists."""
@@ -428,60 +387,10 @@ class FileWriter:
 
     def _name_taken(self) -> StorageError:
         """Say what has the final name, and whether it is the very same file."""
-        system = self._rules.system
-        error = what_stands_there(system, self._directory.fd, self._name, self.path)
+        system, dir_fd = self._rules.system, self._directory.fd
+        error = what_stands_there(system, dir_fd, self._name, self.path)
         if isinstance(error, NameTaken) and error.existing_byte_count == self.byte_count:
-            try:
-                error.is_identical = self._equals_existing()
-            except OSError:
-                error.is_identical = False
+            error.is_identical = has_same_content(
+                system, self._fd, self._name, dir_fd=dir_fd, byte_count=self.byte_count
+            )
         return error
-
-    def _equals_existing(self) -> bool:
-        system = self._rules.system
-        other = system.open(self._name, _READ_FLAGS, dir_fd=self._directory.fd)
-        try:
-            for offset in range(0, self.byte_count, COMPARED_BYTES):
-                theirs = system.pread(other, COMPARED_BYTES, offset)
-                if system.pread(self._fd, COMPARED_BYTES, offset) != theirs:
-                    return False
-            return True
-        finally:
-            close_quietly(system, other)
-
-
-_NO_TMPFILE = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL})
-"""What open(2) says where the file system (or an old kernel) has no O_TMPFILE."""
-
-
-def supports_invisible_files(root_fd: int, system: System, temporaries: TemporaryNames) -> bool:
-    """Tell whether files can be written without a name and linked afterwards.
-
-    Raises:
-        OSError: If the folder cannot be written to at all.
-
-    """
-    if _O_TMPFILE is None:
-        return False
-    try:
-        fd = system.open(".", _O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600, dir_fd=root_fd)
-    except OSError as error:
-        if error.errno in _NO_TMPFILE:
-            return False
-        raise
-    try:
-        name = temporaries.draw()
-        system.link(f"/proc/self/fd/{fd}", name, dst_dir_fd=root_fd, follow_symlinks=True)
-        system.unlink(name, dir_fd=root_fd)
-    except OSError:
-        # /proc is not mounted, the file system has no hard links, or a sandbox
-        # forbids it. Or the name could not be removed.
-        temporaries.leave_orphan()
-        return False
-    else:
-        return True
-    finally:
-        close_quietly(system, fd)
-        # Given back, so that a killed run that needs no such names costs the
-        # next one no sweep.
-        temporaries.close()

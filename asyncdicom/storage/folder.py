@@ -25,7 +25,6 @@ from asyncdicom.storage.atomic import (
     CommitRules,
     Durability,
     FileWriter,
-    supports_invisible_files,
 )
 from asyncdicom.storage.directories import (
     DirectoryCache,
@@ -33,6 +32,7 @@ from asyncdicom.storage.directories import (
     what_stands_there,
 )
 from asyncdicom.storage.failures import close_quietly, storage_error
+from asyncdicom.storage.invisible import supports_invisible_files
 from asyncdicom.storage.system import SYSTEM, System
 from asyncdicom.storage.temporaries import TemporaryNames, sweep
 

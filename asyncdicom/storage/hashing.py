@@ -14,8 +14,8 @@ Strategy: both together cost 0.9 ms per MB, time in which the loop serves nobody
 a hop to a thread and back costs 85 us and a share of the interpreter lock. So
 content below `BATCH_BYTES` stays on the loop, and more of it goes over in
 batches. Eight files of 5 MB at a time: 4.5 ms each on the loop, 5.4 in batches
-of 256 KB, 2.8 in batches of 1 MB, with one of two cores idle; no gain when both
-are busy.
+of 256 KB, 2.8 in batches of 1 MB, with one of two cores idle; with both busy the
+loop took 7.7-8.9 and batches of 1 MB 5.4-10.9, so there it decides nothing.
 
 Rule: a stream waits for its batch before it takes more. So memory is bounded by
 one batch and one buffer per stream, and threads that fall behind hold up those

@@ -43,6 +43,9 @@ ClientT = TypeVar("ClientT")
 class Exchange(ABC, Generic[ClientT]):
     """One request and its answer; entering sends the request and waits for the head."""
 
+    ends_at_length: ClassVar[bool] = False
+    """Whether the engine needs no last read to see that a body of known length is over."""
+
     _lane: Lane[ClientT]
     _watch: Watch
 
@@ -122,6 +125,8 @@ class Exchange(ABC, Generic[ClientT]):
         """
         if self._is_whole:
             return b""
+        if self.ends_at_length and self._received_bytes == self._expected_bytes:
+            return self._end()
         watch = self._watch
         with watch:
             data = await self._receive()
@@ -143,16 +148,20 @@ class Exchange(ABC, Generic[ClientT]):
 
     def _check_head(self) -> None:
         limit = self._transport.settings.max_head_bytes
-        headers = self.headers
-        head_bytes = sum(len(name) + len(value) for name, value in headers)
-        if head_bytes > limit:
+        if self._head_bytes() > limit:
             raise LimitExceeded(f"the head of the answer has more than {limit} bytes")
         self._transport.count_answer(self.http_version)
         # RFC 9112 §6.3: no body whatever the fields say; and Transfer-Encoding
         # overrides Content-Length.
         is_bodiless = self._request.method == "HEAD" or self.status_code in (204, 304)
         if not is_bodiless and self.header("transfer-encoding") is None:
-            self._expected_bytes = content_length(field_values(headers, "content-length"))
+            self._expected_bytes = content_length(self._values("content-length"))
+
+    def _head_bytes(self) -> int:
+        return sum(len(name) + len(value) for name, value in self.headers)
+
+    def _values(self, name: str) -> list[str]:
+        return field_values(self.headers, name)
 
     async def _leave(self) -> None:
         transport = self._transport

@@ -23,7 +23,7 @@ import atexit
 import time
 from dataclasses import replace
 from datetime import timedelta
-from itertools import chain
+from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
 
 from pyreqwest import exceptions
@@ -76,10 +76,16 @@ UNREADABLE = "\N{REPLACEMENT CHARACTER}"
 class PyreqwestExchange(Exchange[Client]):
     """One request through pyreqwest."""
 
+    ends_at_length: ClassVar[bool] = True
+
     _response: Response
     _reader: ResponseBodyReader
     _streamed: StreamRequest | None = None
     _headers: tuple[Header, ...] | None = None
+
+    def __init__(self, transport: PyreqwestTransport, request: HttpRequest) -> None:
+        super().__init__(transport, request)
+        self._gathered_bytes = transport.gathered_bytes
 
     @property
     def status_code(self) -> int:
@@ -112,28 +118,32 @@ class PyreqwestExchange(Exchange[Client]):
 
     def _readable_headers(self) -> tuple[Header, ...]:
         names = dict.fromkeys(self._response.headers.keys())
-        return tuple(chain.from_iterable(self._values_of(name) for name in names))
-
-    def _values_of(self, name: str) -> list[Header]:
-        try:
-            return [(name, value) for value in self._response.get_header_all(name)]
-        except ValueError:
-            return [(name, UNREADABLE)]
+        return tuple((name, value) for name in names for value in self._values(name))
 
     async def _send(self, client: Client, request: HttpRequest) -> None:
-        builder = client.request(request.method, request.url).headers(request.headers)
+        builder = client.request(request.method, request.url)
+        if request.headers:
+            builder = builder.headers(request.headers)
         if request.body is not None:
             builder = builder.body_bytes(request.body)
-        gathered_bytes = gathered_bytes_of(self._transport.settings)
-        streamed = builder.streamed_read_buffer_limit(gathered_bytes).build_streamed()
+        streamed = builder.streamed_read_buffer_limit(self._gathered_bytes).build_streamed()
         self._response = await streamed.__aenter__()
         self._streamed = streamed
         self._reader = self._response.body_reader
-        self._amount_bytes = gathered_bytes
 
     async def _receive(self) -> Buffer:
-        data = await self._reader.read(self._amount_bytes)
+        data = await self._reader.read(self._gathered_bytes)
         return b"" if data is None else memoryview(data)
+
+    def _head_bytes(self) -> int:
+        # Over HTTP/2 the library keeps the limit itself, by SETTINGS_MAX_HEADER_LIST_SIZE.
+        return 0 if self.http_version == "2" else super()._head_bytes()
+
+    def _values(self, name: str) -> list[str]:
+        try:
+            return self._response.get_header_all(name)
+        except ValueError:
+            return [UNREADABLE]
 
     async def _drop(self) -> None:
         # After a whole body nothing is left to close; that saves a call into the library.
@@ -145,6 +155,11 @@ class PyreqwestTransport(EngineTransport[Client]):
     """Transport on pyreqwest."""
 
     name: ClassVar[str] = "pyreqwest"
+
+    @cached_property
+    def gathered_bytes(self) -> int:
+        """How much of a body the library may hold back, in bytes."""
+        return gathered_bytes_of(self.settings)
 
     def request(self, request: HttpRequest) -> PyreqwestExchange:
         """Send a request; entering waits for the head of the answer."""

@@ -9,10 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from asyncdicom.errors import DiskFull, NameTaken, StorageError, UnsafeName, UsageError
-from asyncdicom.storage import atomic
 from asyncdicom.storage.atomic import Durability
 from asyncdicom.storage.folder import OutputFolder
-from asyncdicom.storage.temporaries import TemporaryNames
 from tests.storage.faults import STRATEGIES, Fails, Portable, ShortWrites, WatchedSystem
 
 if TYPE_CHECKING:
@@ -478,34 +476,3 @@ def test_a_temporary_name_that_cannot_be_removed_harms_nobody(tmp_path: Path) ->
         folder.create("file").discard()
         system.failing.clear()
         folder.write_whole("file", b"abc")
-
-
-class TestProbe:
-    def test_where_links_through_proc_fail_there_are_no_invisible_files(
-        self, tmp_path: Path
-    ) -> None:
-        system = Fails({"link": errno.EPERM})
-        with OutputFolder.open(tmp_path, system=system) as folder:
-            assert not folder._rules.may_be_invisible
-            folder.write_whole("file", b"abc")
-        assert names(tmp_path) == ["file"]
-
-    def test_here_there_are(self, tmp_path: Path) -> None:
-        with OutputFolder.open(tmp_path) as folder:
-            assert folder._rules.may_be_invisible
-        assert list(tmp_path.iterdir()) == []
-
-    def test_other_systems_have_no_such_flag(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(atomic, "_O_TMPFILE", None)
-        with OutputFolder.open(tmp_path) as folder:
-            folder.write_whole("file", b"abc")
-        assert names(tmp_path) == ["file"]
-
-    def test_a_root_that_takes_no_file_is_not_usable(self, tmp_path: Path) -> None:
-        fd = os.open(tmp_path, os.O_RDONLY)
-        system = Fails({"open": errno.EROFS})
-        with pytest.raises(OSError, match="Read-only"):
-            atomic.supports_invisible_files(fd, system, TemporaryNames(fd, system))
-        os.close(fd)

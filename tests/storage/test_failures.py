@@ -34,6 +34,19 @@ def test_each_failure_says_what_to_do(code: int, kind: type[StorageError], words
     assert words in str(error)
 
 
+@pytest.mark.parametrize(
+    ("path", "shown"),
+    [
+        pytest.param("山田/1", "山田/1", id="printable"),
+        pytest.param("a\0\n\x1b[2Jb", r"a\x00\n\x1b[2Jb", id="control characters"),
+        pytest.param("\ud800\u202e", r"\ud800\u202e", id="half a character, direction"),
+        pytest.param("x" * 600, "x" * 509 + "...", id="endless"),
+    ],
+)
+def test_a_path_is_shown_in_one_harmless_line(path: str, shown: str) -> None:
+    assert str(StorageError("failed", path=path)) == f"failed: {shown}"
+
+
 def test_closing_twice_is_quiet() -> None:
     fd = os.open("/", os.O_RDONLY)
     close_quietly(SYSTEM, fd)

@@ -4,7 +4,7 @@ import pytest
 
 from asyncdicom.errors import ConfigError
 from asyncdicom.model import Uid
-from asyncdicom.storage.templates import Instance, parse_layout
+from asyncdicom.storage.templates import Instance, parse_layout, variables_of
 
 VALUES = {
     "PatientName": "BEETHOVEN^LUDWIG ",
@@ -117,3 +117,15 @@ def test_identity_is_of_the_values_not_of_the_text() -> None:
     other = rule(Instance(Uid("1"), values={"A": "x", "B": "y_z"}))
     assert one.text == other.text
     assert one.identity != other.identity
+
+
+@pytest.mark.parametrize(
+    ("layout", "variables"),
+    [
+        ("flat", set()),
+        ("tree", set()),
+        ("a/%PatientID_{collection_id}/100%%", {"PatientID", "collection_id"}),
+    ],
+)
+def test_a_layout_says_which_values_it_needs(layout: str, variables: set[str]) -> None:
+    assert variables_of(layout) == variables

@@ -23,11 +23,14 @@ if TYPE_CHECKING:
 
 QUICK = TransportSettings(
     connect_timeout_s=2,
-    idle_timeout_s=0.3,
+    idle_timeout_s=0.2,
     min_bytes_per_s=1000,
-    min_rate_window_s=0.3,
+    min_rate_window_s=0.2,
 )
-"""Limits of seconds and minutes, scaled to tenths of a second."""
+"""Limits of seconds and minutes, scaled to tenths of a second; for what is to stall."""
+
+PATIENT = TransportSettings(connect_timeout_s=8, idle_timeout_s=8, min_rate_window_s=8)
+"""Limits that a busy machine does not meet."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,9 @@ class Wire:
     version: str
     """One of `http1`, `h2c` and `h2` (over TLS)."""
 
-    def settings(self, authority: Authority, base: TransportSettings = QUICK) -> TransportSettings:
+    def settings(
+        self, authority: Authority, base: TransportSettings = PATIENT
+    ) -> TransportSettings:
         return replace(
             base,
             http2=self.version != "http1",
@@ -112,3 +117,18 @@ async def transport(wire: Wire, authority: Authority) -> AsyncIterator[HttpTrans
     opened = open_transport(wire.engine, wire.settings(authority))
     yield opened
     await opened.aclose()
+
+
+@pytest.fixture
+async def quick_transport(wire: Wire, authority: Authority) -> AsyncIterator[HttpTransport]:
+    opened = open_transport(wire.engine, wire.settings(authority, QUICK))
+    yield opened
+    await opened.aclose()
+
+
+class Quick:
+    """Base of test classes whose transport has little patience."""
+
+    @pytest.fixture
+    def transport(self, quick_transport: HttpTransport) -> HttpTransport:
+        return quick_transport

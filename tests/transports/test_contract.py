@@ -30,7 +30,7 @@ from tests.support.origin import (
     Step,
     Wait,
 )
-from tests.transports.conftest import HTTP1, HTTP2, HTTP2_TLS, one_loop, wires
+from tests.transports.conftest import HTTP1, HTTP2, HTTP2_TLS, Quick, one_loop, wires
 from tests.transports.contract import fetch
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ def unused_url() -> str:
 
 
 @wires(HTTP1, HTTP2, HTTP2_TLS)
+@one_loop
 class TestAnswers:
     async def test_body_and_fields_arrive_as_sent(
         self, transport: HttpTransport, origin: Origin
@@ -62,7 +63,6 @@ class TestAnswers:
         assert (found.header("x-one"), found.header("x-two")) == ("1", "a, b")
         assert found.http_version == origin.requests[0].http_version
 
-    @one_loop
     @pytest.mark.parametrize(
         ("status", "extra"),
         [
@@ -125,7 +125,6 @@ class TestAnswers:
         assert origin.requests[0].header("accept-encoding") == "gzip"
         assert origin.requests[0].header("accept") == "application/dicom+json"
 
-    @one_loop
     @pytest.mark.parametrize(
         "path",
         [
@@ -171,7 +170,15 @@ class TestAnswers:
 
 
 @wires(HTTP1, HTTP2, HTTP2_TLS)
-class TestStalls:
+async def test_many_at_once_on_both_loops(transport: HttpTransport, origin: Origin) -> None:
+    url = origin.serve("/a", Answer(200, (), bytes(range(256)) * 64))
+    found = await asyncio.gather(*(fetch(transport, url) for _ in range(16)))
+    assert {one.body for one in found} == {bytes(range(256)) * 64}
+
+
+@one_loop
+@wires(HTTP1, HTTP2)
+class TestStalls(Quick):
     async def test_silence_before_the_head_is_a_stall(
         self, transport: HttpTransport, origin: Origin
     ) -> None:
@@ -195,14 +202,14 @@ class TestStalls:
         async with transport.request(request) as response:
             found = bytes(await response.read())
             # Longer than every limit: this is the test's own slow disk.
-            await asyncio.sleep(0.7)
+            await asyncio.sleep(0.5)
             while data := await response.read():
                 found += data
         assert found == body
 
 
-@wires(HTTP1, HTTP2, HTTP2_TLS)
-class TestCancellation:
+@wires(HTTP1, HTTP2)
+class TestCancellation(Quick):
     async def test_cancelled_before_the_head_frees_the_server(
         self, transport: HttpTransport, origin: Origin
     ) -> None:
@@ -232,6 +239,7 @@ class TestCancellation:
             await fetch(transport, origin.url("/"))
 
 
+@one_loop
 @wires(HTTP1)
 class TestUnreachable:
     async def test_refused_is_unreachable(self, transport: HttpTransport) -> None:
@@ -327,6 +335,34 @@ class TestHttp1:
         url = origin.serve("/a", Send(HEAD + b"\r\nabc"), Close())
         assert (await fetch(transport, url)).body == b"abc"
 
+    async def test_a_head_beyond_the_limit_is_refused(
+        self, transport: HttpTransport, origin: Origin
+    ) -> None:
+        fields = tuple((f"X-{number}", "a" * 7000) for number in range(11))
+        with pytest.raises((LimitExceeded, ProtocolError)):
+            await fetch(transport, origin.serve("/a", Answer(200, fields)))
+
+    async def test_a_field_outside_of_ascii_does_not_cost_the_answer(
+        self, transport: HttpTransport, origin: Origin
+    ) -> None:
+        url = origin.serve("/a", Send(HEAD + b"X-A: \xe9\r\nContent-Length: 1\r\n\r\nx"))
+        found = await fetch(transport, url)
+        assert (found.body, found.header("content-length")) == (b"x", "1")
+        assert found.header("x-a") is not None
+
+    async def test_leaving_early_frees_the_connection(
+        self, transport: HttpTransport, origin: Origin
+    ) -> None:
+        big = HEAD + b"Content-Length: 100000\r\n\r\n" + b"x" * 50_000
+        url = origin.serve("/a", Send(big), Wait())
+        async with transport.request(HttpRequest(url)) as response:
+            assert await response.read()
+        await origin.until(lambda: origin.departures == 1)
+        assert (await fetch(transport, origin.serve("/b", Answer(200, (), b"b")))).body == b"b"
+
+
+@wires(HTTP1)
+class TestHttp1Stalls(Quick):
     async def test_silence_in_the_body_is_a_stall(
         self, transport: HttpTransport, origin: Origin
     ) -> None:
@@ -349,6 +385,26 @@ class TestHttp1:
         with pytest.raises(Stalled):
             await fetch(transport, url)
 
+    async def test_cancelled_in_the_body_frees_the_connection(
+        self, transport: HttpTransport, origin: Origin
+    ) -> None:
+        gate = asyncio.Event()
+
+        async def read() -> None:
+            url = origin.serve("/a", Send(PROMISED_9 + b"1234"), Gate(gate), Wait())
+            async with transport.request(HttpRequest(url)) as response:
+                while True:
+                    await response.read()
+
+        task = asyncio.create_task(read())
+        await origin.until(lambda: len(origin.requests) == 1)
+        gate.set()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await origin.until(lambda: origin.departures == 1)
+
+    @one_loop
     @pytest.mark.parametrize(
         "steps",
         [
@@ -373,47 +429,3 @@ class TestHttp1:
     ) -> None:
         with pytest.raises((ProtocolError, ConnectionLost, Stalled)):
             await fetch(transport, origin.serve("/a", *steps))
-
-    async def test_a_head_beyond_the_limit_is_refused(
-        self, transport: HttpTransport, origin: Origin
-    ) -> None:
-        fields = tuple((f"X-{number}", "a" * 7000) for number in range(11))
-        with pytest.raises((LimitExceeded, ProtocolError)):
-            await fetch(transport, origin.serve("/a", Answer(200, fields)))
-
-    async def test_a_field_outside_of_ascii_does_not_cost_the_answer(
-        self, transport: HttpTransport, origin: Origin
-    ) -> None:
-        url = origin.serve("/a", Send(HEAD + b"X-A: \xe9\r\nContent-Length: 1\r\n\r\nx"))
-        found = await fetch(transport, url)
-        assert (found.body, found.header("content-length")) == (b"x", "1")
-        assert found.header("x-a") is not None
-
-    async def test_cancelled_in_the_body_frees_the_connection(
-        self, transport: HttpTransport, origin: Origin
-    ) -> None:
-        gate = asyncio.Event()
-
-        async def read() -> None:
-            url = origin.serve("/a", Send(PROMISED_9 + b"1234"), Gate(gate), Wait())
-            async with transport.request(HttpRequest(url)) as response:
-                while True:
-                    await response.read()
-
-        task = asyncio.create_task(read())
-        await origin.until(lambda: len(origin.requests) == 1)
-        gate.set()
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-        await origin.until(lambda: origin.departures == 1)
-
-    async def test_leaving_early_frees_the_connection(
-        self, transport: HttpTransport, origin: Origin
-    ) -> None:
-        big = HEAD + b"Content-Length: 100000\r\n\r\n" + b"x" * 50_000
-        url = origin.serve("/a", Send(big), Wait())
-        async with transport.request(HttpRequest(url)) as response:
-            assert await response.read()
-        await origin.until(lambda: origin.departures == 1)
-        assert (await fetch(transport, origin.serve("/b", Answer(200, (), b"b")))).body == b"b"

@@ -31,7 +31,7 @@ from tests.support.origin_h2 import (
     RstStream,
     Settings,
 )
-from tests.transports.conftest import HTTP2, HTTP2_TLS, one_loop, wires
+from tests.transports.conftest import HTTP2, Quick, one_loop, wires
 from tests.transports.contract import fetch
 
 if TYPE_CHECKING:
@@ -136,6 +136,22 @@ class TestFaults:
             # RFC 9113 §6.8 lets it end; httpx gives up at once, which is safe as well.
             assert transport.name == "httpx"
 
+    async def test_a_reset_without_error_is_the_end_only_where_no_length_was_given(
+        self, transport: HttpTransport, origin: Origin
+    ) -> None:
+        # RFC 9113 §8.1 has servers send it behind END_STREAM. hyper also takes it for the
+        # end before END_STREAM, and nothing tells the two apart: such a body is as
+        # uncertain as a close-delimited one, and the layers above must prove it whole.
+        url = origin.serve("/a", Head(), Data(b"abc"), RstStream(NO_ERROR))
+        try:
+            assert (await fetch(transport, url)).body == b"abc"
+            assert transport.name == "pyreqwest"
+        except ConnectionLost:
+            assert transport.name == "httpx"
+
+
+@wires(HTTP2)
+class TestStalls(Quick):
     @one_loop
     @pytest.mark.parametrize(
         "flood",
@@ -168,19 +184,6 @@ class TestFaults:
         with pytest.raises(Stalled):
             await fetch(transport, origin.serve("/a", Head(), Drip(b"x" * 500, 0.05)))
 
-    async def test_a_reset_without_error_is_the_end_only_where_no_length_was_given(
-        self, transport: HttpTransport, origin: Origin
-    ) -> None:
-        # RFC 9113 §8.1 has servers send it behind END_STREAM. hyper also takes it for the
-        # end before END_STREAM, and nothing tells the two apart: such a body is as
-        # uncertain as a close-delimited one, and the layers above must prove it whole.
-        url = origin.serve("/a", Head(), Data(b"abc"), RstStream(NO_ERROR))
-        try:
-            assert (await fetch(transport, url)).body == b"abc"
-            assert transport.name == "pyreqwest"
-        except ConnectionLost:
-            assert transport.name == "httpx"
-
     async def test_no_streams_allowed_is_an_error(
         self, transport: HttpTransport, origin: Origin
     ) -> None:
@@ -210,8 +213,8 @@ class TestFaults:
             await task
 
 
-@wires(HTTP2, HTTP2_TLS)
-class TestCancellation:
+@wires(HTTP2)
+class TestCancellation(Quick):
     async def test_cancelled_in_the_body_frees_the_stream(
         self, transport: HttpTransport, origin: Origin
     ) -> None:

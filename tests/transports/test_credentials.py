@@ -26,7 +26,7 @@ from asyncdicom.transports.credentials import (
 from asyncdicom.transports.engines import open_transport
 from asyncdicom.transports.oauth2 import OAuth2Client, OAuth2Credentials
 from tests.support.origin import Answer, Origin, Wait, open_origin
-from tests.transports.conftest import QUICK
+from tests.transports.conftest import PATIENT
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -283,7 +283,7 @@ async def server() -> AsyncIterator[Origin]:
 
 @pytest.fixture
 async def transport() -> AsyncIterator[HttpTransport]:
-    opened = open_transport("pyreqwest", QUICK)
+    opened = open_transport("pyreqwest", PATIENT)
     yield opened
     await opened.aclose()
 

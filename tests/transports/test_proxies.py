@@ -13,7 +13,7 @@ from asyncdicom.transports.engines import open_transport
 from asyncdicom.transports.proxies import ProxyRules, read_proxy_rules
 from tests.support.origin import Answer, open_origin
 from tests.support.proxy import Proxy, open_proxy
-from tests.transports.conftest import ENGINES, QUICK, Authority
+from tests.transports.conftest import ENGINES, PATIENT, Authority
 from tests.transports.contract import fetch
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def test_a_proxy_that_cannot_be_used_is_a_configuration_error(proxy: str) -> Non
 def test_secrets_of_a_proxy_are_not_shown() -> None:
     rules = read_proxy_rules("http://user:hunter2@p:1", {})
     assert "hunter2" not in repr(rules)
-    assert "hunter2" not in repr(replace(QUICK, proxy="http://user:hunter2@p:1"))
+    assert "hunter2" not in repr(replace(PATIENT, proxy="http://user:hunter2@p:1"))
     assert rules != ProxyRules()
 
 
@@ -96,7 +96,7 @@ async def test_requests_go_through_the_proxy(
     context = authority.server_context() if is_tls else None
     async with open_origin(tls=context, host="localhost") as origin:
         origin.serve("/a", Answer(200, (), b"a"))
-        settings = replace(QUICK, proxy=proxy.url(scheme), ca_file=authority.ca_file, http2=False)
+        settings = replace(PATIENT, proxy=proxy.url(scheme), ca_file=authority.ca_file, http2=False)
         transport = open_transport(engine, settings)
         assert (await fetch(transport, origin.url("/a"))).body == b"a"
         await transport.aclose()
@@ -113,7 +113,7 @@ async def test_the_proxy_gets_its_own_credentials_and_nobody_else(
     async with open_origin(tls=authority.server_context()) as origin:
         origin.serve("/a", Answer(200, (), b"a"))
         url = proxy.url(scheme, "user:hunter2@")
-        transport = open_transport(engine, replace(QUICK, proxy=url, ca_file=authority.ca_file))
+        transport = open_transport(engine, replace(PATIENT, proxy=url, ca_file=authority.ca_file))
         await fetch(transport, origin.url("/a"))
         await transport.aclose()
         basic = "Basic " + base64.b64encode(b"user:hunter2").decode()
@@ -128,7 +128,7 @@ async def test_a_proxy_that_refuses_is_an_error_without_its_password(
     proxy.refuses = True
     async with open_origin(tls=authority.server_context()) as origin:
         url = proxy.url("http", "user:hunter2@")
-        transport = open_transport(engine, replace(QUICK, proxy=url, ca_file=authority.ca_file))
+        transport = open_transport(engine, replace(PATIENT, proxy=url, ca_file=authority.ca_file))
         with pytest.raises(TransportError) as caught:
             await fetch(transport, origin.url("/a"))
         await transport.aclose()
@@ -139,7 +139,7 @@ async def test_a_proxy_that_refuses_is_an_error_without_its_password(
 @engines
 @pytest.mark.parametrize("scheme", ["http", "socks5"])
 async def test_a_proxy_that_is_not_there_is_an_error(engine: str, scheme: str) -> None:
-    transport = open_transport(engine, replace(QUICK, proxy=f"{scheme}://127.0.0.1:1"))
+    transport = open_transport(engine, replace(PATIENT, proxy=f"{scheme}://127.0.0.1:1"))
     with pytest.raises(TransportError):
         await fetch(transport, "http://127.0.0.1:2/")
     await transport.aclose()
@@ -154,7 +154,7 @@ async def test_the_environment_is_obeyed(
         monkeypatch.setenv("no_proxy", "localhost")
         origin.serve("/a", Answer(200, (), b"a"))
         direct.serve("/a", Answer(200, (), b"a"))
-        transport = open_transport(engine, QUICK)
+        transport = open_transport(engine, PATIENT)
         await fetch(transport, origin.url("/a"))
         await fetch(transport, direct.url("/a"))
         await transport.aclose()
@@ -168,7 +168,7 @@ async def test_no_engine_reads_the_environment_behind_our_back(
     monkeypatch.setenv("HTTP_PROXY", proxy.url("http"))
     async with open_origin() as origin:
         origin.serve("/a", Answer(200, (), b"a"))
-        transport = open_transport(engine, QUICK)
+        transport = open_transport(engine, PATIENT)
         await fetch(transport, origin.url("/a"))
         await transport.aclose()
         with pytest.raises(UsageError):

@@ -15,7 +15,7 @@ from asyncdicom.transports.credentials import Grant, RenewedCredentials, StaticC
 from asyncdicom.transports.engines import open_transport
 from asyncdicom.transports.redirects import Session
 from tests.support.origin import Answer, Origin, Received, Send, Wait, open_origin
-from tests.transports.conftest import QUICK, Authority
+from tests.transports.conftest import PATIENT, Authority
 from tests.transports.contract import fetch
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def to(location: str, status: int = 302) -> Answer:
 
 @pytest.fixture
 async def transport(authority: Authority) -> AsyncIterator[HttpTransport]:
-    opened = open_transport("pyreqwest", replace(QUICK, ca_file=authority.ca_file))
+    opened = open_transport("pyreqwest", replace(PATIENT, ca_file=authority.ca_file))
     yield opened
     await opened.aclose()
 

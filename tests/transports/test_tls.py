@@ -14,7 +14,7 @@ from asyncdicom.errors import ConfigError, ConnectionLost, TlsRejected, Unreacha
 from asyncdicom.transports.engines import open_transport
 from asyncdicom.transports.tls import explain_tls_failure, identity_pem, tls_context
 from tests.support.origin import Answer, Send, Wait, open_origin
-from tests.transports.conftest import ENGINES, QUICK, Authority
+from tests.transports.conftest import ENGINES, PATIENT, Authority
 from tests.transports.contract import Fetched, fetch
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def expired_context(ca: trustme.CA) -> ssl.SSLContext:
 async def test_a_trusted_server_is_spoken_to(engine: str, authority: Authority) -> None:
     async with open_origin(tls=authority.server_context()) as origin:
         origin.serve("/a", Answer(200, (), b"a"))
-        settings = replace(QUICK, ca_file=authority.ca_file)
+        settings = replace(PATIENT, ca_file=authority.ca_file)
         assert (await get(engine, origin, settings)).body == b"a"
 
 
@@ -59,7 +59,7 @@ async def test_every_authority_of_a_bundle_is_trusted(
     bundle.write_bytes(trustme.CA().cert_pem.bytes() + authority.ca_file.read_bytes())
     async with open_origin(tls=authority.server_context()) as origin:
         origin.serve("/a", Answer(200, (), b"a"))
-        assert (await get(engine, origin, replace(QUICK, ca_file=bundle))).body == b"a"
+        assert (await get(engine, origin, replace(PATIENT, ca_file=bundle))).body == b"a"
 
 
 @engines
@@ -68,7 +68,7 @@ async def test_an_unknown_authority_is_refused_and_the_way_out_told(
 ) -> None:
     async with open_origin(tls=authority.server_context()) as origin:
         with pytest.raises(TlsRejected, match="--cacert"):
-            await get(engine, origin, QUICK)
+            await get(engine, origin, PATIENT)
         assert origin.requests == []
 
 
@@ -76,14 +76,14 @@ async def test_an_unknown_authority_is_refused_and_the_way_out_told(
 async def test_another_host_name_is_refused(engine: str, authority: Authority) -> None:
     async with open_origin(tls=authority.server_context("elsewhere.example")) as origin:
         with pytest.raises(TlsRejected, match="another host name"):
-            await get(engine, origin, replace(QUICK, ca_file=authority.ca_file))
+            await get(engine, origin, replace(PATIENT, ca_file=authority.ca_file))
 
 
 @engines
 async def test_an_expired_certificate_is_refused(engine: str, authority: Authority) -> None:
     async with open_origin(tls=expired_context(authority.ca)) as origin:
         with pytest.raises(TlsRejected, match="expired"):
-            await get(engine, origin, replace(QUICK, ca_file=authority.ca_file))
+            await get(engine, origin, replace(PATIENT, ca_file=authority.ca_file))
 
 
 @engines
@@ -96,7 +96,7 @@ async def test_insecure_accepts_anything(engine: str, authority: Authority, faul
     }
     async with open_origin(tls=contexts[fault]) as origin:
         origin.serve("/a", Answer(200, (), b"a"))
-        assert (await get(engine, origin, replace(QUICK, verify=False))).body == b"a"
+        assert (await get(engine, origin, replace(PATIENT, verify=False))).body == b"a"
 
 
 def foreign_context() -> ssl.SSLContext:
@@ -110,7 +110,7 @@ async def test_tls_to_a_plain_port_says_so(engine: str) -> None:
     async with open_origin(first_steps=(Send(b"HTTP/1.1 400 no\r\n\r\n"), Wait())) as origin:
         origin.scheme = "https"
         with pytest.raises(TlsRejected, match="http:// instead"):
-            await get(engine, origin, QUICK)
+            await get(engine, origin, PATIENT)
 
 
 @engines
@@ -127,7 +127,7 @@ async def test_a_client_certificate_is_shown(
     context.maximum_version = version
     async with open_origin(tls=context) as origin:
         origin.serve("/a", Answer(200, (), b"a"))
-        settings = replace(QUICK, ca_file=authority.ca_file)
+        settings = replace(PATIENT, ca_file=authority.ca_file)
         with_key = replace(settings, client_cert_file=cert_file, client_key_file=key_file)
         assert (await get(engine, origin, with_key)).body == b"a"
         # The server of asyncio does not always wait until its alert has been read.
@@ -141,13 +141,13 @@ async def test_a_handshake_that_never_ends_is_unreachable(engine: str) -> None:
     async with open_origin(first_steps=(Wait(),)) as origin:
         origin.scheme = "https"
         with pytest.raises(Unreachable, match="connect timeout"):
-            await get(engine, origin, replace(QUICK, connect_timeout_s=0.2, idle_timeout_s=2))
+            await get(engine, origin, replace(PATIENT, connect_timeout_s=0.2, idle_timeout_s=2))
 
 
 class TestFiles:
     def test_a_missing_file_is_a_configuration_error(self, tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match="cannot read"):
-            tls_context(replace(QUICK, ca_file=tmp_path / "none.pem"))
+            tls_context(replace(PATIENT, ca_file=tmp_path / "none.pem"))
 
     @pytest.mark.parametrize("engine", ENGINES)
     @pytest.mark.parametrize(
@@ -167,18 +167,18 @@ class TestFiles:
         path = tmp_path / "ca.pem"
         path.write_bytes(content)
         with pytest.raises(ConfigError):
-            open_transport(engine, replace(QUICK, ca_file=path))
+            open_transport(engine, replace(PATIENT, ca_file=path))
 
     def test_a_key_must_be_there(self, authority: Authority) -> None:
         with pytest.raises(ConfigError, match="--key"):
-            identity_pem(replace(QUICK, client_cert_file=authority.ca_file))
+            identity_pem(replace(PATIENT, client_cert_file=authority.ca_file))
 
     def test_an_encrypted_key_is_refused_instead_of_asked_for(
         self, authority: Authority, tmp_path: Path
     ) -> None:
         key_file = tmp_path / "key.pem"
         key_file.write_bytes(b"-----BEGIN ENCRYPTED PRIVATE KEY-----\n")
-        settings = replace(QUICK, client_cert_file=authority.ca_file, client_key_file=key_file)
+        settings = replace(PATIENT, client_cert_file=authority.ca_file, client_key_file=key_file)
         with pytest.raises(ConfigError, match="encrypted"):
             identity_pem(settings)
 
