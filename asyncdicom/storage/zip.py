@@ -98,7 +98,8 @@ class ZipArchive:
 
         Args:
             name: Path within the archive, from a `Layout`.
-            content: The whole entry; a writer belongs to the archive from now on.
+            content: The whole entry. A writer belongs to the archive from now on,
+                unless the name is refused.
 
         Raises:
             UnsafeName: If the name would leave the folder it is unpacked in.

@@ -42,7 +42,11 @@ def folder(out: Path, system: Fails) -> Iterator[OutputFolder]:
 
 def spooled(folder: OutputFolder, content: bytes) -> FileWriter:
     writer = folder.create("spool")
-    writer.write(content)
+    try:
+        writer.write(content)
+    except StorageError:
+        writer.discard()
+        raise
     return writer
 
 
