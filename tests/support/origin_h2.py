@@ -138,7 +138,7 @@ class HpackBomb:
     """One large field in the dynamic table, then many references of one byte to it."""
 
     field_bytes: int = 4000
-    references: int = 16000
+    references: int = 12000
 
     def frames(self, stream_id: int) -> bytes:
         encoder = Encoder()
