@@ -12,7 +12,6 @@ that a misspelt option is an error and not a silent default.
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +41,9 @@ def load(path: Path, *, commands: Mapping[str, Collection[str]]) -> dict[str, An
             command or option.
 
     """
+    # Imported here: most runs have no such file, and need not pay 10 ms for its syntax.
+    import tomllib  # noqa: PLC0415 -- lazy on purpose
+
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

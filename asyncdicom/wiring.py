@@ -6,11 +6,10 @@ stand behind it.
 
 from __future__ import annotations
 
-import os
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 from asyncdicom.engine.scheduler import SchedulerSettings
 from asyncdicom.errors import ConfigError
@@ -24,20 +23,12 @@ from asyncdicom.storage.atomic import Durability
 from asyncdicom.storage.folder import OutputFolder
 from asyncdicom.storage.layout import Layout
 from asyncdicom.storage.templates import parse_layout, variables_of
-from asyncdicom.transports.credentials import (
-    CommandCredentials,
-    StaticCredentials,
-    basic,
-    bearer,
-    read_netrc,
-)
 from asyncdicom.transports.engines import open_transport
-from asyncdicom.transports.oauth2 import OAuth2Client, OAuth2Credentials
 from asyncdicom.transports.redirects import Session
 from asyncdicom.transports.settings import TransportSettings
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Collection, Mapping
+    from collections.abc import AsyncIterator, Collection, Mapping
 
     from asyncdicom.model import Header
     from asyncdicom.ports import HttpTransport
@@ -52,6 +43,10 @@ __all__ = [
 ]
 
 _SCHEMES_TO_COME = frozenset({"dicom", "dicoms", "s3", "gs", "idc"})
+
+_CREDENTIAL_OPTIONS = frozenset(
+    {"authorization", "user", "bearer", "bearer_command", "oauth2_token_url", "netrc"}
+)
 
 _UID_KEYWORDS = frozenset({"StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"})
 
@@ -76,7 +71,7 @@ async def open_source(text: str, options: Mapping[str, Any]) -> AsyncIterator[Di
     further_headers = tuple(map(_header, options.get("header", ())))
     transport = open_transport(options.get("http_engine") or "auto", settings)
     try:
-        credentials = credentials_of(root, options, transport)
+        credentials = _credentials_of(root, options, transport)
         yield DicomWebSource(
             root,
             Session(
@@ -96,62 +91,15 @@ async def open_source(text: str, options: Mapping[str, Any]) -> AsyncIterator[Di
         await transport.aclose()
 
 
-def credentials_of(
+def _credentials_of(
     root: Root, options: Mapping[str, Any], transport: HttpTransport
 ) -> Credentials | None:
-    """Return who we are, or None.
+    if root.username is None and not any(options.get(name) for name in _CREDENTIAL_OPTIONS):
+        return None
+    # Imported here: anonymous runs need none of it.
+    from asyncdicom.authentication import credentials_of  # noqa: PLC0415 -- lazy on purpose
 
-    Args:
-        root: The source; user and password in its URL count as `--user`.
-        options: Values of the connection options.
-        transport: Fetches OAuth2 tokens.
-
-    Raises:
-        ConfigError: If several ways are given, or one cannot be used.
-
-    """
-    token_url = options.get("oauth2_token_url")
-    user = options.get("user")
-    if user is None and root.username is not None:
-        user = f"{unquote(root.username)}:{unquote(root.password or '')}"
-    ways: dict[str, Callable[[], Credentials | None]] = {}
-    if (value := options.get("authorization")) is not None:
-        ways["--authorization"] = lambda: StaticCredentials(value)
-    if user is not None:
-        ways["--user"] = lambda: _basic(user)
-    if (token := options.get("bearer")) is not None:
-        ways["--bearer"] = lambda: bearer(token)
-    if (command := options.get("bearer_command")) is not None:
-        ways["--bearer-command"] = lambda: CommandCredentials(command)
-    if token_url is not None:
-        ways["--oauth2-token-url"] = lambda: _oauth2(token_url, options, transport)
-    if options.get("netrc"):
-        path = Path(os.environ.get("NETRC") or "~/.netrc").expanduser()
-        ways["--netrc"] = lambda: read_netrc(path, root.url)
-    if len(ways) > 1:
-        raise ConfigError(f"several credentials: {', '.join(ways)}", hint="give one of them")
-    return next(iter(ways.values()))() if ways else None
-
-
-def _basic(user: str) -> Credentials:
-    name, colon, password = user.partition(":")
-    if not colon:
-        raise ConfigError("--user wants NAME:PASSWORD", hint="or use --netrc")
-    return basic(name, password)
-
-
-def _oauth2(token_url: str, options: Mapping[str, Any], transport: HttpTransport) -> Credentials:
-    client_id = options.get("oauth2_client_id")
-    if client_id is None:
-        raise ConfigError("--oauth2-token-url needs --oauth2-client-id")
-    client = OAuth2Client(
-        token_url=token_url,
-        client_id=client_id,
-        client_secret=options.get("oauth2_client_secret"),
-        refresh_token=options.get("oauth2_refresh_token"),
-        scope=options.get("oauth2_scope"),
-    )
-    return OAuth2Credentials(client, transport)
+    return credentials_of(root, options, transport)
 
 
 def _header(text: str) -> Header:

@@ -9,7 +9,6 @@ import click
 
 from asyncdicom.errors import ContentError, Incomplete, NotFound
 from asyncdicom.events import target_from_json
-from asyncdicom.jobs.find import dictionary
 from asyncdicom.model import Resource, Target, Uid, parse_uid
 from asyncdicom.protocol.dicom_json import (
     SERIES_INSTANCE_UID,
@@ -85,6 +84,8 @@ async def searched_targets(source: DicomWebSource, words: Sequence[str]) -> list
         FetchError: If it cannot be searched.
 
     """
+    from asyncdicom.jobs.find import dictionary  # noqa: PLC0415 -- only for those who search
+
     keys = parse_keys(words, dictionary())
     level = keys.level or _level_of(keys)
     found = search(source, search_query(keys, level=level))

@@ -12,8 +12,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import aiofiles
-
 from asyncdicom.storage.failures import close_quietly, storage_error
 
 if TYPE_CHECKING:
@@ -66,6 +64,9 @@ async def stream_chunks(
 
     """
     try:
+        # Imported here: commands that stream no file need not pay its 12 ms.
+        import aiofiles  # noqa: PLC0415 -- lazy on purpose
+
         async with aiofiles.open(folder.open_for_reading(path), "rb", buffering=0) as file:
             while chunk := await file.read(chunk_bytes):
                 yield chunk
