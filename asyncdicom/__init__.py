@@ -1,1 +1,152 @@
-"""Move DICOM studies at high concurrency, and prove that nothing is missing."""
+"""Move DICOM studies at high concurrency, and prove that nothing is missing.
+
+    async with asyncdicom.connect("https://pacs.example/dicom-web") as source:
+        async for instance in source.retrieve(study="1.2.840.99.1"):
+            ...
+
+Names are imported when they are used, so that importing the package costs
+nothing to those who want one of them.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from asyncdicom._version import __version__
+
+if TYPE_CHECKING:
+    from asyncdicom.errors import (
+        AsyncDicomError,
+        ConfigError,
+        ConnectionLost,
+        ContentError,
+        DiskFull,
+        Doubtful,
+        FetchError,
+        Incomplete,
+        InvalidUid,
+        LimitExceeded,
+        NameTaken,
+        NotAcceptable,
+        NotFound,
+        OriginError,
+        ProtocolError,
+        RedirectRefused,
+        RunAborted,
+        Stalled,
+        StorageError,
+        Throttled,
+        TlsRejected,
+        TransportError,
+        Truncated,
+        UidMismatch,
+        Unauthorized,
+        UnexpectedContent,
+        Unreachable,
+        UnsafeName,
+        UsageError,
+    )
+    from asyncdicom.events import Event, Finished, Planned, Retrying, RunEnded
+    from asyncdicom.library.client import Source, connect
+    from asyncdicom.library.instance import Instance
+    from asyncdicom.library.job import Job
+    from asyncdicom.library.options import (
+        ConnectOptions,
+        DownloadOptions,
+        DumpOptions,
+        RetrieveOptions,
+    )
+    from asyncdicom.library.reporting import Downloaded, Extracted, Progress
+    from asyncdicom.model import Failed, Outcome, Resource, Skipped, Stored, Target, Uid
+
+__all__ = [  # noqa: RUF022 -- by module, and sorted case-insensitively there
+    # _version
+    "__version__",
+    # errors
+    "AsyncDicomError",
+    "ConfigError",
+    "ConnectionLost",
+    "ContentError",
+    "DiskFull",
+    "Doubtful",
+    "FetchError",
+    "Incomplete",
+    "InvalidUid",
+    "LimitExceeded",
+    "NameTaken",
+    "NotAcceptable",
+    "NotFound",
+    "OriginError",
+    "ProtocolError",
+    "RedirectRefused",
+    "RunAborted",
+    "Stalled",
+    "StorageError",
+    "Throttled",
+    "TlsRejected",
+    "TransportError",
+    "Truncated",
+    "UidMismatch",
+    "Unauthorized",
+    "UnexpectedContent",
+    "Unreachable",
+    "UnsafeName",
+    "UsageError",
+    # events
+    "Event",
+    "Finished",
+    "Planned",
+    "Retrying",
+    "RunEnded",
+    # library.client
+    "connect",
+    "Source",
+    # library.instance
+    "Instance",
+    # library.job
+    "Job",
+    # library.options
+    "ConnectOptions",
+    "DownloadOptions",
+    "DumpOptions",
+    "RetrieveOptions",
+    # library.reporting
+    "Downloaded",
+    "Extracted",
+    "Progress",
+    # model
+    "Failed",
+    "Outcome",
+    "Resource",
+    "Skipped",
+    "Stored",
+    "Target",
+    "Uid",
+]
+
+# Cheapest first: whoever wants an error does not import a client.
+_HOMES = (
+    "errors",
+    "model",
+    "events",
+    "library.instance",
+    "library.options",
+    "library.reporting",
+    "library.job",
+    "library.client",
+)
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        for home in _HOMES:
+            module = importlib.import_module(f"asyncdicom.{home}")
+            if name in module.__all__:
+                found = globals()[name] = getattr(module, name)
+                return found
+    raise AttributeError(f"module 'asyncdicom' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -253,13 +253,22 @@ class Incomplete(ContentError):
     Attributes:
         expected: Count that was expected, or None where nobody said.
         received: Count that arrived whole.
+        missing: SOP Instance UIDs of what did not, as far as they are known.
 
     """
 
-    def __init__(self, message: str, *, expected: int | None, received: int) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        expected: int | None,
+        received: int,
+        missing: tuple[str, ...] = (),
+    ) -> None:
         super().__init__(message)
         self.expected = expected
         self.received = received
+        self.missing = missing
 
 
 def _shown(path: str) -> str:

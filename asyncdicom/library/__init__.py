@@ -1,0 +1,1 @@
+"""What a program gets from `import asyncdicom`: sources, streams of instances, and jobs."""

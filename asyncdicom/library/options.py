@@ -1,0 +1,178 @@
+"""Options of the library: the same names and meanings as on the command line."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
+
+from asyncdicom.errors import ConfigError
+from asyncdicom.model import Resource
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterable, Mapping
+
+__all__ = [
+    "ConnectOptions",
+    "DownloadOptions",
+    "DumpOptions",
+    "RetrieveOptions",
+    "check_names",
+    "connection_values",
+    "dump_kinds",
+]
+
+
+class ConnectOptions(TypedDict, total=False):
+    """Further options of `connect`."""
+
+    http_engine: Literal["auto", "pyreqwest", "httpx", "aiohttp"]
+    """HTTP library; "auto" by default."""
+    http2: bool
+    """Offer HTTP/2 over TLS; True by default."""
+    h2c: bool
+    """Speak HTTP/2 on plain http:// with prior knowledge."""
+    connections: int
+    """HTTP/2 connections to share the requests, 1 (default) to 64."""
+    stream_window: int
+    """HTTP/2 flow-control window per stream, in KiB, 64 to 65,536."""
+    connect_timeout: float
+    """Seconds to connect, TLS included; 10 by default."""
+    authorization: str
+    """Authorization header, as it is sent."""
+    user: str
+    """NAME:PASSWORD of Basic authentication."""
+    bearer: str
+    """Bearer token."""
+    bearer_command: str
+    """Command that prints a bearer token; it is run again when the token is refused."""
+    oauth2_token_url: str
+    """OAuth2 token endpoint."""
+    oauth2_client_id: str
+    oauth2_client_secret: str
+    oauth2_refresh_token: str
+    oauth2_scope: str
+    netrc: bool
+    """Take the password from ~/.netrc (or $NETRC)."""
+    headers: Mapping[str, str]
+    """Further request fields."""
+    cacert: str | os.PathLike[str]
+    """PEM file with certificates to trust."""
+    cert: str | os.PathLike[str]
+    """PEM file with the client certificate."""
+    key: str | os.PathLike[str]
+    """PEM file with its key."""
+    insecure: bool
+    """Do not verify the server's certificate: only for tests."""
+    proxy: str
+    """http://, https:// or socks5:// URL."""
+    transfer_syntax: str
+    """Transfer Syntax UID to ask for; "*" (default) is as stored."""
+    rate: float
+    """Requests per second, at most."""
+    bandwidth: str | int
+    """Bytes per second, at most: 10_000_000 or "10M"."""
+
+
+class RetrieveOptions(TypedDict, total=False):
+    """Further options of `Source.retrieve`."""
+
+    granularity: Literal["auto", "study", "series", "instance"]
+    """What one request asks for; "auto" (default) chooses from counts and sizes."""
+    expect: Literal["auto", "search", "metadata"]
+    """Who says what must arrive: QIDO-RS, the metadata, or the longer of both (default)."""
+    prefetch_bytes: int
+    """What may wait in memory for the consumer; 64 MiB by default."""
+
+
+class DownloadOptions(TypedDict, total=False):
+    """Further options of `Source.download`."""
+
+    extension: str
+    """Of flat and tree; ".dcm" by default."""
+    iso_9660: bool
+    """Names of at most 8 characters, files IM000001 and up."""
+    durability: Literal["none", "batch", "full"]
+    """When to call a file safe: written, synced in groups (default), synced one by one."""
+    granularity: Literal["auto", "study", "series", "instance"]
+    """As for `retrieve`."""
+    expect: Literal["auto", "search", "metadata"]
+    """As for `retrieve`."""
+    abort: bool
+    """Stop at the first failure."""
+    max_errors: int
+    """Stop after more failures than this."""
+    max_error_rate: float
+    """Stop when more than this share of the requests failed, 0 to 1."""
+
+
+class DumpOptions(TypedDict, total=False):
+    """Further options of `Source.dump`."""
+
+    strip: bool
+    """Write the content of parts beside, as .bin."""
+    pretty: bool
+    """Write indented JSON beside metadata, as .pretty.json."""
+    overwrite: bool
+    """Fetch again what is there and verified."""
+    durability: Literal["none", "batch", "full"]
+    """Whether files outlive a loss of power; "none" by default."""
+    abort: bool
+    """Stop at the first failure."""
+    max_errors: int
+    """Stop after more failures than this."""
+    max_error_rate: float
+    """Stop when more than this share of the requests failed, 0 to 1."""
+
+
+KINDS = {
+    "metadata": Resource.METADATA,
+    "frames": Resource.FRAME,
+    "instances": Resource.INSTANCE,
+    "bulkdata": Resource.BULKDATA,
+    "rendered": Resource.RENDERED,
+    "thumbnail": Resource.THUMBNAIL,
+    "search": Resource.SEARCH,
+}
+"""What can be dumped, as `--only` names it."""
+
+CONNECTION_WINDOW_KIB = 16 * 1024
+"""Of the transports: what all streams of a connection may have sent unread."""
+
+
+def check_names(function: str, options: Mapping[str, Any], known: type) -> None:
+    """Refuse options that do not exist, as Python refuses unknown keyword arguments.
+
+    Raises:
+        TypeError: If one is unknown.
+
+    """
+    for name in options:
+        if name not in known.__annotations__:
+            raise TypeError(f"{function}() got an unexpected keyword argument {name!r}")
+
+
+def connection_values(options: Mapping[str, Any], concurrency: int) -> dict[str, Any]:
+    """Return options of `connect` as `wiring.open_source` wants them."""
+    values = {name: value for name, value in options.items() if value is not None}
+    values["header"] = [f"{name}: {value}" for name, value in values.pop("headers", {}).items()]
+    if "bandwidth" in values:
+        values["bandwidth"] = str(values["bandwidth"])
+    # A slow consumer leaves answers unread. If those alone filled the window of
+    # the connection, the one answer that it waits for could not arrive.
+    fair_kib = max(64, CONNECTION_WINDOW_KIB // max(concurrency, 1))
+    values.setdefault("stream_window", min(1024, fair_kib))
+    return values
+
+
+def dump_kinds(names: Iterable[str]) -> frozenset[Resource]:
+    """Return what to dump.
+
+    Raises:
+        ConfigError: If a name is unknown.
+
+    """
+    wanted = list(names)
+    for name in wanted:
+        if name not in KINDS:
+            raise ConfigError(f"unknown kind: {name!r}", hint=f"known are {', '.join(KINDS)}")
+    return frozenset(KINDS[name] for name in wanted)

@@ -1,0 +1,115 @@
+"""`Source.retrieve`: the instances of a target in memory, proven complete.
+
+The machinery is that of `get` (jobs/get.py) with a store in memory: an answer
+that breaks costs only what had not arrived, and what is expected and does not
+come in the end is named.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from asyncdicom.engine.scheduler import Scheduler
+from asyncdicom.errors import Incomplete
+from asyncdicom.events import Finished, Planned
+from asyncdicom.jobs.get import GetJob, GetOptions
+from asyncdicom.jobs.lookup import Lookup, Witness
+from asyncdicom.jobs.run import run_job
+from asyncdicom.jobs.tally import Tally
+from asyncdicom.library.watching import watched
+from asyncdicom.model import Failed, Stored
+from asyncdicom.policy.granularity import Granularity
+from asyncdicom.wiring import scheduler_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from asyncdicom.engine.slot import Slot
+    from asyncdicom.events import Event
+    from asyncdicom.library.memory_store import MemoryStore
+    from asyncdicom.model import Target
+    from asyncdicom.sources.dicomweb import DicomWebSource
+
+__all__ = ["Retrieval", "get_options"]
+
+MAX_NAMED = 3
+"""Missing instances that a message names; the exception has all of them."""
+
+
+def get_options(options: Mapping[str, Any]) -> GetOptions:
+    """Return how instances are asked for."""
+    return GetOptions(
+        granularity=Granularity(options.get("granularity", "auto")),
+        concurrency=options.get("concurrency", 8),
+    )
+
+
+class Retrieval:
+    """Retrieves one target into a store in memory.
+
+    Args:
+        source: Where from.
+        slot: Bookkeeping of the source.
+        target: What.
+        options: Values of the options of `retrieve`.
+
+    """
+
+    def __init__(
+        self, source: DicomWebSource, slot: Slot, target: Target, options: Mapping[str, Any]
+    ) -> None:
+        self._source = source
+        self._slot = slot
+        self._target = target
+        self._options = options
+        self._expected = 0
+        self._received = 0
+        self._failed: list[Failed] = []
+
+    async def run(self, store: MemoryStore) -> None:
+        """Retrieve everything.
+
+        Raises:
+            Incomplete: If something is missing in the end; everything else was handed over.
+            FetchError: If the target as a whole could not be had.
+
+        """
+        tally = Tally([self._take_note])
+        job = GetJob(
+            watched(self._source, store),
+            Lookup(self._source, witness=Witness(self._options.get("expect", "auto"))),
+            store,
+            tally,
+            get_options(self._options),
+        )
+        scheduler = Scheduler(
+            job, scheduler_settings(self._options), slot=self._slot, observe=tally.tell
+        )
+        await run_job(job, job.tasks([self._target]), scheduler=scheduler, tally=tally)
+        self._judge()
+
+    def _take_note(self, event: Event) -> None:
+        match event:
+            case Planned(_, instances):
+                self._expected = instances
+            case Finished(Stored()):
+                self._received += 1
+            case Finished(Failed() as failed):
+                self._failed.append(failed)
+
+    def _judge(self) -> None:
+        if not self._failed:
+            return
+        first = self._failed[0].error
+        if [failed.target for failed in self._failed] == [self._target]:
+            raise first
+        missing = tuple(
+            uid for failed in self._failed if (uid := failed.target.sop_instance_uid) is not None
+        )
+        named = ", ".join(missing[:MAX_NAMED]) + (", …" if len(missing) > MAX_NAMED else "")
+        raise Incomplete(
+            f"{len(missing)} of {self._expected} instances are missing: {named} (first: {first})",
+            expected=self._expected,
+            received=self._received,
+            missing=missing,
+        ) from first
