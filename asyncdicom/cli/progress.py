@@ -142,7 +142,7 @@ async def _draw(tally: Tally, stream: TextIO) -> None:
             await asyncio.sleep(REFRESH_S)
 
 
-def _line(tally: Tally, rate: float) -> str:
+def _line(tally: Tally, bytes_per_s: float) -> str:
     failed = tally.missing + tally.corrupt
     parts = [f"{tally.stored} stored"]
     if tally.skipped:
@@ -150,5 +150,5 @@ def _line(tally: Tally, rate: float) -> str:
     if failed:
         parts.append(f"{failed} failed")
     parts.append(f"{tally.bytes_received / 1e6:.1f} MB")
-    parts.append(f"{rate / 1e6:.1f} MB/s")
+    parts.append(f"{bytes_per_s / 1e6:.1f} MB/s")
     return " · ".join(parts)

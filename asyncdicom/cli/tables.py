@@ -132,7 +132,7 @@ _GROUPS = ("Alphabetic", "Ideographic", "Phonetic")
 
 
 def _plain(value: Any) -> Any:
-    """Return a value as PS3.5 writes it: null is empty, a person name is one string."""
+    """Return a value as a data element holds it: null is empty, a person name is one string."""
     if value is None:
         return ""
     if isinstance(value, dict):

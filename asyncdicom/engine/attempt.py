@@ -1,7 +1,7 @@
 """One task, tried until it succeeds or the policy has had enough.
 
 The first try is a plain await. Only after a failure does tenacity take over
-with pauses that grow at random (PS3.18 knows no retry; RFC 9110 §10.2.3 and
+with pauses that grow at random (DICOMweb knows no retry; RFC 9110 §10.2.3 and
 RFC 6585 §4 do) and never undercut what the server asked for.
 """
 

@@ -139,7 +139,7 @@ class DumpJob:
     async def _fetch(self, task: DumpTask, path: str, attempt: int) -> Stored:
         taken_s = time.perf_counter()
         async with self._source.transact(task.target) as transaction:
-            waiting_s = max(time.perf_counter() - taken_s - transaction.first_byte_ms / 1000, 0.0)
+            waiting_s = max(time.perf_counter() - taken_s - transaction.first_byte_s, 0.0)
             try:
                 parts, byte_count = await self._store(task, path, transaction, attempt, waiting_s)
             except AsyncDicomError as error:

@@ -83,7 +83,7 @@ def _response(transaction: Transaction, waiting_s: float) -> dict[str, Any]:
         "statusCode": response.status_code,
         "httpVersion": response.http_version,
         "timeWaitingInMS": round(waiting_s * 1000, 3),
-        "timeToFirstByteInMS": round(transaction.first_byte_ms, 3),
-        "timeToLastByteInMS": round(transaction.last_byte_ms, 3),
+        "timeToFirstByteInMS": round(transaction.first_byte_s * 1000, 3),
+        "timeToLastByteInMS": round(transaction.last_byte_s * 1000, 3),
         "bytesDownloaded": transaction.bytes_downloaded,
     }

@@ -136,14 +136,14 @@ class Transaction:
             self._pieces = self._decoder.decode(data)
 
     @property
-    def first_byte_ms(self) -> float:
-        """Milliseconds from the request to the head of the answer."""
-        return (self._head_s - self._begun_s) * 1000
+    def first_byte_s(self) -> float:
+        """Seconds from the request to the head of the answer."""
+        return self._head_s - self._begun_s
 
     @property
-    def last_byte_ms(self) -> float:
-        """Milliseconds from the request to the last byte read so far."""
-        return (self._last_s - self._begun_s) * 1000
+    def last_byte_s(self) -> float:
+        """Seconds from the request to the last byte read so far."""
+        return self._last_s - self._begun_s
 
     def _decoder_for_answer(self) -> Decoder | None:
         encoding = self.response.header("content-encoding")

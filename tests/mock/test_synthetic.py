@@ -148,4 +148,4 @@ def test_a_million_instances_cost_nothing_until_they_are_asked_for() -> None:
 )
 def test_numbers_out_of_bounds_are_refused(options: dict[str, int]) -> None:
     with pytest.raises(ConfigError, match=next(iter(options))):
-        SyntheticOptions(**options)  # type: ignore[arg-type]
+        SyntheticOptions(**options)  # type: ignore[arg-type]  # -- by name

@@ -366,7 +366,9 @@ def test_answers_are_counted_on_the_way() -> None:
     ("text", "expected"),
     [
         pytest.param(
-            "There are 12 additional results that can be requested", (True, 12), id="PS3.18 now"
+            "There are 12 additional results that can be requested",
+            (True, 12),
+            id="the sentence of PS3.18 §8.3.4.4",
         ),
         pytest.param(
             "There are 0 additional results that can be requested", (False, 0), id="none are left"
@@ -375,7 +377,7 @@ def test_answers_are_counted_on_the_way() -> None:
             "The number of results exceeded the maximum supported by the server. "
             "Additional results can be requested.",
             (True, None),
-            id="PS3.18 before 2019",
+            id="the sentence before 2019",
         ),
         pytest.param(
             "The fuzzymatching parameter is not supported. Only literal matching has been "
