@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from asyncdicom.engine.scheduler import SchedulerSettings
 from asyncdicom.errors import ConfigError
 from asyncdicom.jobs.instance_store import InstanceStore
+from asyncdicom.jobs.zip_store import ZipStore
 from asyncdicom.policy.abort import AbortPolicy
 from asyncdicom.policy.retry import RetryPolicy
 from asyncdicom.protocol.part10 import DEFAULT_TAGS
@@ -126,7 +127,7 @@ def root_of(text: str) -> Root:
 
 
 @asynccontextmanager
-async def open_store(options: Mapping[str, Any]) -> AsyncIterator[InstanceStore]:
+async def open_store(options: Mapping[str, Any]) -> AsyncIterator[InstanceStore | ZipStore]:
     """Open where instances go.
 
     Args:
@@ -146,7 +147,8 @@ async def open_store(options: Mapping[str, Any]) -> AsyncIterator[InstanceStore]
             is_iso_9660=options.get("iso_9660", False),
             names_in=folder.names,
         )
-        async with InstanceStore(folder, layout, collect=collect) as store:
+        kind = ZipStore if options.get("as_zip") else InstanceStore
+        async with kind(folder, layout, collect=collect) as store:
             yield store
 
 

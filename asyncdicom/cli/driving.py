@@ -16,7 +16,7 @@ from asyncdicom.storage.reports import ReportFile
 from asyncdicom.wiring import scheduler_settings
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 
     from asyncdicom.cli.run import Interrupts
     from asyncdicom.engine.attempt import Performer
@@ -40,7 +40,13 @@ class Driver:
     options: Mapping[str, Any]
     interrupts: Interrupts
 
-    async def run(self, job: Performer[T], tasks: Iterable[T]) -> int:
+    async def run(
+        self,
+        job: Performer[T],
+        tasks: Iterable[T],
+        *,
+        finish: Callable[[], Awaitable[None]] | None = None,
+    ) -> int:
         """Run a job to its end and return the exit code."""
         scheduler = Scheduler(
             job,
@@ -51,7 +57,7 @@ class Driver:
         self.interrupts.stops(scheduler)
         wanted = not (self.options["quiet"] or self.options["verbose"] or self.options["as_json"])
         async with progress_bar(self.tally, wanted=wanted):
-            ended = await run_job(job, tasks, scheduler=scheduler, tally=self.tally)
+            ended = await run_job(job, tasks, scheduler=scheduler, tally=self.tally, finish=finish)
         return exit_code_of(ended, self.tally)
 
 

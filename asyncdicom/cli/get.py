@@ -111,7 +111,7 @@ async def _get(options: dict[str, Any], interrupts: Interrupts) -> int:
         async with open_store(options) as store, drive(options, interrupts) as driver:
             lookup = Lookup(source, witness=Witness(options["witness"]))
             job = GetJob(source, lookup, store, driver.tally, get_options)
-            return await driver.run(job, job.tasks(targets))
+            return await driver.run(job, job.tasks(targets), finish=store.finish)
 
 
 async def _targets(source: DicomWebSource, options: dict[str, Any]) -> Iterable[Target]:

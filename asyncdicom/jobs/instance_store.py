@@ -96,6 +96,9 @@ class InstanceStore:
             found.append(Skipped(place, path, verified.byte_count, verified.sha256))
         return found
 
+    async def finish(self) -> None:
+        """Do nothing: each instance was safe when it was recorded."""
+
     async def commit(self, arrival: Arrival[FileWriter]) -> str:
         """Give an instance its name and return its path.
 

@@ -74,7 +74,8 @@ class Lookup:
             if self._witness is Witness.SEARCH:
                 raise
             return await self._from_metadata(target)
-        if found.unlisted and self._witness is Witness.AUTO:
+        # An index that lists nothing may have lost a study that the archive still holds.
+        if self._witness is Witness.AUTO and (found.unlisted or not len(found)):
             found.absorb(await self._from_metadata(target))
         return found
 

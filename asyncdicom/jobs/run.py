@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 from asyncdicom.errors import RunAborted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Awaitable, Callable, Iterable
 
     from asyncdicom.engine.attempt import Performer
     from asyncdicom.engine.scheduler import Scheduler
@@ -24,9 +24,21 @@ NAMING_S = 1.0
 
 
 async def run_job(
-    job: Performer[T], tasks: Iterable[T], *, scheduler: Scheduler[T], tally: Tally
+    job: Performer[T],
+    tasks: Iterable[T],
+    *,
+    scheduler: Scheduler[T],
+    tally: Tally,
+    finish: Callable[[], Awaitable[None]] | None = None,
 ) -> RunEnded:
     """Perform all tasks, name what was never begun, and return the sum.
+
+    Args:
+        job: What performs them.
+        tasks: The first tasks; others follow from them.
+        scheduler: What drives the job.
+        tally: The books of the run.
+        finish: Awaited before the books are closed, for what is stored at the end.
 
     Raises:
         StorageError: If this machine could not keep the records of the run.
@@ -38,6 +50,8 @@ async def run_job(
     except RunAborted as error:
         aborted = str(error)
         _name_never_begun(job, scheduler, error)
+    if finish is not None:
+        await finish()
     return tally.end(aborted)
 
 

@@ -1,0 +1,227 @@
+"""Where instances go with `--zip`: one archive per study, which appears when it is complete.
+
+Rule: `STUDY.zip` holds every instance expected. What a study lacks in the end
+leaves `STUDY.incomplete.zip` instead, so that nobody takes it for the whole.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import zipfile
+from typing import TYPE_CHECKING, Self
+
+from asyncdicom.errors import AsyncDicomError, StorageError
+from asyncdicom.model import Failed, Resource, Skipped, Stored, Target, Uid
+from asyncdicom.protocol.part10 import DEFAULT_TAGS, Part10Walker
+from asyncdicom.storage.committing import GroupCommitter
+from asyncdicom.storage.templates import Instance
+from asyncdicom.storage.zip import ZipArchive
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from asyncdicom.jobs.expectation import Expectation
+    from asyncdicom.jobs.intake import Arrival
+    from asyncdicom.model import Outcome
+    from asyncdicom.storage.atomic import FileWriter
+    from asyncdicom.storage.folder import OutputFolder
+    from asyncdicom.storage.layout import Layout
+
+__all__ = ["ZipStore"]
+
+SPOOLED = "incoming"
+"""Name of an entry until its content has said what it is; never seen on disk."""
+
+READ_BYTES = 1024 * 1024
+
+
+class ZipStore:
+    """Stores the instances of each study in one archive; for one event loop."""
+
+    def __init__(
+        self, folder: OutputFolder, layout: Layout, *, collect: Mapping[int, str] = DEFAULT_TAGS
+    ) -> None:
+        """Prepare; as `InstanceStore`."""
+        self._folder = folder
+        self._layout = layout
+        self._collect = collect
+        self._committer = GroupCommitter(folder)
+        self._archives: dict[Uid, _StudyArchive] = {}
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for archive in self._archives.values():
+            await archive.zip.discard()
+        await self._committer.aclose()
+
+    def begin(self) -> FileWriter:
+        """Begin the spool file of an instance."""
+        return self._folder.create(SPOOLED)
+
+    def walker(self) -> Part10Walker:
+        """Return a walker that collects what names are made from."""
+        return Part10Walker(collect=self._collect, collect_doubts=True)
+
+    def batch(self, target: Target) -> ZipBatch:  # noqa: ARG002 -- Store
+        """Return a context for the instances of one answer."""
+        return ZipBatch(self)
+
+    async def already_there(self, study: Expectation, target: Target) -> list[Skipped]:  # noqa: ARG002 -- Store
+        """Return the instances of a study whose archive is there and complete; else none."""
+        uid = study.study_instance_uid
+        found = await asyncio.to_thread(_read_archive, self._folder, f"{uid}.zip")
+        is_complete = all(instance in found for _, instance in study.missing(_whole(study)))
+        if not is_complete:
+            return []
+        return [
+            Skipped(Target(Resource.INSTANCE, uid, series, instance), *found[instance])
+            for series, instance in study.missing(_whole(study))
+        ]
+
+    async def settle(
+        self,
+        study: Expectation,
+        arrival: Arrival[FileWriter],
+        attempts: int,
+        record: Callable[[Outcome], None],
+    ) -> None:
+        """Add an instance to the archive of its study, and end that when it is complete."""
+        facts = arrival.facts
+        if facts.sop_instance_uid in study.settled:
+            arrival.writer.discard()
+            return
+        study.settled.add(facts.sop_instance_uid)
+        archive = self._archive_of(study, record)
+        name = self._layout.path_for(
+            Instance(
+                facts.sop_instance_uid,
+                facts.series_instance_uid,
+                facts.study_instance_uid,
+                facts.elements,
+            )
+        )
+        try:
+            await archive.zip.add(name, arrival.writer)
+        except BaseException:
+            study.settled.discard(facts.sop_instance_uid)
+            arrival.writer.discard()
+            raise
+        archive.note(name, arrival, attempts)
+        if not study.missing(_whole(study)):
+            await self._end(archive, f"{study.study_instance_uid}.zip")
+
+    async def finish(self) -> None:
+        """End what is not complete, under a name that says so."""
+        for archive in list(self._archives.values()):
+            await self._end(archive, f"{archive.study.study_instance_uid}.incomplete.zip")
+
+    def _archive_of(self, study: Expectation, record: Callable[[Outcome], None]) -> _StudyArchive:
+        uid = study.study_instance_uid
+        if uid not in self._archives:
+            self._archives[uid] = _StudyArchive(
+                study, ZipArchive(self._folder, f"{uid}.zip"), record
+            )
+        return self._archives[uid]
+
+    async def _end(self, archive: _StudyArchive, path: str) -> None:
+        del self._archives[archive.study.study_instance_uid]
+        try:
+            writer = await archive.zip.finish()
+            writer.retarget(path)
+            await self._committer.commit(writer, replace=True)
+        except StorageError as error:
+            archive.tell_lost(error)
+        else:
+            archive.tell_stored(path)
+
+
+class _StudyArchive:
+    """The archive of one study, and what to tell of its instances once it is on disk."""
+
+    def __init__(
+        self, study: Expectation, archive: ZipArchive, record: Callable[[Outcome], None]
+    ) -> None:
+        self.study = study
+        self.zip = archive
+        self._record = record
+        self._entries: list[tuple[str, Arrival[FileWriter], int]] = []
+
+    def note(self, name: str, arrival: Arrival[FileWriter], attempts: int) -> None:
+        self._entries.append((name, arrival, attempts))
+
+    def tell_stored(self, path: str) -> None:
+        for name, arrival, attempts in self._entries:
+            target, facts = self._target_of(arrival), arrival.facts
+            where = f"{path}/{name}"
+            byte_count, doubts = facts.byte_count, facts.doubts
+            self._record(Stored(target, where, byte_count, arrival.sha256, attempts, doubts))
+
+    def tell_lost(self, error: StorageError) -> None:
+        for _, arrival, attempts in self._entries:
+            self._record(Failed(self._target_of(arrival), error, attempts))
+
+    def _target_of(self, arrival: Arrival[FileWriter]) -> Target:
+        facts = arrival.facts
+        study = self.study.study_instance_uid
+        return Target(Resource.INSTANCE, study, facts.series_instance_uid, facts.sop_instance_uid)
+
+
+class ZipBatch:
+    """The instances of one answer; each is in its archive when `settle` returns."""
+
+    def __init__(self, store: ZipStore) -> None:
+        self._store = store
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        return None
+
+    async def settle(
+        self,
+        study: Expectation,
+        arrival: Arrival[FileWriter],
+        attempts: int,
+        record: Callable[[Outcome], None],
+    ) -> None:
+        """Add an instance to the archive of its study.
+
+        Raises:
+            StorageError: If it cannot be kept.
+
+        """
+        await self._store.settle(study, arrival, attempts, record)
+
+
+def _whole(study: Expectation) -> Target:
+    return Target(Resource.STUDY, study.study_instance_uid)
+
+
+def _read_archive(folder: OutputFolder, path: str) -> dict[Uid, tuple[str, int, str]]:
+    """Return path, size and digest of each instance of an archive; empty if it is damaged."""
+    found: dict[Uid, tuple[str, int, str]] = {}
+    try:
+        with (
+            os.fdopen(folder.open_for_reading(path), "rb") as file,
+            zipfile.ZipFile(file) as archive,
+        ):
+            for info in archive.infolist():
+                uid, digest = _walk_entry(archive, info)
+                found[uid] = (f"{path}/{info.filename}", info.file_size, digest)
+    except (OSError, zipfile.BadZipFile, AsyncDicomError):
+        return {}
+    return found
+
+
+def _walk_entry(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> tuple[Uid, str]:
+    walker, digest = Part10Walker(collect_doubts=True), hashlib.sha256()
+    with archive.open(info) as entry:
+        while data := entry.read(READ_BYTES):
+            walker.receive_data(data)
+            digest.update(data)
+    return walker.receive_eof().sop_instance_uid, digest.hexdigest()
