@@ -1,4 +1,4 @@
-"""What is fetched, and what became of it, in the Standard's terms (PS3.3, PS3.4 §C.6).
+"""What is fetched, and what became of it, in the Standard's terms (PS3.3 §7, PS3.4 §C.6).
 
 A *target* is one thing that can be asked of a source; an *outcome* says what
 became of it. A target that fails is an outcome, never an exception that

@@ -1,4 +1,4 @@
-"""What a mock archive holds, in the Standard's terms (PS3.3, PS3.4 §C.6).
+"""What a mock archive holds, in the Standard's terms (PS3.3 §7, PS3.4 §C.6).
 
 Nothing here knows of HTTP, DIMSE or objects: each face of the mock reads the
 same archive. Studies, series and instances are looked up lazily, so an archive

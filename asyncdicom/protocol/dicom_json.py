@@ -111,8 +111,8 @@ def instance_metadata(
 
     """
     study = uid(element, STUDY_INSTANCE_UID) or study_instance_uid
-    rows, columns = _size(element, ROWS), _size(element, COLUMNS)
-    frames = max(1, _size(element, NUMBER_OF_FRAMES))
+    rows, columns = _count_of(element, ROWS), _count_of(element, COLUMNS)
+    frames = max(1, _count_of(element, NUMBER_OF_FRAMES))
     frame_bytes = _frame_bytes(element)
     has_pixel_data = (rows > 0 and columns > 0) or any(map(element.get, _PIXEL_ATTRIBUTES))
     return InstanceMetadata(
@@ -123,8 +123,8 @@ def instance_metadata(
         number_of_frames=frames,
         rows=rows,
         columns=columns,
-        bits_allocated=_size(element, BITS_ALLOCATED),
-        samples_per_pixel=_size(element, SAMPLES_PER_PIXEL),
+        bits_allocated=_count_of(element, BITS_ALLOCATED),
+        samples_per_pixel=_count_of(element, SAMPLES_PER_PIXEL),
         has_pixel_data=has_pixel_data,
         available_transfer_syntax_uid=uid(element, AVAILABLE_TRANSFER_SYNTAX_UID),
         frame_bytes=frame_bytes,
@@ -238,7 +238,7 @@ def _needed(found: Uid | None, tag: str) -> Uid:
     return found
 
 
-def _size(element: Mapping[str, Any], tag: str) -> int:
+def _count_of(element: Mapping[str, Any], tag: str) -> int:
     """Return a count; 0 if it is absent."""
     number = integer(element, tag) or 0
     if number < 0:
@@ -248,9 +248,9 @@ def _size(element: Mapping[str, Any], tag: str) -> int:
 
 def _frame_bytes(element: Mapping[str, Any]) -> int | None:
     """Return the bytes of one uncompressed frame (PS3.5 §8.2), or None."""
-    pixels = _size(element, ROWS) * _size(element, COLUMNS)
-    samples = _size(element, SAMPLES_PER_PIXEL) or 1
-    bits = pixels * samples * _size(element, BITS_ALLOCATED)
+    pixels = _count_of(element, ROWS) * _count_of(element, COLUMNS)
+    samples = _count_of(element, SAMPLES_PER_PIXEL) or 1
+    bits = pixels * samples * _count_of(element, BITS_ALLOCATED)
     # PS3.3 §C.7.6.3.1.2: chrominance is shared by two pixels.
     if samples == 3 and "_422" in text(element, PHOTOMETRIC_INTERPRETATION):
         bits = bits * 2 // 3
