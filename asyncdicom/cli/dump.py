@@ -84,6 +84,13 @@ Examples:
 )
 @option("--only", metavar="KIND,…", help="What to dump: " + ", ".join(_KINDS) + ".")
 @option("--pretty", is_flag=True, help="Write indented JSON beside metadata, as .pretty.json.")
+@option(
+    "--uids-from",
+    type=click.Choice(["metadata", "search"]),
+    default="metadata",
+    show_default=True,
+    help="What names series and instances; search dumps the QIDO-RS answers, too.",
+)
 @option("--overwrite", is_flag=True, help="Fetch again what is there and verified.")
 @option(
     "--transfer-syntax",
@@ -124,7 +131,11 @@ def _kinds(options: dict[str, Any]) -> frozenset[Resource]:
             f"unknown kind {unknown[0]!r}; known are {', '.join(_KINDS)}", param_hint="--only"
         )
     kinds = {_KINDS[name] for name in names}
-    return frozenset(kinds | {Resource.INSTANCE} if options["include_instance"] else kinds)
+    if options["include_instance"]:
+        kinds.add(Resource.INSTANCE)
+    if options["uids_from"] == "search":
+        kinds.add(Resource.SEARCH)
+    return frozenset(kinds)
 
 
 async def _dump(options: dict[str, Any], interrupts: Interrupts) -> int:
@@ -140,6 +151,7 @@ async def _dump(options: dict[str, Any], interrupts: Interrupts) -> int:
         strip_multipart=options["strip"],
         pretty=options["pretty"],
         overwrite=options["overwrite"],
+        plans_from_search=options["uids_from"] == "search",
     )
     durability = Durability(options["durability"])
     studies = list(study_uids(options["studies"]))

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Self
 from asyncdicom.errors import AsyncDicomError, OriginError
 from asyncdicom.jobs.dump_files import DumpFiles, verify_dumped
 from asyncdicom.jobs.dump_paths import ERROR_SUFFIX, RECORD_SUFFIX, path_of
-from asyncdicom.jobs.dump_plan import DumpTask, follow_ups
-from asyncdicom.jobs.payload import PayloadCheck
+from asyncdicom.jobs.dump_plan import DumpPlan, DumpTask
+from asyncdicom.jobs.payload import PayloadCheck, expect_whole_list
 from asyncdicom.jobs.records import build_record
 from asyncdicom.model import Failed, Resource, Skipped, Stored, Target, Uid
 from asyncdicom.storage.committing import GroupCommitter
@@ -52,6 +52,8 @@ class DumpOptions:
     """Write indented JSON beside metadata, as `FILE.pretty.json`."""
     overwrite: bool = False
     """Fetch again what is there and verified."""
+    plans_from_search: bool = False
+    """Let searches name the instances, instead of the metadata of the study."""
 
 
 @dataclass(slots=True)
@@ -76,6 +78,12 @@ class DumpJob:
         self._source = source
         self._folder = folder
         self._committer = GroupCommitter(folder)
+        self._plan = DumpPlan(
+            folder,
+            options.kinds,
+            from_search=options.plans_from_search,
+            note_unusable=self._note_unusable,
+        )
         self._tally = tally
         self._options = options
         self._failed: dict[Target, _FailedTry] = {}
@@ -91,9 +99,7 @@ class DumpJob:
         """Yield the first task of each study; everything else follows from it."""
         for study in studies:
             self._fresh[study] = self._options.overwrite or not self._folder.names(study)
-            yield DumpTask(Target(Resource.METADATA, study))
-            if Resource.SEARCH in self._options.kinds:
-                yield DumpTask(Target(Resource.SEARCH, study))
+            yield from self._plan.first(study)
 
     def tasks_again(self, targets: Iterable[Target]) -> Iterator[DumpTask]:
         """Yield a task for each target that failed in an earlier run."""
@@ -106,7 +112,7 @@ class DumpJob:
         path = path_of(task.target)
         outcome = await self._find(task, path) or await self._fetch(task, path, attempt)
         self._tally.record(outcome)
-        return follow_ups(task.target, self._options.kinds, self._folder, self._note_unusable)
+        return self._plan.follow_ups(task)
 
     def give_up(self, task: DumpTask, error: AsyncDicomError, attempts: int) -> Iterable[DumpTask]:
         """Leave the record of a target that failed for good."""
@@ -158,6 +164,8 @@ class DumpJob:
         waiting_s: float,
     ) -> tuple[list[PartRecord], int]:
         transaction.judge()
+        if task.target.resource is Resource.SEARCH:
+            expect_whole_list(transaction.response.headers)
         replace = (
             not self._fresh.get(task.target.study_instance_uid, True) or self._options.overwrite
         )
@@ -179,6 +187,9 @@ class DumpJob:
             if not check.is_multipart:
                 files.drop_stripped()
             await files.commit(self._committer, record, replace=replace)
+            if replace:
+                # What an earlier run was told instead of the payload.
+                self._folder.remove(path + ERROR_SUFFIX)
             return parts, files.payload.byte_count
 
     async def _error_body(self, transaction: Transaction, error: AsyncDicomError) -> bytes:

@@ -1,22 +1,37 @@
-"""What to dump next: read from the metadata on disk, one element at a time."""
+"""What to dump next: read from answers on disk, one element at a time.
+
+Two answers can name the instances: the metadata of the study (the default), or
+the searches for its series and their instances (PS3.18 §10.6). The counts in a
+search answer are believed only as a check: a list that is shorter is reported.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from asyncdicom.errors import AsyncDicomError
+from asyncdicom.errors import AsyncDicomError, Incomplete
 from asyncdicom.jobs.dump_paths import path_of
 from asyncdicom.jobs.json_files import elements_of
 from asyncdicom.model import Resource, Target, Uid
-from asyncdicom.protocol.dicom_json import InstanceMetadata, instance_metadata
+from asyncdicom.protocol.dicom_json import (
+    NUMBER_OF_SERIES_RELATED_INSTANCES,
+    SERIES_INSTANCE_UID,
+    InstanceMetadata,
+    instance_metadata,
+    integer,
+    uid,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from typing import Any
 
     from asyncdicom.storage.folder import OutputFolder
 
-__all__ = ["DumpTask", "follow_ups"]
+    NoteUnusable = Callable[[Target, AsyncDicomError], None]
+
+__all__ = ["DumpPlan", "DumpTask"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,78 +41,134 @@ class DumpTask:
     target: Target
     frame_bytes: int | None = None
     """Size an uncompressed frame must have, where the metadata tells."""
+    expected_instances: int | None = None
+    """Instances that a search must list, where the server counts them."""
 
     def __str__(self) -> str:
         return str(self.target)
 
 
-def follow_ups(
-    target: Target,
-    kinds: frozenset[Resource],
-    folder: OutputFolder,
-    note_unusable: Callable[[Target, AsyncDicomError], None],
-) -> Iterable[DumpTask]:
-    """Return what follows from a target that is on disk, lazily.
+class DumpPlan:
+    """Tells what follows from a target that is on disk.
 
     Args:
-        target: What was stored.
+        folder: Where the answers are read back from.
         kinds: What is to be dumped.
-        folder: Where the metadata is read back from.
-        note_unusable: Called for each instance that cannot be asked for.
+        from_search: Whether searches name the instances, instead of the metadata.
+        note_unusable: Called for each instance or list that cannot be used.
 
     """
-    is_study = target.resource is Resource.METADATA and target.series_instance_uid is None
-    if is_study:
-        return _below_study(target, kinds, folder, note_unusable)
-    return ()
 
+    def __init__(
+        self,
+        folder: OutputFolder,
+        kinds: frozenset[Resource],
+        *,
+        from_search: bool,
+        note_unusable: NoteUnusable,
+    ) -> None:
+        self._folder = folder
+        self._kinds = kinds
+        self._from_search = from_search
+        self._note_unusable = note_unusable
 
-def _below_study(
-    study: Target,
-    kinds: frozenset[Resource],
-    folder: OutputFolder,
-    note_unusable: Callable[[Target, AsyncDicomError], None],
-) -> Iterator[DumpTask]:
-    uid = study.study_instance_uid
-    seen: set[Uid] = set()
-    for element in elements_of(folder, path_of(study)):
+    def first(self, study: Uid) -> Iterator[DumpTask]:
+        """Yield the tasks that everything else about a study follows from."""
+        yield DumpTask(Target(Resource.METADATA, study))
+        if Resource.SEARCH in self._kinds:
+            yield DumpTask(Target(Resource.SEARCH, study))
+
+    def follow_ups(self, task: DumpTask) -> Iterable[DumpTask]:
+        """Return what follows from a task, lazily."""
+        target = task.target
+        is_study = target.series_instance_uid is None
+        match target.resource:
+            case Resource.METADATA if is_study and not self._from_search:
+                return self._below_study(target)
+            case Resource.SEARCH if is_study and self._from_search:
+                return self._below_series_list(target)
+            case Resource.SEARCH if self._from_search:
+                return self._below_instance_list(task)
+            case _:
+                return ()
+
+    def _below_study(self, study: Target) -> Iterator[DumpTask]:
+        seen: set[Uid] = set()
+        for instance in self._instances_in(study):
+            series = instance.series_instance_uid
+            if series not in seen:
+                # An instance is asked for under its own series only, and each series once.
+                seen.add(series)
+                yield from self._of_series(study.study_instance_uid, series)
+            yield from self._of_instance(study.study_instance_uid, instance)
+
+    def _below_series_list(self, study: Target) -> Iterator[DumpTask]:
+        for element in elements_of(self._folder, path_of(study)):
+            try:
+                series = uid(element, SERIES_INSTANCE_UID)
+                count = integer(element, NUMBER_OF_SERIES_RELATED_INSTANCES)
+            except AsyncDicomError as error:
+                self._note_unusable(study, error)
+                continue
+            if series is not None:
+                yield from self._of_series(study.study_instance_uid, series, count)
+
+    def _below_instance_list(self, task: DumpTask) -> Iterator[DumpTask]:
+        listed = 0
+        for instance in self._instances_in(task.target):
+            listed += 1
+            yield from self._of_instance(task.target.study_instance_uid, instance)
+        expected = task.expected_instances
+        if expected is not None and listed < expected:
+            told = f"the server counts {expected} instances but lists {listed}"
+            error = Incomplete(told, expected=expected, received=listed)
+            self._note_unusable(task.target, error)
+
+    def _instances_in(self, target: Target) -> Iterator[InstanceMetadata]:
+        for element in elements_of(self._folder, path_of(target)):
+            instance = self._usable(target, element)
+            if instance is not None:
+                yield instance
+
+    def _usable(self, target: Target, element: dict[str, Any]) -> InstanceMetadata | None:
+        # A search below a series need not repeat its UIDs (PS3.18 Table 10.6.3-5).
+        if target.series_instance_uid is not None:
+            element.setdefault(
+                SERIES_INSTANCE_UID, {"vr": "UI", "Value": [target.series_instance_uid]}
+            )
         try:
-            instance = instance_metadata(element, study_instance_uid=uid)
+            return instance_metadata(element, study_instance_uid=target.study_instance_uid)
         except AsyncDicomError as error:
-            note_unusable(Target(Resource.INSTANCE, uid), error)
-            continue
-        series = instance.series_instance_uid
-        if series not in seen:
-            # An instance is asked for under its own series only, and each series once.
-            seen.add(series)
-            yield from _of_series(kinds, uid, series)
-        yield from _of_instance(kinds, uid, instance)
+            self._note_unusable(Target(Resource.INSTANCE, target.study_instance_uid), error)
+            return None
 
+    def _of_series(self, study: Uid, series: Uid, count: int | None = None) -> Iterator[DumpTask]:
+        if Resource.METADATA in self._kinds:
+            yield DumpTask(Target(Resource.METADATA, study, series))
+        if Resource.SEARCH in self._kinds:
+            yield DumpTask(Target(Resource.SEARCH, study, series), expected_instances=count)
 
-def _of_series(kinds: frozenset[Resource], study: Uid, series: Uid) -> Iterator[DumpTask]:
-    if Resource.METADATA in kinds:
-        yield DumpTask(Target(Resource.METADATA, study, series))
-    if Resource.SEARCH in kinds:
-        yield DumpTask(Target(Resource.SEARCH, study, series))
+    def _of_instance(self, study: Uid, instance: InstanceMetadata) -> Iterator[DumpTask]:
+        kinds = self._kinds
+        uids = (study, instance.series_instance_uid, instance.sop_instance_uid)
+        if Resource.METADATA in kinds:
+            yield DumpTask(Target(Resource.METADATA, *uids))
+        if Resource.INSTANCE in kinds:
+            yield DumpTask(Target(Resource.INSTANCE, *uids))
+        if instance.has_pixel_data:
+            yield from self._of_image(uids, instance)
+        if Resource.BULKDATA in kinds:
+            for attribute, uri in instance.bulkdata_uris:
+                target = Target(Resource.BULKDATA, *uids, bulkdata_uri=uri, attribute=attribute)
+                yield DumpTask(target)
 
-
-def _of_instance(
-    kinds: frozenset[Resource], study: Uid, instance: InstanceMetadata
-) -> Iterator[DumpTask]:
-    uids = (study, instance.series_instance_uid, instance.sop_instance_uid)
-    if Resource.METADATA in kinds:
-        yield DumpTask(Target(Resource.METADATA, *uids))
-    if Resource.INSTANCE in kinds:
-        yield DumpTask(Target(Resource.INSTANCE, *uids))
-    if instance.has_pixel_data:
-        if Resource.FRAME in kinds:
+    def _of_image(
+        self, uids: tuple[Uid, Uid, Uid], instance: InstanceMetadata
+    ) -> Iterator[DumpTask]:
+        if Resource.FRAME in self._kinds:
             for number in range(1, instance.number_of_frames + 1):
                 yield DumpTask(Target(Resource.FRAME, *uids, number), instance.frame_bytes)
         # Of images only: a series of reports has nothing to render.
         for resource in (Resource.RENDERED, Resource.THUMBNAIL):
-            if resource in kinds:
+            if resource in self._kinds:
                 yield DumpTask(Target(resource, *uids))
-    if Resource.BULKDATA in kinds:
-        for attribute, uri in instance.bulkdata_uris:
-            target = Target(Resource.BULKDATA, *uids, bulkdata_uri=uri, attribute=attribute)
-            yield DumpTask(target)

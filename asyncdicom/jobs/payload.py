@@ -18,10 +18,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol
 
-from asyncdicom.errors import Truncated, UidMismatch, UnexpectedContent
+from asyncdicom.errors import Incomplete, Truncated, UidMismatch, UnexpectedContent
 from asyncdicom.model import Buffer, Header, Resource, Target
 from asyncdicom.protocol.dicom_json import JsonArraySplitter
-from asyncdicom.protocol.http_fields import field_values
+from asyncdicom.protocol.http_fields import field_values, warning_values
 from asyncdicom.protocol.media_types import is_multipart, parse_media_type
 from asyncdicom.protocol.part10 import Part10Walker
 from asyncdicom.protocol.payload import payload_parser
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     OnElement = Callable[[dict[str, Any]], None]
 
-__all__ = ["PartRecord", "PayloadCheck", "expect_content"]
+__all__ = ["PartRecord", "PayloadCheck", "expect_content", "expect_whole_list"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +222,18 @@ def expect_frame_bytes(expected: int, received: int, headers: tuple[Header, ...]
 
 # Media types that never carry pixels: login pages, error texts, metadata.
 _NEVER_PIXELS = ("text/", "application/json", "application/dicom+json", "application/xml")
+
+
+def expect_whole_list(headers: tuple[Header, ...]) -> None:
+    """Refuse a search answer that says itself that it is not all.
+
+    Raises:
+        Incomplete: If there is a Warning of code 299 (PS3.18 §8.3.4.4).
+
+    """
+    for warning in warning_values(field_values(headers, "warning")):
+        if warning.code == 299:
+            raise Incomplete("the server says that it lists only some", expected=None, received=0)
 
 
 @lru_cache(maxsize=64)
