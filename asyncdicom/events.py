@@ -8,7 +8,7 @@ beyond UIDs.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, assert_never
 
 from asyncdicom.errors import AsyncDicomError, ConfigError, OriginError
 from asyncdicom.model import (
@@ -100,6 +100,8 @@ class Finished:
             case Failed(target, error, attempts):
                 tries = "1 try" if attempts == 1 else f"{attempts} tries"
                 return f"failed {target}: {error} ({tries})"
+            case unknown:
+                assert_never(unknown)
 
     def to_json(self) -> dict[str, Any]:
         """Return the event as a JSON object."""
@@ -216,3 +218,5 @@ def outcome_to_json(outcome: Outcome) -> dict[str, Any]:
             if isinstance(error, OriginError):
                 facts["statusCode"] = error.status_code
             return {"outcome": "failed", **target, **facts, "attempts": attempts}
+        case unknown:
+            assert_never(unknown)

@@ -1,0 +1,255 @@
+"""The house keeps its shape: layers, lengths, units, citations, reasons, a test per module."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+import tokenize
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+from importlinter import cli as import_linter
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "asyncdicom"
+SOURCES = sorted(PACKAGE.rglob("*.py"))
+EVERYTHING = [
+    *SOURCES,
+    *sorted((ROOT / "tests").rglob("*.py")),
+    *sorted((ROOT / "benchmarks").rglob("*.py")),
+]
+PURE = [
+    *sorted((PACKAGE / "protocol").glob("*.py")),
+    *sorted((PACKAGE / "policy").glob("*.py")),
+    *(PACKAGE / f"{name}.py" for name in ("model", "errors", "events")),
+]
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def functions_of(path: Path) -> Iterator[Function]:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    yield from (node for node in ast.walk(tree) if isinstance(node, Function))
+
+
+def test_the_contracts_between_the_layers_are_kept(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(ROOT)
+    # It puts the current folder first on the path, and leaves it there.
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    code = import_linter.lint_imports(no_cache=True, no_logo=True)
+    assert code == 0, capsys.readouterr().out
+
+
+def test_each_package_has_its_place_in_the_layers() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    (layers,) = (
+        contract["layers"]
+        for contract in settings["tool"]["importlinter"]["contracts"]
+        if contract["type"] == "layers"
+    )
+    placed = {module.strip() for layer in layers for module in layer.split("|")}
+    there = {
+        f"asyncdicom.{path.stem}"
+        for path in PACKAGE.iterdir()
+        if (path.is_dir() and any(path.glob("*.py"))) or path.suffix == ".py"
+    }
+    outside = {"asyncdicom.__init__", "asyncdicom.__main__", "asyncdicom._version"}
+    assert there - outside == placed
+
+
+FORBIDDEN_IN_THE_CORE = frozenset(
+    ["asyncio", "os", "time", "random", "logging", "socket", "ssl", "threading", "subprocess"]
+)
+
+
+@pytest.mark.parametrize("path", PURE, ids=name_of)
+def test_the_core_imports_nothing_that_acts(path: Path) -> None:
+    imported: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            imported |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            imported.add((node.module or "").partition(".")[0])
+    assert not imported & FORBIDDEN_IN_THE_CORE
+
+
+MAX_FILE_LINES = 400
+MAX_FUNCTION_LINES = 50
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+def test_no_file_is_longer_than_a_reader_holds(path: Path) -> None:
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= MAX_FILE_LINES
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+def test_no_function_is_longer_than_a_screen(path: Path) -> None:
+    long = {f.name: n for f in functions_of(path) if (n := code_lines(f)) > MAX_FUNCTION_LINES}
+    assert long == {}
+
+
+def code_lines(function: Function) -> int:
+    """Count the lines of a function without its docstring."""
+    assert function.end_lineno is not None
+    first = function.body[0]
+    documented = 0
+    if ast.get_docstring(function, clean=False) is not None:
+        assert first.end_lineno is not None
+        documented = first.end_lineno - first.lineno + 1
+    return function.end_lineno - function.lineno + 1 - documented
+
+
+# A number that is named like one of these says nothing without its unit.
+QUANTITY = re.compile(
+    r"(?:^|_)(?:timeout|delay|size|duration|pause|interval|deadline|period|elapsed|window|wait|age|rate)$"
+)
+FORBIDDEN_UNIT = re.compile(r"_(?:ms|minutes|kb|kib|mb|mib|gb|gib)$")
+SHARES = {"max_error_rate"}
+SPELLED_AS_ON_THE_COMMAND_LINE = {
+    "asyncdicom/library/client.py": {"timeout"},
+    "asyncdicom/library/options.py": {"connect_timeout", "stream_window", "rate"},
+}
+"""Documented with their units; a user of both meets one name."""
+
+
+class Named(NamedTuple):
+    """A parameter, a field or a function, and what it is."""
+
+    name: str
+    annotation: str
+
+
+def named_in(path: Path) -> Iterator[Named]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, Function):
+            yield Named(node.name, unparsed(node.returns))
+            arguments = node.args
+            for argument in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs):
+                yield Named(argument.arg, unparsed(argument.annotation))
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            yield Named(node.target.id, unparsed(node.annotation))
+
+
+def unparsed(annotation: ast.expr | None) -> str:
+    return "" if annotation is None else ast.unparse(annotation)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+def test_quantities_carry_their_units(path: Path) -> None:
+    allowed = SHARES | SPELLED_AS_ON_THE_COMMAND_LINE.get(name_of(path), set())
+    bare = {
+        one.name
+        for one in named_in(path)
+        if QUANTITY.search(one.name) and re.search(r"\b(?:int|float)\b", one.annotation)
+    }
+    assert bare <= allowed
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+def test_times_are_seconds_and_sizes_are_bytes(path: Path) -> None:
+    assert [one.name for one in named_in(path) if FORBIDDEN_UNIT.search(one.name.lower())] == []
+
+
+PART = re.compile(r"\bPS3\.\d++(?! (?:§|Annex(?:es)? |Tables? |Figures? ))")
+
+
+def text_of(path: Path) -> str:
+    """Return a file as running text: comment signs and line ends are blanks."""
+    return re.sub(r"\s*\n\s*#?\s*", " ", path.read_text(encoding="utf-8"))
+
+
+CITING = [path for path in EVERYTHING if path != Path(__file__)] + [ROOT / "README.md"]
+
+
+@pytest.mark.parametrize("path", CITING, ids=name_of)
+def test_citations_name_a_section(path: Path) -> None:
+    text = text_of(path)
+    assert [text[m.start() : m.start() + 40] for m in PART.finditer(text)] == []
+
+
+@pytest.mark.parametrize("path", CITING, ids=name_of)
+def test_citations_use_the_numbers_of_today(path: Path) -> None:
+    # PS3.18 was renumbered in 2019; its chapter 6 was WADO-RS before.
+    assert re.findall(r"PS3\.18 §6\b.{0,20}", text_of(path)) == []
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for path in [*PURE, PACKAGE / "config.py"] if path.stem != "__init__"],
+    ids=name_of,
+)
+def test_each_module_of_the_core_has_a_test_file_of_its_own(path: Path) -> None:
+    own = path.relative_to(PACKAGE).with_name(f"test_{path.name}")
+    assert (ROOT / "tests" / own).exists()
+
+
+def comments_of(path: Path) -> Iterator[str]:
+    with tokenize.open(path) as file:
+        for token in tokenize.generate_tokens(file.readline):
+            if token.type == tokenize.COMMENT:
+                yield token.string
+
+
+UNFINISHED = re.compile(r"\b(?:TODO|FIXME|XXX|HACK)\b")
+SUPPRESSION = re.compile(r"#\s*(?:noqa|type:\s*ignore|pragma:\s*no)\b", re.IGNORECASE)
+JUSTIFIED = re.compile(
+    r"# (?:noqa: [A-Z]+[0-9]+(?:, ?[A-Z]+[0-9]+)*|type: ignore\[[a-z, -]+\]  #|pragma: no \w+)"
+    r" -- \S.*"
+)
+
+
+@pytest.mark.parametrize("path", EVERYTHING, ids=name_of)
+def test_nothing_is_left_to_do_later(path: Path) -> None:
+    assert [comment for comment in comments_of(path) if UNFINISHED.search(comment)] == []
+
+
+@pytest.mark.parametrize("path", EVERYTHING, ids=name_of)
+def test_each_suppression_names_a_code_and_a_reason(path: Path) -> None:
+    suppressions = [comment for comment in comments_of(path) if SUPPRESSION.match(comment)]
+    assert [one for one in suppressions if not JUSTIFIED.fullmatch(one)] == []
+
+
+CATCHES_EVERYTHING = {
+    "asyncdicom/library/reporting.py": "a callback is anybody's code; the job ends and raises it",
+}
+
+
+def handlers_of(path: Path, caught: str | None) -> list[ast.ExceptHandler]:
+    """Return the `except` clauses that name a class, or (None) name nothing."""
+    return [
+        node
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ExceptHandler)
+        and (node.type is None if caught is None else caught in names_in(node.type))
+    ]
+
+
+def names_in(expression: ast.expr | None) -> set[str]:
+    return {node.id for node in ast.walk(expression or ast.Pass()) if isinstance(node, ast.Name)}
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+def test_bugs_are_not_caught(path: Path) -> None:
+    assert handlers_of(path, None) == []
+    if name_of(path) not in CATCHES_EVERYTHING:
+        assert handlers_of(path, "Exception") == []
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+def test_who_cleans_up_after_anything_raises_it_again(path: Path) -> None:
+    for handler in handlers_of(path, "BaseException"):
+        last = handler.body[-1]
+        assert isinstance(last, ast.Raise)
+        assert last.exc is None
