@@ -256,6 +256,18 @@ async def test_what_is_marked_as_runnable_runs_and_prints_what_is_shown(
                     assert re.fullmatch(as_pattern(shown), seen), (line, shown, seen)
 
 
+@pytest.mark.anyio
+async def test_the_python_of_the_readme_runs(tmp_path: Path) -> None:
+    (block,) = blocks_of(README, mark="library")
+    await anyio.Path(tmp_path / "example.py").write_text(block.text, encoding="utf-8")
+    async with mock_of_the_readme() as server:
+        code, printed = await run_line("python -W error example.py", server, tmp_path)
+    assert code == 0, printed
+    assert printed[0] == STUDY
+    assert printed[-1].startswith("40 stored · 0 missing · 0 corrupt · ")
+    assert len(printed) == 3 + 40 + 1
+
+
 def shape_of(value: Any) -> Any:
     """Return the keys of nested objects; those of headers are the server's."""
     if isinstance(value, list):
