@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from asyncdicom.errors import Incomplete, Truncated, UidMismatch, UnexpectedContent
 from asyncdicom.model import Buffer, Header, Resource, Target
-from asyncdicom.protocol.dicom_json import JsonArraySplitter
+from asyncdicom.protocol.dicom_json import SOP_INSTANCE_UID, JsonArraySplitter, uid
 from asyncdicom.protocol.http_fields import field_values, warning_values
 from asyncdicom.protocol.media_types import is_multipart, parse_media_type
 from asyncdicom.protocol.part10 import Part10Walker
@@ -30,6 +30,8 @@ from asyncdicom.protocol.payload_events import NEED_DATA, PartBegan, PartData, P
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
+
+    from asyncdicom.model import Uid
 
     OnElement = Callable[[dict[str, Any]], None]
 
@@ -149,7 +151,7 @@ class PayloadCheck:
             case Resource.INSTANCE:
                 return _InstanceCheck(self._target)
             case Resource.METADATA | Resource.SEARCH:
-                return _JsonCheck(self._on_element)
+                return _JsonCheck(self._target, self._on_element)
             case _:
                 return None
 
@@ -180,10 +182,13 @@ class _InstanceCheck:
 
 
 class _JsonCheck:
-    """An array of JSON objects, closed."""
+    """An array of JSON objects, closed; metadata describe something, and what was asked for."""
 
-    def __init__(self, on_element: OnElement | None) -> None:
+    def __init__(self, target: Target, on_element: OnElement | None) -> None:
         self._splitter = JsonArraySplitter()
+        self._is_metadata = target.resource is Resource.METADATA
+        self._expected = target.sop_instance_uid if self._is_metadata else None
+        self._elements = 0
         self._on_element = on_element
 
     def receive_data(self, data: Buffer) -> None:
@@ -193,11 +198,22 @@ class _JsonCheck:
     def end(self) -> None:
         self._splitter.receive_eof()
         self._drain()
+        # A search may find nothing; what exists has metadata (PS3.18 §10.4.1.1.2).
+        if self._is_metadata and not self._elements:
+            raise UnexpectedContent("the metadata describe no instance")
 
     def _drain(self) -> None:
         while (element := self._splitter.next_event()) is not NEED_DATA:
+            self._elements += 1
+            if self._expected is not None:
+                self._expect_instance(self._expected, element)
             if self._on_element is not None:
                 self._on_element(element)
+
+    def _expect_instance(self, expected: Uid, element: dict[str, Any]) -> None:
+        received = uid(element, SOP_INSTANCE_UID)
+        if received not in (None, expected):
+            raise UidMismatch(expected=expected, received=str(received))
 
 
 # PS3.5 Annex A: Transfer Syntaxes whose frames are native, so that their size is known.

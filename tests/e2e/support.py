@@ -202,14 +202,12 @@ class Runs(Generic[C, R]):
         cls, request: pytest.FixtureRequest, kind: type[C], perform: Callable[[C], R]
     ) -> Self:
         """Perform the selected cases of a module: parameters named `case`, of one kind."""
-        cases = [
-            item.callspec.params["case"]
-            for item in request.session.items
-            if isinstance(item, pytest.Function)
-            and item.getparent(pytest.Module) is request.node
-            and hasattr(item, "callspec")
-            and isinstance(item.callspec.params.get("case"), kind)
-        ]
+        cases: list[C] = []
+        for item in request.session.items:
+            if isinstance(item, pytest.Function) and item.getparent(pytest.Module) is request.node:
+                case = item.callspec.params.get("case") if hasattr(item, "callspec") else None
+                if isinstance(case, kind):
+                    cases.append(case)
         return cls(cases, perform)
 
 
