@@ -32,6 +32,7 @@ from asyncdicom.model import Failed, Resource, Target, Uid
 from asyncdicom.policy.granularity import (
     Granularity,
     granularity_of_series,
+    may_be_repeated_whole,
     study_fits_one_answer,
 )
 
@@ -165,8 +166,9 @@ class GetJob(Generic[WriterT]):
                 how = granularity_of_series(
                     size, series_count=len(wanted), concurrency=self._options.concurrency
                 )
-            # A series that is mostly there is completed, not fetched again.
-            if how is Granularity.INSTANCE or 2 * len(pairs) < size.instances:
+            # What is partly there is completed, not fetched again.
+            there = size.instances - len(pairs)
+            if how is Granularity.INSTANCE or not may_be_repeated_whole(size, there=there):
                 yield from self._one_by_one(study, pairs)
             else:
                 yield GetTask(Target(Resource.SERIES, study.study_instance_uid, series))

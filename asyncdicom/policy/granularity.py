@@ -21,7 +21,13 @@ if TYPE_CHECKING:
 
     from asyncdicom.model import Uid
 
-__all__ = ["Granularity", "SeriesSize", "granularity_of_series", "study_fits_one_answer"]
+__all__ = [
+    "Granularity",
+    "SeriesSize",
+    "granularity_of_series",
+    "may_be_repeated_whole",
+    "study_fits_one_answer",
+]
 
 MIB = 1024 * 1024
 
@@ -31,6 +37,9 @@ WHOLE_SERIES_BYTES = 256 * MIB
 """What one may lose the end of, and ask for again, without pain."""
 SMALL_INSTANCE_BYTES = 128 * 1024
 """Below this a round trip (1 to 50 ms) costs more than the bytes of the instance."""
+MAX_REPEATED_SHARE = 0.02
+"""Of a series that may travel twice because an earlier run was killed. Half of it would
+save requests, and cost a run that is killed again and again half a series each time."""
 UNKNOWN_INSTANCE_BYTES = 512 * 1024
 """A CT slice, for servers that tell neither size nor rows and columns."""
 
@@ -68,3 +77,8 @@ def granularity_of_series(one: SeriesSize, *, series_count: int, concurrency: in
     if series_count >= concurrency and one.byte_count <= WHOLE_SERIES_BYTES:
         return Granularity.SERIES
     return Granularity.INSTANCE
+
+
+def may_be_repeated_whole(one: SeriesSize, *, there: int) -> bool:
+    """Tell whether a series may be asked for whole although some of its instances are there."""
+    return there <= MAX_REPEATED_SHARE * one.instances

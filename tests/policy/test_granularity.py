@@ -10,6 +10,7 @@ from asyncdicom.policy.granularity import (
     Granularity,
     SeriesSize,
     granularity_of_series,
+    may_be_repeated_whole,
     study_fits_one_answer,
 )
 
@@ -39,3 +40,12 @@ def test_a_small_study_is_asked_for_whole(sizes: list[SeriesSize], fits: bool) -
 )
 def test_how_a_series_is_asked_for(size: SeriesSize, series_count: int, how: Granularity) -> None:
     assert granularity_of_series(size, series_count=series_count, concurrency=8) is how
+
+
+@pytest.mark.parametrize(
+    ("there", "may"),
+    [(0, True), (10, True), (11, False), (250, False), (499, False)],
+    ids=["nothing is there", "2 % is there", "more", "half", "all but one"],
+)
+def test_what_is_partly_there_is_completed(there: int, may: bool) -> None:  # noqa: FBT001 -- a column
+    assert may_be_repeated_whole(series(500, 1), there=there) is may
