@@ -17,7 +17,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
-from asyncdicom.errors import AsyncDicomError, OriginError
+from asyncdicom.errors import AsyncDicomError, NameTaken, OriginError
 from asyncdicom.jobs.dump_files import DumpFiles, verify_dumped
 from asyncdicom.jobs.dump_paths import ERROR_SUFFIX, RECORD_SUFFIX, path_of
 from asyncdicom.jobs.dump_plan import DumpPlan, DumpTask
@@ -110,7 +110,12 @@ class DumpJob:
     async def perform(self, task: DumpTask, attempt: int) -> Iterable[DumpTask]:
         """Store one target unless it is there and verified; return what follows from it."""
         path = path_of(task.target)
-        outcome = await self._find(task, path) or await self._fetch(task, path, attempt)
+        try:
+            outcome = await self._find(task, path) or await self._fetch(task, path, attempt)
+        except NameTaken:
+            # Another run fills the same folder: what it stored is looked at from now on.
+            self._fresh[task.target.study_instance_uid] = False
+            outcome = await self._find(task, path) or await self._fetch(task, path, attempt)
         self._tally.record(outcome)
         return self._plan.follow_ups(task)
 

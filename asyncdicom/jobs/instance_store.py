@@ -124,7 +124,12 @@ class InstanceStore:
         )
         if occupant is not None and not replace:
             raise NameTaken("another instance has the name", path=path)
-        await self._committer.commit(writer, replace=replace)
+        try:
+            await self._committer.commit(writer, replace=replace)
+        except NameTaken as error:
+            # Another run into the same folder was faster with the very same bytes.
+            if not error.is_identical:
+                raise
         return path
 
 

@@ -10,6 +10,8 @@ import os
 import random
 import subprocess
 import time
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -253,3 +255,91 @@ def test_the_kills_came_in_the_middle(trials: Runs[Case, Trial], case: Case) -> 
     assert len(killed) >= KILLS_PER_FOLDER - 1
     assert any(cycle.told for cycle in killed)
     assert any(0 < len(cycle.after) < len(trial.needed) for cycle in killed)
+
+
+# Two at once, and too little room
+
+
+COMMANDS = [
+    pytest.param(("get", "--granularity", "instance"), id="get one by one"),
+    pytest.param(("get",), id="get at once"),
+    pytest.param(("get", "--durability", "none"), id="get, not durable"),
+    pytest.param(("get", "--zip"), id="get a zip"),
+    pytest.param(("dump",), id="dump"),
+]
+
+
+def words_for(command: tuple[str, ...], mock: Mock, out: Path) -> tuple[str, ...]:
+    name, *further = command
+    source = (mock.url, "--study") if name == "get" else ("-w", mock.url, "-s")
+    return (name, *source, SMALL.uid, "-o", str(out), *further)
+
+
+def count_whole(command: tuple[str, ...], out: Path) -> int:
+    """Return how many results are there; whatever has a final name has to be whole."""
+    if "--zip" in command:
+        archives = [zipfile.ZipFile(path) for path in out.iterdir()]
+        assert all(archive.testzip() is None for archive in archives)
+        return sum(len(archive.namelist()) for archive in archives)
+    if command[0] == "get":
+        return len(true_instances(out, SMALL))
+    found = files_below(out)
+    for name, content in found.items():
+        if name.endswith("/frames/1"):
+            uid = name.split("/")[-3]
+            assert SMALL.frames[uid][0] in content, f"{name} is torn"
+    return sum(name + RECORD in found for name in found)
+
+
+def count_wanted(command: tuple[str, ...]) -> int:
+    return 2 * len(SMALL.instances) + 2 if command[0] == "dump" else len(SMALL.instances)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_two_runs_into_one_folder_share_it(
+    portal: BlockingPortal, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    with portal_mock(portal, SMALL) as mock, ThreadPoolExecutor(2) as pool:
+        # Slow answers, so that both are at it all the time.
+        mock.set_faults("delay:study+instance+frame:s=0.002")
+        words = words_for(command, mock, tmp_path)
+        both = [pool.submit(cli, *words) for _ in range(2)]
+        for one in both:
+            assert one.result().code == 0, one.result().err
+    assert count_whole(command, tmp_path) == count_wanted(command)
+    assert not list(tmp_path.rglob(f"{OURS}*"))
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system with room for half of the study; needs root."""
+    path = tmp_path / "disk"
+    path.mkdir()
+    mounting = ["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(path)]
+    if os.geteuid() != 0 or subprocess.run(mounting, check=False).returncode != 0:
+        pytest.skip("may not mount")
+    yield path
+    subprocess.run(["umount", str(path)], check=True)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_full_disk_ends_the_run_and_the_next_one_completes(
+    portal: BlockingPortal, small_disk: Path, command: tuple[str, ...]
+) -> None:
+    with portal_mock(portal, SMALL) as mock:
+        words = words_for(command, mock, small_disk)
+        full = cli(*words)
+        asked = mock.new_requests()
+        assert full.code == 3
+        assert "no space" in full.last_line
+        assert "free some, then run again" in full.last_line
+        assert "Traceback" not in full.err
+        there = count_whole(command, small_disk)
+        assert there < count_wanted(command)
+        # Nothing is asked for that cannot be kept: what is stored, what was under way.
+        assert len(asked) <= there + IN_FLIGHT + 4
+        subprocess.run(["mount", "-o", "remount,size=64m", str(small_disk)], check=True)
+        again = cli(*words)
+        assert again.code == 0, again.err
+    assert count_whole(command, small_disk) == count_wanted(command)
+    assert not list(small_disk.rglob(f"{OURS}*"))
