@@ -21,9 +21,11 @@ from asyncdicom.errors import (
     Doubtful,
     FetchError,
     Incomplete,
+    NameTaken,
     TransportError,
     UidMismatch,
     Unauthorized,
+    UnsafeName,
 )
 from asyncdicom.events import Planned, Retrying
 from asyncdicom.jobs.intake import Arrival, take_in
@@ -245,6 +247,8 @@ class GetJob(Generic[WriterT]):
 
 def _is_about_the_answer(error: AsyncDicomError) -> bool:
     """Tell whether asking for less at once may succeed where this failed."""
+    if isinstance(error, NameTaken | UnsafeName):
+        return True  # one instance cannot have its name; the others have other ones
     return isinstance(error, FetchError) and not isinstance(error, TransportError | Unauthorized)
 
 
