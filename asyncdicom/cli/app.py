@@ -107,13 +107,22 @@ def main(arguments: list[str] | None = None) -> None:
         error.show()
         sys.exit(error.exit_code)
     except AsyncDicomError as error:
-        click.echo(f"asyncdicom: {error}", err=True)
+        _tell(error)
         sys.exit(exit_code_of(error))
     except BrokenPipeError:
         # The reader of our output has gone (`| head`): nothing to say, nobody to say it to.
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 -- until exit
         sys.exit(ExitCode.INCOMPLETE)
     sys.exit(code if isinstance(code, int) else ExitCode.COMPLETE)
+
+
+def _tell(error: AsyncDicomError) -> None:
+    """Say on stderr what ended the command, and what to do about it."""
+    from asyncdicom.cli.hints import hint_for  # noqa: PLC0415 -- only when something failed
+
+    for line in (str(error), hint_for(error)):
+        if line:
+            click.echo(f"asyncdicom: {line}", err=True)
 
 
 def _config_first(arguments: list[str]) -> list[str]:
@@ -137,7 +146,7 @@ def exit_code_of(error: AsyncDicomError) -> ExitCode:
             return ExitCode.USAGE
         case errors.RunAborted():
             return ExitCode.ABORTED
-        case errors.TransportError() | errors.Unauthorized():
+        case errors.TransportError() | errors.Unauthorized() | errors.UnexpectedContent():
             return ExitCode.UNREACHABLE
         case errors.NotFound():
             return ExitCode.NO_MATCH

@@ -25,6 +25,8 @@ def hint_for(error: AsyncDicomError | None) -> str:
             return "" if "--" in str(error) else "check the address, and that the server is up"
         case errors.OriginError(status_code=400 | 413):
             return "check that SOURCE is the root of a DICOMweb service"
+        case errors.NotFound(status_code=404):
+            return "check the UIDs, and that SOURCE is the root of a DICOMweb service"
         case errors.UnexpectedContent():
             return "check that SOURCE is the root of a DICOMweb service"
         case _:

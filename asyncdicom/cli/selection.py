@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from asyncdicom.errors import ContentError, Incomplete, NotFound
+from asyncdicom.errors import ConfigError, ContentError, Incomplete, NotFound
 from asyncdicom.events import target_from_json
 from asyncdicom.model import Resource, Target, Uid, parse_uid
 from asyncdicom.protocol.dicom_json import (
@@ -35,6 +35,7 @@ def study_uids(given: Sequence[str]) -> Iterator[Uid]:
 
     Raises:
         InvalidUid: If one is not a UID.
+        ConfigError: If stdin should say them, and is empty.
 
     """
     seen: set[Uid] = set()
@@ -43,6 +44,9 @@ def study_uids(given: Sequence[str]) -> Iterator[Uid]:
             if line.strip() and (uid := parse_uid(line)) not in seen:
                 seen.add(uid)
                 yield uid
+    if not seen and "-" in given:
+        # Whatever should have written the list has failed: nothing is not a success.
+        raise ConfigError("no UID came on stdin", hint="write one per line")
 
 
 def selected_targets(
@@ -140,6 +144,14 @@ def failed_targets(report: str) -> Iterator[Target]:
     """
     seen: set[Target] = set()
     for line in read_report(report):
-        if line.get("outcome") == "failed" and (target := target_from_json(line)) not in seen:
+        if line.get("outcome") == "failed" and (target := _named_in(line, report)) not in seen:
             seen.add(target)
             yield target
+
+
+def _named_in(line: Mapping[str, Any], report: str) -> Target:
+    try:
+        return target_from_json(line)
+    except ConfigError as error:
+        hint = "give a file that --report wrote"
+        raise ConfigError(f"a line of {report} names no target", hint=hint) from error

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol
 
-from asyncdicom.errors import Incomplete, Truncated, UidMismatch, UnexpectedContent
+from asyncdicom.errors import Incomplete, NotFound, Truncated, UidMismatch, UnexpectedContent
 from asyncdicom.model import Buffer, Header, Resource, Target
 from asyncdicom.protocol.dicom_json import SOP_INSTANCE_UID, JsonArraySplitter, uid
 from asyncdicom.protocol.http_fields import field_values, warning_values
@@ -200,7 +200,7 @@ class _JsonCheck:
         self._drain()
         # A search may find nothing; what exists has metadata (PS3.18 §10.4.1.1.2).
         if self._is_metadata and not self._elements:
-            raise UnexpectedContent("the metadata describe no instance")
+            raise NotFound("the metadata describe no instance", status_code=204)
 
     def _drain(self) -> None:
         while (element := self._splitter.next_event()) is not NEED_DATA:
