@@ -90,6 +90,7 @@ class GetJob(Generic[WriterT]):
         self._options = options
         self._studies: dict[Uid, Expectation] = {}
         self._doubted: dict[Uid, str] = {}
+        self._digests: dict[Uid, str] = {}
 
     def tasks(self, targets: Iterable[Target]) -> Iterator[GetTask]:
         """Yield the first task for each study, series or instance asked for."""
@@ -221,10 +222,25 @@ class GetJob(Generic[WriterT]):
             raise UidMismatch(expected=expected, received=received)
         # What belongs elsewhere is not stored under a wrong name; the instance
         # that should have come instead will be found missing and asked for.
-        is_of_study = facts.study_instance_uid == study.study_instance_uid
-        if not is_of_study or received in study.settled:
+        if facts.study_instance_uid != study.study_instance_uid:
             return False
-        return not facts.doubts or self._is_confirmed(target, arrival)
+        if received in study.settled:
+            self._compare_with_settled(study, arrival)
+            return False
+        if facts.doubts and not self._is_confirmed(target, arrival):
+            return False
+        self._digests[received] = arrival.sha256
+        return True
+
+    def _compare_with_settled(self, study: Expectation, arrival: Arrival[WriterT]) -> None:
+        """Ask for an instance again, alone, if two different ones came under its UID.
+
+        One of them is another instance under a wrong name, and nobody can tell
+        which; what is asked for alone is the answer.
+        """
+        uid = arrival.facts.sop_instance_uid
+        if self._digests.get(uid, arrival.sha256) != arrival.sha256:
+            study.settled.discard(uid)
 
     def _is_confirmed(self, target: Target, arrival: Arrival[WriterT]) -> bool:
         """Tell whether a doubtful instance came a second time with the same bytes.
