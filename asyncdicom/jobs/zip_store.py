@@ -2,6 +2,10 @@
 
 Rule: `STUDY.zip` holds every instance expected. What a study lacks in the end
 leaves `STUDY.incomplete.zip` instead, so that nobody takes it for the whole.
+
+Rule: what an archive holds is never lost to a newer one. Series of one study may
+be asked for one after the other, in one run or in several; so what stands under
+the name and is whole is carried over, unless it came again.
 """
 
 from __future__ import annotations
@@ -10,6 +14,8 @@ import asyncio
 import hashlib
 import os
 import zipfile
+import zlib
+from collections import defaultdict
 from typing import TYPE_CHECKING, Self
 
 from asyncdicom.errors import AsyncDicomError, StorageError
@@ -49,6 +55,7 @@ class ZipStore:
         self._collect = collect
         self._committer = GroupCommitter(folder)
         self._archives: dict[Uid, _StudyArchive] = {}
+        self._endings: defaultdict[Uid, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def __aenter__(self) -> Self:
         return self
@@ -111,7 +118,7 @@ class ZipStore:
             arrival.writer.discard()
             raise
         archive.note(name, arrival, attempts)
-        if not study.missing(_whole(study)):
+        if not (study.missing(_whole(study)) or study.unlisted):
             await self._end(archive, f"{study.study_instance_uid}.zip")
 
     async def finish(self) -> None:
@@ -128,15 +135,33 @@ class ZipStore:
         return self._archives[uid]
 
     async def _end(self, archive: _StudyArchive, path: str) -> None:
-        del self._archives[archive.study.study_instance_uid]
-        try:
-            writer = await archive.zip.finish()
-            writer.retarget(path)
-            await self._committer.commit(writer, replace=True)
-        except StorageError as error:
-            archive.tell_lost(error)
-        else:
-            archive.tell_stored(path)
+        uid = archive.study.study_instance_uid
+        del self._archives[uid]
+        # Another archive of the study may be about to get the name.
+        async with self._endings[uid]:
+            try:
+                await self._carry_over(archive, path)
+                writer = await archive.zip.finish()
+                writer.retarget(path)
+                await self._committer.commit(writer, replace=True)
+            except StorageError as error:
+                await archive.zip.discard()
+                archive.tell_lost(error)
+            else:
+                archive.tell_stored(path)
+
+    async def _carry_over(self, archive: _StudyArchive, path: str) -> None:
+        """Copy the instances of the archive that stands there, unless they came again."""
+        found = await asyncio.to_thread(_read_archive, self._folder, path)
+        for uid in found.keys() - archive.instances():
+            name = found[uid][0].removeprefix(f"{path}/")
+            writer = self.begin()
+            try:
+                await asyncio.to_thread(_copy_entry, self._folder, path, name, writer)
+                await archive.zip.add(name, writer)
+            except BaseException:
+                writer.discard()
+                raise
 
 
 class _StudyArchive:
@@ -152,6 +177,9 @@ class _StudyArchive:
 
     def note(self, name: str, arrival: Arrival[FileWriter], attempts: int) -> None:
         self._entries.append((name, arrival, attempts))
+
+    def instances(self) -> set[Uid]:
+        return {arrival.facts.sop_instance_uid for _, arrival, _ in self._entries}
 
     def tell_stored(self, path: str) -> None:
         for name, arrival, attempts in self._entries:
@@ -213,7 +241,11 @@ def _read_archive(folder: OutputFolder, path: str) -> dict[Uid, tuple[str, int, 
             for info in archive.infolist():
                 uid, digest = _walk_entry(archive, info)
                 found[uid] = (f"{path}/{info.filename}", info.file_size, digest)
-    except (OSError, zipfile.BadZipFile, AsyncDicomError):
+    # zipfile raises RuntimeError for entries that are encrypted or compressed in a way
+    # it does not know, and ValueError for names that are no text. None of that is ours.
+    except (OSError, EOFError, RuntimeError, ValueError, zlib.error, zipfile.BadZipFile):
+        return {}
+    except AsyncDicomError:
         return {}
     return found
 
@@ -225,3 +257,22 @@ def _walk_entry(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> tuple[Uid, s
             walker.receive_data(data)
             digest.update(data)
     return walker.receive_eof().sop_instance_uid, digest.hexdigest()
+
+
+def _copy_entry(folder: OutputFolder, path: str, name: str, writer: FileWriter) -> None:
+    """Write the content of an entry; called in a thread.
+
+    Raises:
+        StorageError: If it cannot be read or written.
+
+    """
+    try:
+        with (
+            os.fdopen(folder.open_for_reading(path), "rb") as file,
+            zipfile.ZipFile(file) as archive,
+            archive.open(name) as entry,
+        ):
+            while data := entry.read(READ_BYTES):
+                writer.write(data)
+    except (OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+        raise StorageError("the archive cannot be read any more", path=path) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ from asyncdicom.events import Finished, Planned, Retrying
 from asyncdicom.jobs.dump import DumpJob, DumpOptions
 from asyncdicom.jobs.get import GetJob, GetOptions
 from asyncdicom.jobs.instance_store import InstanceStore
+from asyncdicom.jobs.intake import Arrival
 from asyncdicom.jobs.lookup import Lookup, Witness
 from asyncdicom.jobs.run import run_job
 from asyncdicom.jobs.tally import Tally
@@ -28,9 +30,20 @@ if TYPE_CHECKING:
 
     from asyncdicom.events import Event, RunEnded
     from asyncdicom.model import Target
+    from asyncdicom.storage.atomic import FileWriter
     from tests.support.served import Served
 
-__all__ = ["IMPATIENT", "ONCE", "Books", "Run", "dump", "files_in", "get", "open_store"]
+__all__ = [
+    "IMPATIENT",
+    "ONCE",
+    "Books",
+    "Run",
+    "arrival_of",
+    "dump",
+    "files_in",
+    "get",
+    "open_store",
+]
 
 IMPATIENT = SchedulerSettings(
     concurrency=1, retry=RetryPolicy(retries=2, first_pause_s=0.0, longest_pause_s=0.0)
@@ -97,14 +110,23 @@ async def open_store(
     root: Path,
     *,
     layout: str = "flat",
+    is_iso_9660: bool = False,
     as_zip: bool = False,
     durability: Durability = Durability.NONE,
 ) -> AsyncIterator[InstanceStore | ZipStore]:
     """Open where instances go."""
     with OutputFolder.open(root, durability=durability) as folder:
-        names = Layout(parse_layout(layout), names_in=folder.names)
+        names = Layout(parse_layout(layout), is_iso_9660=is_iso_9660, names_in=folder.names)
         async with (ZipStore if as_zip else InstanceStore)(folder, names) as store:
             yield store
+
+
+def arrival_of(store: InstanceStore | ZipStore, content: bytes) -> Arrival[FileWriter]:
+    """Return an instance as it stands between its last byte and its commit."""
+    walker, writer = store.walker(), store.begin()
+    walker.receive_data(content)
+    writer.write(content)
+    return Arrival(walker.receive_eof(), hashlib.sha256(content).hexdigest(), writer)
 
 
 async def get(
