@@ -80,20 +80,28 @@ def file_values(ctx: click.Context, name: str, command: click.Command) -> dict[s
     path = given or config.default_path(os.environ)
     if given is None and not path.exists():
         return {}
-    options = _option_names(command)
+    options = option_names(command)
     commands = {other: _option_names_of(ctx, other) for other in COMMANDS}
-    return config.values_for(config.load(path, commands=commands), name, options)
+    values = config.values_for(config.load(path, commands=commands), name, options)
+    return {options[long_name]: value for long_name, value in values.items()}
 
 
-def _option_names_of(ctx: click.Context, name: str) -> set[str]:
+def _option_names_of(ctx: click.Context, name: str) -> dict[str, str]:
     group = ctx.command
     assert isinstance(group, _LazyGroup), "the root is the lazy group"
     command = group.get_command(ctx, name)
-    return _option_names(command) if command is not None else set()
+    return option_names(command) if command is not None else {}
 
 
-def _option_names(command: click.Command) -> set[str]:
-    return {p.name for p in command.params if isinstance(p, click.Option) and p.name}
+def option_names(command: click.Command) -> dict[str, str]:
+    """Return the name of the parameter for each long option, written with underscores."""
+    return {
+        spelling.lstrip("-").replace("-", "_"): parameter.name
+        for parameter in command.params
+        if isinstance(parameter, click.Option) and parameter.name is not None
+        for spelling in parameter.opts
+        if spelling.startswith("--")
+    }
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -62,13 +62,18 @@ def show(ctx: click.Context, name: str) -> None:
     root.default_map = {name: file_values(root, name, chosen)}
     trial = chosen.make_context(name, [], parent=root, resilient_parsing=True)
     rows = [
-        (p.opts[-1], _shown(p.name, trial.params.get(p.name)), _origin(trial, p))
+        (_spelling(p), _shown(p.name, trial.params.get(p.name)), _origin(trial, p))
         for p in chosen.params
         if isinstance(p, click.Option) and p.name is not None
     ]
     widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
     for option, value, origin in rows:
         click.echo(f"{option:<{widths[0]}}  {value:<{widths[1]}}  {origin}")
+
+
+def _spelling(option: click.Option) -> str:
+    """Return the long name as this project spells it, before those of other tools."""
+    return next(spelling for spelling in option.opts if spelling.startswith("--"))
 
 
 def _shown(name: str, value: Any) -> str:
