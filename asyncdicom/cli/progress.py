@@ -7,8 +7,10 @@ person goes to stderr.
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 import click
@@ -38,14 +40,38 @@ def observers_for(options: Mapping[str, Any]) -> list[Observer]:
         _PlanTeller() if is_dry else _Teller(is_verbose=options["verbose"])
     ]
     if options["as_json"]:
-        observers.append(_print_json)
+        observers.append(_JsonPrinter())
     return observers
 
 
-def _print_json(event: Event) -> None:
-    sys.stdout.buffer.write(orjson.dumps(event.to_json()) + b"\n")
-    if isinstance(event, RunEnded):
-        sys.stdout.buffer.flush()
+def _say(line: str) -> None:
+    """Write a line to stderr, above the bar where there is one.
+
+    `click.echo` would write past the object that rich puts in the place of
+    `sys.stderr` while it draws, and the line would end up inside of the bar.
+    """
+    sys.stderr.write(f"{line}\n")
+
+
+class _JsonPrinter:
+    """Prints events as JSON lines, until whoever reads them leaves."""
+
+    def __init__(self) -> None:
+        self._is_read = True
+
+    def __call__(self, event: Event) -> None:
+        if not self._is_read:
+            return
+        try:
+            sys.stdout.buffer.write(orjson.dumps(event.to_json()) + b"\n")
+            if isinstance(event, RunEnded):
+                sys.stdout.buffer.flush()
+        except BrokenPipeError:
+            # `| head` has seen enough; that is no reason to end a download. What is
+            # still in the buffer goes nowhere instead of failing once more at exit.
+            self._is_read = False
+            with Path(os.devnull).open("wb") as nowhere:
+                os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 class _Teller:
@@ -63,19 +89,19 @@ class _Teller:
                 self._tell_failure(event)
             case Finished() | Retrying() | Planned():
                 if self._is_verbose:
-                    click.echo(str(event), err=True)
+                    _say(str(event))
             case RunEnded():
                 hidden = self._failures - SHOWN_FAILURES
                 if hidden > 0 and not self._is_verbose:
-                    click.echo(f"... and {hidden} more failures (--report names them)", err=True)
+                    _say(f"... and {hidden} more failures (--report names them)")
                 if self._hint and not (event.stored or event.skipped):
-                    click.echo(f"asyncdicom: {self._hint}", err=True)
-                click.echo(str(event), err=True)
+                    _say(f"asyncdicom: {self._hint}")
+                _say(str(event))
 
     def _tell_failure(self, event: Finished) -> None:
         self._failures += 1
         if self._is_verbose or self._failures <= SHOWN_FAILURES:
-            click.echo(str(event), err=True)
+            _say(str(event))
 
 
 class _PlanTeller:
@@ -93,7 +119,7 @@ class _PlanTeller:
                 size = f", about {event.byte_count / 1e6:.1f} MB" if event.byte_count else ""
                 click.echo(f"{event}{size}", err=True)
             case Finished(Failed()):
-                click.echo(str(event), err=True)
+                _say(str(event))
             case RunEnded():
                 total = f"{self._instances} instances, about {self._bytes / 1e6:.1f} MB"
                 click.echo(f"dry run: {total} · nothing was fetched", err=True)

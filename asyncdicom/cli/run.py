@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sys
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import uvloop
@@ -38,11 +39,13 @@ class Interrupts:
 
     Attributes:
         exit_code: What the process shall end with, or None if no signal came.
+        reason: What the signal did: `interrupted` or `terminated`.
 
     """
 
     def __init__(self) -> None:
         self.exit_code: ExitCode | None = None
+        self.reason = "interrupted"
         self._running: Stoppable | None = None
         self._main: asyncio.Task[Any] | None = None
 
@@ -59,7 +62,8 @@ class Interrupts:
 
     def _receive(self, reason: str, exit_code: ExitCode) -> None:
         is_first = self.exit_code is None
-        self.exit_code = self.exit_code or exit_code
+        if is_first:
+            self.exit_code, self.reason = exit_code, reason
         if self._running is not None:
             self._running.stop(reason, grace_s=GRACE_S if is_first else 0.0)
         elif self._main is not None:
@@ -77,6 +81,8 @@ def run(work: Callable[[Interrupts], Coroutine[Any, Any, int]]) -> int:
     try:
         code = uvloop.run(_attached(work, interrupts))
     except (asyncio.CancelledError, KeyboardInterrupt):
+        # A job that was stopped has said so itself; here nothing had begun.
+        sys.stderr.write(f"asyncdicom: {interrupts.reason} before anything was fetched\n")
         code = ExitCode.INTERRUPTED
     return code if interrupts.exit_code is None else interrupts.exit_code
 
