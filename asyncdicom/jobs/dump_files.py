@@ -7,7 +7,6 @@ does not accept it, so the next run fetches the target again.
 from __future__ import annotations
 
 import os
-from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Self
 
 import orjson
@@ -44,7 +43,7 @@ class DumpFiles:
     ) -> None:
         self._folder = folder
         self._path = path
-        self._stack = ExitStack()
+        self._writers: list[FileWriter] = []
         self.payload: FileWriter = self._begin(path)
         self.stripped: FileWriter | None = None
         self.on_element: Callable[[dict[str, Any]], None] | None = None
@@ -59,10 +58,13 @@ class DumpFiles:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._stack.close()
+        for writer in self._writers:
+            writer.discard()
 
     def _begin(self, path: str) -> FileWriter:
-        return self._stack.enter_context(self._folder.create(path))
+        writer = self._folder.create(path)
+        self._writers.append(writer)
+        return writer
 
     def _write_pretty(self, element: dict[str, Any]) -> None:
         opening = b",\n" if self._pretty.byte_count else b"[\n"
@@ -114,7 +116,10 @@ def verify_dumped(folder: OutputFolder, task: DumpTask, path: str) -> Skipped | 
     except (AsyncDicomError, OSError, KeyError, TypeError, AttributeError):
         return None  # missing, damaged or not ours: it will be fetched
     if check.is_multipart:
-        is_same = [part_to_json(part) for part in parts] == record.get("multipart")
+        # What stands around the parts has no digest, but a length.
+        is_same = _is_of_length(record, byte_count) and [
+            part_to_json(part) for part in parts
+        ] == record.get("multipart")
     else:
         is_same = parts[0].sha256 == record.get("sha256")
     return Skipped(task.target, path, byte_count, parts[0].sha256) if is_same else None
@@ -140,6 +145,12 @@ def _content_type_of(record: dict[str, Any]) -> str | None:
         if name.lower() == "content-type":
             return str(value)
     return None
+
+
+def _is_of_length(record: dict[str, Any], byte_count: int) -> bool:
+    response = record["response"]
+    is_coded = any(name.lower() == "content-encoding" for name in response["headers"])
+    return is_coded or byte_count == response.get("bytesDownloaded", byte_count)
 
 
 def _feed(folder: OutputFolder, path: str, check: PayloadCheck) -> int:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from asyncdicom.errors import AsyncDicomError, Incomplete
+from asyncdicom.errors import AsyncDicomError, ContentError, Incomplete
 from asyncdicom.jobs.dump_paths import path_of
 from asyncdicom.jobs.json_files import elements_of
 from asyncdicom.model import Resource, Target, Uid
@@ -110,7 +110,9 @@ class DumpPlan:
             except AsyncDicomError as error:
                 self._note_unusable(study, error)
                 continue
-            if series is not None:
+            if series is None:
+                self._note_unusable(study, ContentError("the list has a series without UID"))
+            else:
                 yield from self._of_series(study.study_instance_uid, series, count)
 
     def _below_instance_list(self, task: DumpTask) -> Iterator[DumpTask]:
@@ -137,9 +139,14 @@ class DumpPlan:
                 SERIES_INSTANCE_UID, {"vr": "UI", "Value": [target.series_instance_uid]}
             )
         try:
-            return instance_metadata(element, study_instance_uid=target.study_instance_uid)
+            return instance_metadata(
+                element,
+                study_instance_uid=target.study_instance_uid,
+                with_bulkdata=Resource.BULKDATA in self._kinds,
+            )
         except AsyncDicomError as error:
-            self._note_unusable(Target(Resource.INSTANCE, target.study_instance_uid), error)
+            # What failed is the list: an instance without UID cannot be asked for again.
+            self._note_unusable(target, error)
             return None
 
     def _of_series(self, study: Uid, series: Uid, count: int | None = None) -> Iterator[DumpTask]:

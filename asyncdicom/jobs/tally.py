@@ -7,7 +7,7 @@ arrive. Both are named in the report; neither is ever called stored.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
 from asyncdicom.errors import (
     NotFound,
@@ -65,6 +65,8 @@ class Tally:
                     self.corrupt += 1
                 else:
                     self.missing += 1
+            case _:
+                assert_never(outcome)
         if self._observers:
             self.tell(Finished(outcome))
 

@@ -103,7 +103,8 @@ class Served:
         response = self._web.respond(
             Request("GET", path, query, request.headers, authority=parts.netloc)
         )
-        return ScriptedAnswer(response.status, response.headers, whole_body(response.body))
+        body = whole_body(response.body)
+        return ScriptedAnswer(response.status, response.headers, body, http_version="2")
 
     def _answer(self, request: HttpRequest) -> ScriptedAnswer | FetchError:
         path = urlsplit(request.url).path.removeprefix("/dicom-web")

@@ -1,0 +1,67 @@
+"""The list that everything received is counted against."""
+
+from __future__ import annotations
+
+import pytest
+
+from asyncdicom.jobs.expectation import Expectation
+from asyncdicom.model import Resource, Target, Uid
+from asyncdicom.policy.granularity import UNKNOWN_INSTANCE_BYTES, SeriesSize
+
+STUDY, A, B = Uid("1"), Uid("1.1"), Uid("1.2")
+A1, A2, B1 = Uid("1.1.1"), Uid("1.1.2"), Uid("1.2.1")
+
+
+@pytest.fixture
+def study() -> Expectation:
+    study = Expectation(STUDY)
+    study.expect(A1, A, byte_count=100)
+    study.expect(A2, A, byte_count=200)
+    study.expect(B1, B)
+    return study
+
+
+def test_a_second_mention_changes_nothing(study: Expectation) -> None:
+    study.expect(A1, B, byte_count=9000)
+    assert len(study) == 3
+    assert study.byte_count == 300 + UNKNOWN_INSTANCE_BYTES
+    assert A1 in study
+    assert Uid("9") not in study
+
+
+def test_series_are_told_with_their_sizes(study: Expectation) -> None:
+    assert study.series() == [SeriesSize(A, 2, 300), SeriesSize(B, 1, UNKNOWN_INSTANCE_BYTES)]
+
+
+@pytest.mark.parametrize(
+    ("target", "missing"),
+    [
+        pytest.param(Target(Resource.STUDY, STUDY), [(A, A2), (B, B1)], id="of the study"),
+        pytest.param(Target(Resource.SERIES, STUDY, A), [(A, A2)], id="of a series"),
+        pytest.param(Target(Resource.SERIES, STUDY, Uid("9")), [], id="of an unknown series"),
+        pytest.param(Target(Resource.INSTANCE, STUDY, B, B1), [(B, B1)], id="an instance"),
+        pytest.param(Target(Resource.INSTANCE, STUDY, A, A1), [], id="an instance that is there"),
+    ],
+)
+def test_what_is_not_settled_is_missing(
+    study: Expectation, target: Target, missing: list[tuple[Uid, Uid]]
+) -> None:
+    study.settled.add(A1)
+    assert study.missing(target) == missing
+
+
+@pytest.mark.parametrize(("counted", "unlisted"), [(None, 0), (2, 0), (3, 0), (5, 2)])
+def test_what_is_counted_beyond_the_list_is_unlisted(
+    study: Expectation, counted: int | None, unlisted: int
+) -> None:
+    study.counted = counted
+    assert study.unlisted == unlisted
+
+
+def test_another_look_adds_what_the_first_one_lacks(study: Expectation) -> None:
+    other = Expectation(STUDY)
+    other.expect(A1, A, byte_count=7)
+    other.expect(Uid("1.2.2"), B, byte_count=50)
+    study.absorb(other)
+    assert len(study) == 4
+    assert study.byte_count == 350 + UNKNOWN_INSTANCE_BYTES
