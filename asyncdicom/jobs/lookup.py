@@ -9,7 +9,7 @@ what is only counted is reported as unlisted.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from asyncdicom.errors import ContentError, FetchError, NotFound, TransportError, Unauthorized
 from asyncdicom.jobs.expectation import Expectation
@@ -26,6 +26,7 @@ from asyncdicom.sources.search import counted_instances, search_instances
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from asyncdicom.model import Uid
     from asyncdicom.sources.dicomweb import DicomWebSource
 
 __all__ = ["Lookup", "Witness"]
@@ -82,7 +83,7 @@ class Lookup:
     async def _from_search(self, target: Target) -> Expectation:
         found = Expectation(target.study_instance_uid)
         async for element in search_instances(self._source, target):
-            _expect(found, instance_metadata(element, study_instance_uid=target.study_instance_uid))
+            _expect(found, _instance_in(element, target.study_instance_uid))
         found.counted = await counted_instances(self._source, target)
         return found
 
@@ -103,10 +104,14 @@ class Lookup:
             while data := await transaction.read():
                 splitter.receive_data(data)
                 while (element := splitter.next_event()) is not NEED_DATA:
-                    yield instance_metadata(element, study_instance_uid=study)
+                    yield _instance_in(element, study)
             splitter.receive_eof()
             while (element := splitter.next_event()) is not NEED_DATA:
-                yield instance_metadata(element, study_instance_uid=study)
+                yield _instance_in(element, study)
+
+
+def _instance_in(element: dict[str, Any], study: Uid) -> InstanceMetadata:
+    return instance_metadata(element, study_instance_uid=study, with_bulkdata=False)
 
 
 def _expect(found: Expectation, instance: InstanceMetadata) -> None:

@@ -18,7 +18,16 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol
 
-from asyncdicom.errors import Incomplete, NotFound, Truncated, UidMismatch, UnexpectedContent
+import orjson
+
+from asyncdicom.errors import (
+    Doubtful,
+    Incomplete,
+    NotFound,
+    Truncated,
+    UidMismatch,
+    UnexpectedContent,
+)
 from asyncdicom.model import Buffer, Header, Resource, Target
 from asyncdicom.protocol.dicom_json import SOP_INSTANCE_UID, JsonArraySplitter, uid
 from asyncdicom.protocol.http_fields import field_values, warning_values
@@ -121,6 +130,21 @@ class PayloadCheck:
             )
         return self._parts
 
+    def expect_own_end(self, *, may_be_opaque: bool) -> None:
+        """Refuse a whole payload that could as well be a cut one, as its framing shows no end.
+
+        Args:
+            may_be_opaque: Whether content that has no structure to be judged by is accepted.
+
+        Raises:
+            Doubtful: If what should be at the end of it is not there, or cannot be told.
+
+        """
+        if isinstance(self._content, _InstanceCheck) and self._content.doubts:
+            raise Doubtful("; ".join(self._content.doubts))
+        if self._content is None and not may_be_opaque:
+            raise Doubtful("neither the answer nor its content shows where it ends")
+
     def _drain(self) -> None:
         next_event = self._parser.next_event
         while (event := next_event()) is not NEED_DATA:
@@ -173,48 +197,86 @@ class _InstanceCheck:
         # What the server holds is dumped as it is; its oddities are for readers.
         self._walker = Part10Walker(collect_doubts=True)
         self._expected = target.sop_instance_uid
+        self.doubts: tuple[str, ...] = ()
         self.receive_data = self._walker.receive_data
 
     def end(self) -> None:
         facts = self._walker.receive_eof()
+        self.doubts = facts.doubts
         if self._expected is not None and facts.sop_instance_uid != self._expected:
             raise UidMismatch(expected=self._expected, received=facts.sop_instance_uid)
 
 
 class _JsonCheck:
-    """An array of JSON objects, closed; metadata describe something, and what was asked for."""
+    """An array of JSON objects, closed; metadata describe something, and what was asked for.
+
+    What comes in one piece is parsed in one piece: for the metadata of one instance
+    that costs a third of splitting it.
+    """
 
     def __init__(self, target: Target, on_element: OnElement | None) -> None:
-        self._splitter = JsonArraySplitter()
+        self._splitter: JsonArraySplitter | None = None
+        self._only_piece: Buffer = b""
         self._is_metadata = target.resource is Resource.METADATA
         self._expected = target.sop_instance_uid if self._is_metadata else None
         self._elements = 0
         self._on_element = on_element
 
     def receive_data(self, data: Buffer) -> None:
+        if self._splitter is None:
+            if not self._only_piece and len(data) <= MAX_ONLY_PIECE_BYTES:
+                self._only_piece = data
+                return
+            self._splitter = JsonArraySplitter()
+            self._splitter.receive_data(self._only_piece)
         self._splitter.receive_data(data)
-        self._drain()
+        self._drain(self._splitter)
 
     def end(self) -> None:
-        self._splitter.receive_eof()
-        self._drain()
+        if self._splitter is None:
+            self._parse_only_piece()
+        else:
+            self._splitter.receive_eof()
+            self._drain(self._splitter)
         # A search may find nothing; what exists has metadata (PS3.18 §10.4.1.1.2).
         if self._is_metadata and not self._elements:
             raise NotFound("the metadata describe no instance", status_code=204)
 
-    def _drain(self) -> None:
-        while (element := self._splitter.next_event()) is not NEED_DATA:
-            self._elements += 1
-            if self._expected is not None:
-                self._expect_instance(self._expected, element)
-            if self._on_element is not None:
-                self._on_element(element)
+    def _parse_only_piece(self) -> None:
+        try:
+            elements = orjson.loads(self._only_piece)
+        except orjson.JSONDecodeError:
+            elements = None
+        if isinstance(elements, list) and all(isinstance(e, dict) for e in elements):
+            for element in elements:
+                self._take(element)
+            return
+        # The splitter bears with more, and says exactly what it cannot bear with.
+        splitter = JsonArraySplitter()
+        splitter.receive_data(self._only_piece)
+        self._drain(splitter)
+        splitter.receive_eof()
+        self._drain(splitter)
+
+    def _drain(self, splitter: JsonArraySplitter) -> None:
+        while (element := splitter.next_event()) is not NEED_DATA:
+            self._take(element)
+
+    def _take(self, element: dict[str, Any]) -> None:
+        self._elements += 1
+        if self._expected is not None:
+            self._expect_instance(self._expected, element)
+        if self._on_element is not None:
+            self._on_element(element)
 
     def _expect_instance(self, expected: Uid, element: dict[str, Any]) -> None:
         received = uid(element, SOP_INSTANCE_UID)
         if received not in (None, expected):
             raise UidMismatch(expected=expected, received=str(received))
 
+
+MAX_ONLY_PIECE_BYTES = 64 * 1024
+"""Held until the end: the metadata of one instance, or a short list."""
 
 # PS3.5 Annex A: Transfer Syntaxes whose frames are native, so that their size is known.
 _NATIVE_TRANSFER_SYNTAXES = frozenset(

@@ -98,13 +98,18 @@ class InstanceMetadata:
 
 
 def instance_metadata(
-    element: Mapping[str, Any], *, study_instance_uid: Uid | None = None
+    element: Mapping[str, Any],
+    *,
+    study_instance_uid: Uid | None = None,
+    with_bulkdata: bool = True,
 ) -> InstanceMetadata:
     """Read one element of a metadata answer or of a search for instances.
 
     Args:
         element: A data set in the DICOM JSON Model.
         study_instance_uid: Study to fall back on, where the server leaves it out.
+        with_bulkdata: Look for BulkDataURIs; that means to look at every attribute,
+            half of the cost.
 
     Raises:
         ContentError: If a UID is missing or none, or an attribute cannot be understood.
@@ -129,7 +134,7 @@ def instance_metadata(
         available_transfer_syntax_uid=uid(element, AVAILABLE_TRANSFER_SYNTAX_UID),
         frame_bytes=frame_bytes,
         estimated_bytes=_ATTRIBUTES_BYTES + frames * frame_bytes if frame_bytes else 0,
-        bulkdata_uris=tuple(_bulkdata(element, "", 0)),
+        bulkdata_uris=tuple(_bulkdata(element, "", 0)) if with_bulkdata else (),
     )
 
 
