@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "PROGRAM",
+    "WORKERS",
     "Completed",
     "Mock",
     "Runs",
@@ -182,10 +183,14 @@ def portal_mock(
 class Runs(Generic[C, R]):
     """Results of cases, computed side by side and ahead of the tests that ask for them."""
 
-    def __init__(self, cases: Iterable[C], perform: Callable[[C], R]) -> None:
-        self._pool = ThreadPoolExecutor(WORKERS)
+    def __init__(
+        self, cases: Iterable[C], perform: Callable[[C], R], pool: ThreadPoolExecutor | None = None
+    ) -> None:
+        self._own_pool = ThreadPoolExecutor(WORKERS) if pool is None else None
+        pool = self._own_pool or pool
+        assert pool is not None, "either is there"
         self._results: dict[C, Future[R]] = {
-            case: self._pool.submit(perform, case) for case in dict.fromkeys(cases)
+            case: pool.submit(perform, case) for case in dict.fromkeys(cases)
         }
 
     def __getitem__(self, case: C) -> R:
@@ -195,20 +200,36 @@ class Runs(Generic[C, R]):
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._pool.shutdown(cancel_futures=True)
+        for result in self._results.values():
+            result.cancel()
+        wait(self._results.values())
+        if self._own_pool is not None:
+            self._own_pool.shutdown()
 
     @classmethod
     def of_module(
-        cls, request: pytest.FixtureRequest, kind: type[C], perform: Callable[[C], R]
+        cls,
+        request: pytest.FixtureRequest,
+        kind: type[C],
+        perform: Callable[[C], R],
+        pool: ThreadPoolExecutor | None = None,
     ) -> Self:
-        """Perform the selected cases of a module: parameters named `case`, of one kind."""
+        """Perform the selected cases of a module: parameters named `case`, of one kind.
+
+        Args:
+            request: Of the fixture, which belongs to the module.
+            kind: Class of the cases.
+            perform: Makes the result of a case; called in a thread.
+            pool: Shared with other kinds of cases, or None for one of its own.
+
+        """
         cases: list[C] = []
         for item in request.session.items:
             if isinstance(item, pytest.Function) and item.getparent(pytest.Module) is request.node:
                 case = item.callspec.params.get("case") if hasattr(item, "callspec") else None
                 if isinstance(case, kind):
                     cases.append(case)
-        return cls(cases, perform)
+        return cls(cases, perform, pool)
 
 
 def reading_report(path: Path) -> list[dict[str, Any]]:

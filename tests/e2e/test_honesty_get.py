@@ -12,6 +12,7 @@ Three kinds of runs, each of the real command against a real socket:
 from __future__ import annotations
 
 import fnmatch
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ from asyncdicom.mock import ServerOptions, WebOptions
 from asyncdicom.mock.messages import Framing
 from asyncdicom.mock.registry import EFFECTS
 from tests.e2e.support import (
+    WORKERS,
     Completed,
     Runs,
     TruthStudy,
@@ -201,6 +203,13 @@ def portal() -> Iterator[BlockingPortal]:
         yield portal
 
 
+@pytest.fixture(scope="module")
+def pool() -> Iterator[ThreadPoolExecutor]:
+    """Share the workers between all runs here, the longest of which begin first."""
+    with ThreadPoolExecutor(WORKERS) as pool:
+        yield pool
+
+
 # The story of each fault
 
 
@@ -219,7 +228,11 @@ class Story:
 
 @pytest.fixture(scope="module")
 def stories(
-    request: pytest.FixtureRequest, portal: BlockingPortal, tmp_path_factory: Any
+    request: pytest.FixtureRequest,
+    portal: BlockingPortal,
+    pool: ThreadPoolExecutor,
+    parades: Runs[Wire, Parade],
+    tmp_path_factory: Any,
 ) -> Iterator[Runs[Row, Story]]:
     base = tmp_path_factory.mktemp("stories")
 
@@ -236,7 +249,7 @@ def stories(
             is_last = case.mended and case.fault not in RUN_THRICE
             return Story(victim, first, second, None if is_last else get(mock, STUDY, folder))
 
-    with Runs.of_module(request, Row, perform) as runs:
+    with Runs.of_module(request, Row, perform, pool) as runs:
         yield runs
 
 
@@ -351,7 +364,10 @@ for _param, _uid in zip(WIRE_ROWS, MANY.instances, strict=False):
 
 @pytest.fixture(scope="module")
 def parades(
-    request: pytest.FixtureRequest, portal: BlockingPortal, tmp_path_factory: Any
+    request: pytest.FixtureRequest,
+    portal: BlockingPortal,
+    pool: ThreadPoolExecutor,
+    tmp_path_factory: Any,
 ) -> Iterator[Runs[Wire, Parade]]:
     base = tmp_path_factory.mktemp("parades")
 
@@ -369,7 +385,7 @@ def parades(
             mock.set_faults(*(one.of("instance", path, "times=1") for one, path in every))
             return Parade(permanent, get(mock, MANY, folder, *words))
 
-    with Runs.of_module(request, Wire, perform) as runs:
+    with Runs.of_module(request, Wire, perform, pool) as runs:
         yield runs
 
 
@@ -477,7 +493,11 @@ LOOKUPS = [
 
 @pytest.fixture(scope="module")
 def lookups(
-    request: pytest.FixtureRequest, portal: BlockingPortal, tmp_path_factory: Any
+    request: pytest.FixtureRequest,
+    portal: BlockingPortal,
+    pool: ThreadPoolExecutor,
+    stories: Runs[Row, Story],
+    tmp_path_factory: Any,
 ) -> Iterator[Runs[Lookup, Told]]:
     base = tmp_path_factory.mktemp("lookups")
 
@@ -489,7 +509,7 @@ def lookups(
         with portal_mock(portal, STUDY, case.fault, options=options, web=web) as mock:
             return get(mock, STUDY, folder, *case.words)
 
-    with Runs.of_module(request, Lookup, perform) as runs:
+    with Runs.of_module(request, Lookup, perform, pool) as runs:
         yield runs
 
 
