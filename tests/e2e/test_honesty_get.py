@@ -560,3 +560,19 @@ def test_parts_in_one_chunk_are_all_stored_and_no_credentials_are_invented(
     assert told.done.code == 0
     names = {name.lower() for request in told.requests for name, _ in request.headers}
     assert "authorization" not in names
+
+
+@BELIEVED
+@pytest.mark.parametrize("durability", ["none", "batch"])
+def test_of_two_instances_under_one_uid_none_is_kept_unproven(
+    portal: BlockingPortal, tmp_path: Path, durability: str
+) -> None:
+    claimed = STUDY.instances[1]
+    faults = ("wrong-uid:study", f"404:instance:path=*/{claimed}")
+    words = ("--granularity", "study", "--durability", durability)
+    with portal_mock(portal, STUDY, *faults) as mock:
+        told = get(mock, STUDY, tmp_path, *words)
+        assert told.done.code == 1
+        assert claimed in told.failed
+        mock.set_faults()
+        assert get(mock, STUDY, tmp_path, *words).there == set(STUDY.instances)
