@@ -133,6 +133,38 @@ async def test_a_library_that_turns_the_cancellation_into_an_error_is_seen_throu
         await task
 
 
+async def wait_and_swallow(watch: Watch, error: Exception | None) -> None:
+    """Wait as a library does that returns what it has, or fails, when it is cancelled."""
+    with watch:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            if error is not None:
+                raise error from None
+
+
+@pytest.mark.parametrize(
+    "error", [None, OSError("boom")], ids=["data came at the same time", "it failed instead"]
+)
+async def test_a_cancellation_that_a_library_swallows_is_not_lost(error: Exception | None) -> None:
+    watch = Watchdog(LIMITS, clock=Clock()).watch(translate)
+    task = asyncio.create_task(wait_and_swallow(watch, error))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_data_that_came_with_a_stall_is_kept() -> None:
+    clock = Clock()
+    dog = Watchdog(LIMITS, clock=clock)
+    task = asyncio.create_task(wait_and_swallow(dog.watch(translate), None))
+    await asyncio.sleep(0)
+    clock.now_s = 30
+    dog.look()
+    await task
+
+
 async def test_many_exchanges_share_one_timer() -> None:
     limits = StallLimits(head_s=0.05, idle_s=0.05, min_bytes_per_s=0, window_s=0.05)
     dog = Watchdog(limits)
