@@ -3,7 +3,7 @@
 Strategy, as measured with version 0.15 (512 KiB bodies over HTTP/2, 32 at once):
 
 * The library gathers `read_bytes` of a body before it hands over the head, and
-  again before each wake-up of the event loop. 64 KiB makes large bodies 1.7 times
+  again before each wake-up of the event loop. 64 KiB and more make large bodies 1.7 times
   as fast as single frames. It hides a trickle for just as long, so the amount is
   bound to what the least throughput brings in one idle time, and the wait for
   the head is longer by the time that amount may take.

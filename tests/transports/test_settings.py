@@ -35,10 +35,10 @@ def test_impossible_settings_are_refused(fields: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("fields", "gathered_bytes"),
     [
-        pytest.param({}, 61_440, id="what the least throughput brings in the idle time"),
-        pytest.param({"min_bytes_per_s": 1e6}, 65_536, id="at most what is read at once"),
+        pytest.param({}, 122_880, id="what the least throughput brings in the idle time"),
+        pytest.param({"min_bytes_per_s": 1e6}, 131_072, id="at most what is read at once"),
         pytest.param({"min_bytes_per_s": 0}, 1, id="nothing is held back if any trickle is fine"),
-        pytest.param({"idle_timeout_s": 1}, 2048, id="less for the impatient"),
+        pytest.param({"idle_timeout_s": 1}, 4096, id="less for the impatient"),
     ],
 )
 def test_no_more_is_gathered_than_a_stall_may_hide(
