@@ -164,17 +164,24 @@ class CommitBatch:
             StorageError: If it cannot be kept.
 
         """
-        committing = self._settle(study, arrival, attempts, record)
         if self._store.commits_at_once:
-            await committing
+            await self._settle(study, arrival, attempts, record)
             return
-        if len(self._commits) >= MAX_COMMITS:
-            done, self._commits = await asyncio.wait(
-                self._commits, return_when=asyncio.FIRST_COMPLETED
-            )
-            for commit in done:
-                commit.result()
-        self._commits.add(asyncio.create_task(committing))
+        try:
+            await self._until_room()
+        except BaseException:
+            arrival.writer.discard()
+            raise
+        self._commits.add(asyncio.create_task(self._settle(study, arrival, attempts, record)))
+
+    async def _until_room(self) -> None:
+        """Wait until another commit may begin; raise why an earlier one failed."""
+        if len(self._commits) < MAX_COMMITS:
+            return
+        done, self._commits = await asyncio.wait(self._commits, return_when=asyncio.FIRST_COMPLETED)
+        for error in [commit.exception() for commit in done]:
+            if error is not None:
+                raise error
 
     async def _settle(
         self,

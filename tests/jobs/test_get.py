@@ -360,7 +360,8 @@ def without_pixels(content: bytes) -> bytes:
 
 
 def single(content: bytes) -> ScriptedAnswer:
-    return ScriptedAnswer(200, (("content-type", "application/dicom"),), content)
+    fields = (("content-type", "application/dicom"), ("content-length", str(len(content))))
+    return ScriptedAnswer(200, fields, content)
 
 
 async def test_a_doubtful_instance_is_stored_when_two_answers_agree(tmp_path: Path) -> None:

@@ -1,0 +1,201 @@
+"""Instances in a folder: named, committed, found again, and never one in place of another."""
+
+from __future__ import annotations
+
+import errno
+import gc
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from asyncdicom.errors import DiskFull, NameTaken
+from asyncdicom.jobs import instance_store as module
+from asyncdicom.jobs.expectation import Expectation
+from asyncdicom.jobs.instance_store import InstanceStore
+from asyncdicom.storage.atomic import Durability
+from asyncdicom.storage.folder import OutputFolder
+from asyncdicom.storage.layout import Layout
+from asyncdicom.storage.system import System
+from asyncdicom.storage.templates import parse_layout
+from tests.jobs.support import arrival_of, files_in, get, open_store
+from tests.support.served import Served
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from asyncdicom.model import Outcome
+
+pytestmark = pytest.mark.anyio
+
+WAYS = [Durability.NONE, Durability.BATCH]
+
+
+def expected_of(served: Served) -> Expectation:
+    study = Expectation(served.study)
+    for number, uid in enumerate(served.instances):
+        series = served.target(number).series_instance_uid
+        assert series is not None
+        study.expect(uid, series)
+    return study
+
+
+async def settled(store: InstanceStore, served: Served, *uids: str) -> list[Outcome]:
+    outcomes: list[Outcome] = []
+    await settle_all(store, served, expected_of(served), outcomes, *uids)
+    return outcomes
+
+
+async def settle_all(
+    store: InstanceStore, served: Served, study: Expectation, outcomes: list[Outcome], *uids: str
+) -> None:
+    async with store.batch(served.target()) as batch:
+        for uid in uids or served.instances:
+            await batch.settle(study, arrival_of(store, served.files[uid]), 1, outcomes.append)
+
+
+@pytest.mark.parametrize("durability", WAYS)
+async def test_an_instance_is_on_disk_when_it_is_recorded(
+    tmp_path: Path, durability: Durability
+) -> None:
+    served = Served(instances=5)
+    async with open_store(tmp_path, durability=durability) as store:
+        assert isinstance(store, InstanceStore)
+        outcomes = await settled(store, served)
+        assert len(outcomes) == 5
+        assert set(files_in(tmp_path)) == {f"{uid}.dcm" for uid in served.instances}
+
+
+@pytest.mark.parametrize("durability", WAYS)
+async def test_an_instance_that_comes_twice_is_recorded_once(
+    tmp_path: Path, durability: Durability
+) -> None:
+    served = Served(instances=1)
+    async with open_store(tmp_path, durability=durability) as store:
+        assert isinstance(store, InstanceStore)
+        assert len(await settled(store, served, *served.instances * 3)) == 1
+
+
+async def test_commits_under_way_are_bounded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MAX_COMMITS", 2)
+    served = Served(instances=9)
+    async with open_store(tmp_path, durability=Durability.BATCH) as store:
+        assert isinstance(store, InstanceStore)
+        study = expected_of(served)
+        async with store.batch(served.target()) as batch:
+            for uid in served.instances:
+                arrival = arrival_of(store, served.files[uid])
+                await batch.settle(study, arrival, 1, lambda _: None)
+                assert len(batch._commits) <= 2
+        assert len(study.settled) == 9
+
+
+async def test_a_file_that_holds_another_instance_is_not_replaced(tmp_path: Path) -> None:
+    served = Served(instances=2)
+    name = f"{served.instances[0]}.dcm"
+    (tmp_path / name).write_bytes(served.files[served.instances[1]])
+    async with open_store(tmp_path) as store:
+        assert isinstance(store, InstanceStore)
+        with pytest.raises(NameTaken, match="another instance has the name"):
+            await settled(store, served)
+    assert files_in(tmp_path)[name] == served.files[served.instances[1]]
+
+
+@pytest.mark.parametrize("content", [b"", b"no DICOM", "the beginning"])
+async def test_a_file_that_holds_no_instance_or_part_of_this_one_is_replaced(
+    tmp_path: Path, content: bytes | str
+) -> None:
+    served = Served(instances=1)
+    whole = served.files[served.instances[0]]
+    path = tmp_path / f"{served.instances[0]}.dcm"
+    path.write_bytes(content if isinstance(content, bytes) else whole[:900])
+    async with open_store(tmp_path) as store:
+        assert isinstance(store, InstanceStore)
+        await settled(store, served)
+    assert path.read_bytes() == whole
+
+
+class Full(System):
+    """A disk without room for another name, once it is so."""
+
+    is_full = False
+
+    def link(self, *args: object, **options: object) -> None:
+        if self.is_full:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        super().link(*args, **options)  # type: ignore[arg-type]  # -- handed on as they came
+
+
+@pytest.mark.parametrize("durability", WAYS)
+async def test_what_could_not_be_kept_is_not_settled(
+    tmp_path: Path, durability: Durability
+) -> None:
+    served, system = Served(instances=2), Full()
+    study = expected_of(served)
+    outcomes: list[Outcome] = []
+    with OutputFolder.open(tmp_path, durability=durability, system=system) as folder:
+        layout = Layout(parse_layout("flat"), names_in=folder.names)
+        async with InstanceStore(folder, layout) as store:
+            system.is_full = True
+            with pytest.raises(DiskFull):
+                await settle_all(store, served, study, outcomes)
+            system.is_full = False
+    assert (study.settled, outcomes) == (set(), [])
+
+
+async def test_a_commit_that_failed_is_told_while_others_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MAX_COMMITS", 1)
+    served = Served(instances=3)
+    (tmp_path / f"{served.instances[0]}.dcm").mkdir()
+    async with open_store(tmp_path, durability=Durability.BATCH) as store:
+        assert isinstance(store, InstanceStore)
+        with pytest.raises(NameTaken):
+            await settled(store, served)
+    # Nothing is left of those that waited, and nobody forgot to await them.
+    gc.collect()
+    assert all(name.endswith(".dcm") for name in files_in(tmp_path))
+
+
+async def break_after_one(
+    store: InstanceStore, served: Served, study: Expectation, outcomes: list[Outcome]
+) -> None:
+    async with store.batch(served.target()) as batch:
+        arrival = arrival_of(store, served.files[served.instances[0]])
+        await batch.settle(study, arrival, 1, outcomes.append)
+        raise ZeroDivisionError
+
+
+async def test_an_answer_that_breaks_keeps_what_came_whole(tmp_path: Path) -> None:
+    served = Served(instances=2)
+    outcomes: list[Outcome] = []
+    async with open_store(tmp_path, durability=Durability.BATCH) as store:
+        assert isinstance(store, InstanceStore)
+        with pytest.raises(ZeroDivisionError):
+            await break_after_one(store, served, expected_of(served), outcomes)
+    assert len(outcomes) == 1
+    assert set(files_in(tmp_path)) == {f"{served.instances[0]}.dcm"}
+
+
+async def test_what_is_there_is_found_wherever_it_lies(tmp_path: Path) -> None:
+    served = Served(instances=2)
+    below = tmp_path / "some/where"
+    below.mkdir(parents=True)
+    (below / "x").write_bytes(served.files[served.instances[1]])
+    async with open_store(tmp_path) as store:
+        run = await get(served, store)
+    assert [skipped.path for skipped in run.skipped] == ["some/where/x"]
+    assert [s.target.sop_instance_uid for s in run.stored] == [served.instances[0]]
+
+
+async def test_what_is_there_but_damaged_is_fetched_again(tmp_path: Path) -> None:
+    served = Served(instances=1)
+    whole = served.files[served.instances[0]]
+    (tmp_path / f"{served.instances[0]}.dcm").write_bytes(whole[:-1])
+    async with open_store(tmp_path) as store:
+        run = await get(served, store)
+    assert (len(run.skipped), len(run.stored)) == (0, 1)
+    assert files_in(tmp_path) == {f"{served.instances[0]}.dcm": whole}
