@@ -188,6 +188,8 @@ class DumpJob:
                 files.payload.write(data)
                 check.receive_data(data)
             parts = check.receive_eof()
+            if not transaction.shows_its_end:
+                check.expect_own_end(may_be_opaque=transaction.response.http_version == "2")
             record = build_record(transaction, parts, attempts=attempt, waiting_s=waiting_s)
             if not check.is_multipart:
                 files.drop_stripped()

@@ -13,7 +13,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic
 
-from asyncdicom.errors import UnexpectedContent
+from asyncdicom.errors import Doubtful, UnexpectedContent
 from asyncdicom.jobs.payload import expect_content
 from asyncdicom.jobs.stores import WriterT
 from asyncdicom.protocol.payload import payload_parser
@@ -103,6 +103,7 @@ async def take_in(
         TransportError: If bytes stop flowing. What was yielded before is whole.
         ProtocolError: If framing or DICOM structure are broken or cut.
         UnexpectedContent: If the answer is of another media type, or empty.
+        Doubtful: If an instance came alone, may be cut, and the framing would not show it.
 
     """
     content_type = transaction.content_type
@@ -114,6 +115,10 @@ async def take_in(
             for arrival in intake.receive_data(data):
                 yield arrival
         for arrival in intake.receive_eof():
+            if arrival.facts.doubts and not transaction.shows_its_end:
+                # A second answer like it proves nothing: both may be cut at the same place.
+                arrival.writer.discard()
+                raise Doubtful("; ".join(arrival.facts.doubts))
             yield arrival
         if intake.parts == 0:
             raise UnexpectedContent("the answer holds no instance")

@@ -21,6 +21,7 @@ from asyncdicom.model import Buffer, Resource, SearchTarget, Target
 from asyncdicom.protocol import wado_rs
 from asyncdicom.protocol.content_coding import Decoder, decoder_for
 from asyncdicom.protocol.http_fields import retry_after_s
+from asyncdicom.protocol.media_types import is_multipart
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -100,6 +101,21 @@ class Transaction:
     def content_type(self) -> str | None:
         """Content-Type of the answer, or None."""
         return self.response.header("content-type")
+
+    @property
+    def shows_its_end(self) -> bool:
+        """Whether a cut payload looks different from a whole one, whatever it holds.
+
+        Multipart closes itself. Anything else needs a length or chunks: without them the end
+        of the connection is the end (RFC 9112 §6.3), and over HTTP/2 pyreqwest takes
+        RST_STREAM(NO_ERROR) for END_STREAM.
+        """
+        header = self.response.header
+        return (
+            is_multipart(self.content_type)
+            or header("content-length") is not None
+            or header("transfer-encoding") is not None
+        )
 
     def judge(self) -> None:
         """Raise what the status means, unless it is 200 (`wado_rs.judge`)."""
