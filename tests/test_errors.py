@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import asyncdicom
 from asyncdicom import errors
 from asyncdicom.errors import (
     MAX_SHOWN_CHARACTERS,
@@ -44,6 +46,23 @@ def classes_below(base: type[BaseException]) -> Iterator[type[BaseException]]:
 ALL: list[type[BaseException]] = [AsyncDicomError, *classes_below(AsyncDicomError), UsageError]
 
 
+FACTS: dict[str, Any] = {
+    "message": "it happened",
+    "status_code": 404,
+    "expected": "1.2.3",
+    "received": "1.2.4",
+    "path": "out/1.dcm",
+}
+"""What each error can be made of."""
+
+
+def example_of(kind: type[BaseException]) -> BaseException:
+    if not issubclass(kind, AsyncDicomError):
+        return kind("it happened")
+    names = inspect.signature(kind).parameters
+    return kind(**{name: FACTS[name] for name in names if name in FACTS})
+
+
 def parents_in_docstring() -> dict[str, str]:
     """Read the tree that the module draws of itself: name and name above it."""
     assert errors.__doc__ is not None
@@ -64,6 +83,20 @@ def test_the_tree_in_the_docstring_is_the_tree() -> None:
 def test_every_error_is_exported() -> None:
     assert sorted(errors.__all__) == errors.__all__
     assert {kind.__name__ for kind in ALL} == set(errors.__all__)
+    assert set(errors.__all__) <= set(asyncdicom.__all__)
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_an_error_speaks_in_lower_case_without_a_period(kind: type[BaseException]) -> None:
+    line = str(example_of(kind))
+    assert line.isprintable()
+    assert line[0].islower()
+    assert not line.endswith(".")
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_an_error_says_itself_what_it_is_for(kind: type[BaseException]) -> None:
+    assert kind.__dict__["__doc__"]
 
 
 def test_a_wrong_program_is_not_an_error_of_the_world() -> None:

@@ -184,7 +184,8 @@ class Source:
         """Retrieve the instances of a study, a series, or one instance, into memory.
 
         They come in the order in which they arrive, each once and whole. What an
-        answer that breaks did not bring is asked for again.
+        answer that breaks did not bring is asked for again. Where a server sends
+        two different instances under one UID, the right one follows the first.
 
         Instances that wait for the consumer, and the one that it has, take at
         most `prefetch_bytes`, or one instance if that is more; beyond, the
@@ -194,7 +195,7 @@ class Source:
         Example:
             async for instance in source.retrieve(study=study):
                 dataset = instance.dataset()
-                print(dataset.InstanceNumber, dataset.pixel_array.shape)
+                print(dataset.InstanceNumber, dataset.Rows, dataset.Columns)
 
         Args:
             study: Study Instance UID.
