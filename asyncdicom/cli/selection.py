@@ -84,6 +84,7 @@ async def searched_targets(source: DicomWebSource, words: Sequence[str]) -> list
     Raises:
         ConfigError: If a key is unknown.
         NotFound: If nothing matches.
+        ContentError: If an answer lacks a UID of its level.
         Incomplete: If the server did not list all matches.
         FetchError: If it cannot be searched.
 
@@ -132,6 +133,11 @@ def _target_of(answer: Mapping[str, Any], level: Level) -> Target:
         raise ContentError("an answer of the search names no study")
     series = uid(answer, SERIES_INSTANCE_UID) if level is not Level.STUDY else None
     instance = uid(answer, SOP_INSTANCE_UID) if level is Level.INSTANCE else None
+    # Without its UID a series would be asked for as its whole study.
+    if series is None and level is not Level.STUDY:
+        raise ContentError("an answer of the search names no series")
+    if instance is None and level is Level.INSTANCE:
+        raise ContentError("an answer of the search names no instance")
     return Target(_RESOURCES[level], study, series, instance)
 
 

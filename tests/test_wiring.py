@@ -1,0 +1,158 @@
+"""From the options of a command to a source, a folder and a run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from asyncdicom.errors import ConfigError
+from asyncdicom.jobs.instance_store import InstanceStore
+from asyncdicom.jobs.zip_store import ZipStore
+from asyncdicom.mock import MockServer, SyntheticArchive, SyntheticOptions
+from asyncdicom.mock.dicomweb import WebOptions
+from asyncdicom.model import Resource, Target, Uid
+from asyncdicom.protocol.part10 import DEFAULT_TAGS
+from asyncdicom.storage.atomic import Durability
+from asyncdicom.wiring import (
+    byte_count,
+    collected_tags,
+    open_source,
+    open_store,
+    root_of,
+    scheduler_settings,
+    transport_settings,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("500", 500),
+        ("500k", 500_000),
+        ("10M", 10_000_000),
+        ("1.5G", 1_500_000_000),
+        ("2t", 2 * 10**12),
+        (" 10 MB ", 10_000_000),
+        ("7b", 7),
+    ],
+)
+def test_sizes_are_powers_of_ten(text: str, count: int) -> None:
+    assert byte_count(text) == count
+
+
+@pytest.mark.parametrize(
+    "text", ["", "M", "ten", "10x", "1..5M", "-5M", "0", "0.0001", "inf", "nan"]
+)
+def test_what_is_no_size_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="size"):
+        byte_count(text)
+
+
+@pytest.mark.parametrize(
+    ("options", "max_errors"),
+    [
+        ({}, None),
+        ({"max_errors": 5}, 5),
+        ({"abort": True}, 0),
+        ({"abort": True, "max_errors": 5}, 0),
+    ],
+)
+def test_abort_is_no_error_allowed(options: dict[str, Any], max_errors: int | None) -> None:
+    assert scheduler_settings(options).abort.max_errors == max_errors
+
+
+def test_a_run_has_its_numbers() -> None:
+    settings = scheduler_settings({"concurrency": 3, "retry": 7, "max_error_rate": 0.5})
+    assert (settings.concurrency, settings.retry.retries) == (3, 7)
+    assert settings.abort.max_error_rate == 0.5
+
+
+def test_a_transport_has_its_settings() -> None:
+    settings = transport_settings(
+        {"timeout": 5.0, "stream_window": 64, "cacert": "ca.pem", "insecure": False, "http2": False}
+    )
+    assert (settings.idle_timeout_s, settings.stream_window_bytes) == (5.0, 65_536)
+    assert (str(settings.ca_file), settings.verify, settings.http2) == ("ca.pem", True, False)
+    assert not transport_settings({"insecure": True}).verify
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["dicom://A@b:104", "s3://b/p", "gs://b/p", "cod+https://b/p", "idc:", "ftp://a", "a", ""],
+)
+def test_other_sources_are_refused(text: str) -> None:
+    with pytest.raises(ConfigError):
+        root_of(text)
+
+
+def test_tags_are_collected_for_the_variables_of_a_layout() -> None:
+    assert collected_tags(["PatientID", "SOPInstanceUID"]) == dict(DEFAULT_TAGS)
+    collect = collected_tags(["BodyPartExamined", "NoSuchKeyword"])
+    assert collect == dict(DEFAULT_TAGS) | {0x00180015: "BodyPartExamined"}
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("options", "kind", "durability"),
+    [
+        ({}, InstanceStore, Durability.BATCH),
+        ({"as_zip": True, "durability": "none"}, ZipStore, Durability.NONE),
+        (
+            {"layout": "tree", "iso_9660": True, "durability": "full"},
+            InstanceStore,
+            Durability.FULL,
+        ),
+    ],
+)
+async def test_a_store_is_as_the_options_say(
+    tmp_path: Path, options: dict[str, Any], kind: type, durability: Durability
+) -> None:
+    async with open_store({"output": str(tmp_path / "new")} | options) as store:
+        assert isinstance(store, kind)
+        assert store._folder.durability is durability
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    "options", [{"layout": "{NoSuchKeyword}"}, {"extension": "/x"}, {"layout": "{"}]
+)
+async def test_a_store_that_cannot_be_is_refused(tmp_path: Path, options: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError):
+        await open_store({"output": str(tmp_path)} | options).__aenter__()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("engine", ["auto", "pyreqwest", "httpx", "aiohttp"])
+async def test_a_source_speaks_as_the_options_say(engine: str) -> None:
+    archive = SyntheticArchive(SyntheticOptions(studies=1, instances=1, rows=8))
+    study = Uid(archive.studies[0].study_instance_uid)
+    web = WebOptions(require_token="me:secret")
+    options = {"user": "me:secret", "header": ["X-Site: A"], "http_engine": engine}
+    async with MockServer(archive, web=web) as server:
+        async with (
+            open_source(server.url, options | {"bandwidth": "10M"}) as source,
+            source.transact(Target(Resource.METADATA, study)) as transaction,
+        ):
+            transaction.judge()
+            assert transaction.sends_credentials
+        (request,) = server.requests
+    fields = {name.lower(): value for name, value in request.headers}
+    assert fields["x-site"] == "A"
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("text", ["X-Site", ": A", "X-Site: A\r\nX-Other: B"])
+async def test_a_header_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="--header"):
+        await open_source("http://127.0.0.1:9", {"header": [text]}).__aenter__()
+
+
+@pytest.mark.anyio
+async def test_who_says_nothing_sends_nothing() -> None:
+    async with open_source("http://127.0.0.1:9/dicom-web", {}) as source:
+        unsent = source.unsent(Target(Resource.METADATA, Uid("1")))
+        assert not unsent.sends_credentials
