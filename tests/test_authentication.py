@@ -85,9 +85,7 @@ async def test_a_password_is_read_from_netrc(
         pytest.param(
             {"oauth2_token_url": "https://login.test/"}, "needs --oauth2-client-id", id="no client"
         ),
-        pytest.param(
-XX
-        ),
+        pytest.param({"authorization": "a\nb"}, "Authorization|authorization", id="two lines"),
     ],
 )
 async def test_what_cannot_be_used_is_refused(options: dict[str, Any], message: str) -> None:

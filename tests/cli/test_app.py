@@ -1,0 +1,195 @@
+"""The entry point: help is instant, mistakes are told in a line, and each end has its code."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import click
+import pytest
+
+from asyncdicom import errors
+from asyncdicom._version import __version__
+from asyncdicom.cli import app
+from asyncdicom.cli.app import COMMANDS, application, exit_code_of, main
+from asyncdicom.cli.driving import exit_code_of as exit_code_of_run
+from asyncdicom.cli.exit_codes import ExitCode
+from asyncdicom.events import RunEnded
+from asyncdicom.jobs.tally import Tally
+from asyncdicom.model import Failed, Resource, Stored, Target, Uid
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TARGET = Target(Resource.STUDY, Uid("1"))
+STORED = Stored(TARGET, "a", 1, "")
+
+
+@pytest.fixture(autouse=True)
+def no_file_of_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "xdg"))
+
+
+def ended_with(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as caught:
+        main(list(arguments))
+    assert isinstance(caught.value.code, int)
+    return caught.value.code
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_each_command_explains_itself(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert ended_with(name, "--help") == 0
+    told = capsys.readouterr().out
+    assert told.startswith(f"Usage: asyncdicom {name}")
+    assert "Examples:" in told
+
+
+def test_help_lists_all_commands_without_importing_them() -> None:
+    code = "import sys; from asyncdicom.cli.app import main\ntry: main(['--help'])\nfinally: "
+    code += "print(*[m for m in sys.modules if 'asyncdicom' in m or m in ('pydicom', 'asyncio')])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    *told, modules = done.stdout.splitlines()
+    for name, line in COMMANDS.items():
+        assert any(name in text and line[:30] in text for text in told)
+    assert not {"pydicom", "asyncdicom.cli.get", "asyncdicom.cli.dump"} & set(modules.split())
+
+
+def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert ended_with("--version") == 0
+    assert __version__ in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        pytest.param(["nosuch"], id="no such command"),
+        pytest.param(["get"], id="no source"),
+        pytest.param(["get", "http://a", "--nosuch"], id="no such option"),
+        pytest.param(["get", "http://a"], id="no selection"),
+        pytest.param(["get", "http://a", "--study", "1", "PatientID=1"], id="two selections"),
+        pytest.param(["get", "http://a", "--study", "1", "-I", "-l", "{PatientID}"], id="template"),
+        pytest.param(["get", "http://a", "--study", "x"], id="no UID"),
+        pytest.param(["get", "s3://a/b", "--study", "1"], id="a source to come"),
+        pytest.param(["dump", "-w", "http://a", "-o", "x"], id="no study"),
+        pytest.param(["get", "http://a", "--study", "1", "--concurrency", "0"], id="out of bounds"),
+        pytest.param(["config", "show", "nosuch"], id="config of no command"),
+    ],
+)
+def test_a_mistake_of_the_user_ends_with_2_and_a_line(
+    arguments: list[str],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert ended_with(*arguments) == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err
+    assert "Traceback" not in told.err
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (errors.ConfigError("x"), 2),
+        (errors.InvalidUid("x"), 2),
+        (errors.StorageError("x", path="y"), 2),
+        (errors.DiskFull("x", path="y"), 2),
+        (errors.RunAborted("x"), 3),
+        (errors.NotFound("x", status_code=404), 4),
+        (errors.Unreachable("x"), 5),
+        (errors.TlsRejected("x"), 5),
+        (errors.Stalled("x"), 5),
+        (errors.Unauthorized("x", status_code=401), 5),
+        (errors.UnexpectedContent("x"), 5),
+        (errors.Incomplete("x", expected=2, received=1), 1),
+        (errors.Truncated("x"), 1),
+        (errors.OriginError("x", status_code=500), 1),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
+)
+def test_each_error_that_ends_a_command_has_its_code(
+    error: errors.AsyncDicomError,
+    code: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert exit_code_of(error) == code
+
+    def fail(**_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(application, "main", fail)
+    assert ended_with("get") == code
+    assert capsys.readouterr().err.startswith(f"asyncdicom: {error}\n")
+
+
+def test_what_breaks_off_has_its_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    def abort(**_: object) -> None:
+        raise click.exceptions.Abort
+
+    monkeypatch.setattr(application, "main", abort)
+    assert ended_with() == 130
+
+
+def test_a_reader_that_has_gone_is_no_crash(monkeypatch: pytest.MonkeyPatch) -> None:
+    def leave(**_: object) -> None:
+        raise BrokenPipeError
+
+    monkeypatch.setattr(application, "main", leave)
+    monkeypatch.setattr(sys, "stdout", sys.stdout)
+    assert ended_with() == 1
+    sys.stdout.close()
+
+
+@pytest.mark.parametrize(("returned", "code"), [(None, 0), (0, 0), (1, 1), (ExitCode.ABORTED, 3)])
+def test_a_command_may_return_its_code(
+    monkeypatch: pytest.MonkeyPatch, returned: int | None, code: int
+) -> None:
+    monkeypatch.setattr(application, "main", lambda **_: returned)
+    assert ended_with() == code
+
+
+@pytest.mark.parametrize(
+    ("arguments", "moved"),
+    [
+        (["get", "--config", "f", "x"], ["--config", "f", "get", "x"]),
+        (["get", "x", "--config=f"], ["--config=f", "get", "x"]),
+        (["get", "--", "--config", "f"], ["get", "--", "--config", "f"]),
+        (["get", "x"], ["get", "x"]),
+        (["get", "--config"], ["--config", "get"]),
+    ],
+)
+def test_config_may_stand_behind_the_command(arguments: list[str], moved: list[str]) -> None:
+    assert app._config_first(arguments) == moved
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("outcomes", "aborted", "code"),
+    [
+        pytest.param([STORED], None, 0, id="complete"),
+        pytest.param([], None, 0, id="nothing to do"),
+        pytest.param(
+            [Stored(TARGET, "a", 1, ""), errors.ConnectionLost("x")], None, 1, id="partly"
+        ),
+        pytest.param([errors.Truncated("x")], None, 1, id="nothing whole"),
+        pytest.param([errors.Unreachable("x")], None, 5, id="unreachable"),
+        pytest.param([errors.NotFound("x", status_code=404)], None, 4, id="not there"),
+        pytest.param([errors.Truncated("x")], "1 error", 3, id="aborted"),
+        pytest.param([STORED], "interrupted", 3, id="stopped"),
+        pytest.param([errors.Unreachable("x")], "1 error", 5, id="aborted as unreachable"),
+    ],
+)
+async def test_each_end_of_a_run_has_its_code(
+    outcomes: list[Stored | errors.AsyncDicomError], aborted: str | None, code: int
+) -> None:
+    tally = Tally()
+    for outcome in outcomes:
+        tally.record(outcome if isinstance(outcome, Stored) else Failed(TARGET, outcome))
+    ended = tally.end(aborted)
+    assert isinstance(ended, RunEnded)
+    assert exit_code_of_run(ended, tally) == code
