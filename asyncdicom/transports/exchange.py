@@ -11,6 +11,8 @@ dropped; everything that must hold for all of them is here:
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import os
 import time
 from abc import ABC, abstractmethod
@@ -38,6 +40,11 @@ if TYPE_CHECKING:
 __all__ = ["EngineTransport", "Exchange"]
 
 ClientT = TypeVar("ClientT")
+
+MAX_LAST_WORDS_BYTES = 16 * 1024
+"""Of a body that was refused: what an error page has, and what is on its way anyway."""
+LAST_WORDS_S = 1.0
+"""Longest time spent on them."""
 
 
 class Exchange(ABC, Generic[ClientT]):
@@ -108,11 +115,27 @@ class Exchange(ABC, Generic[ClientT]):
 
     async def __aexit__(
         self,
-        _kind: type[BaseException] | None,
+        kind: type[BaseException] | None,
         _error: BaseException | None,
         _traceback: TracebackType | None,
     ) -> None:
-        await self._leave()
+        try:
+            if kind is not None and issubclass(kind, Exception) and self._may_go_on:
+                await self._read_rest()
+        finally:
+            await self._leave()
+
+    @property
+    def _may_go_on(self) -> bool:
+        return not self._is_whole and self._failure is None and self._watch.failure is None
+
+    async def _read_rest(self) -> None:
+        """Read the end of a small body that was refused: a reset would cost both sides more."""
+        rest_bytes = 0
+        with contextlib.suppress(AsyncDicomError, TimeoutError):
+            async with asyncio.timeout(LAST_WORDS_S):
+                while rest_bytes < MAX_LAST_WORDS_BYTES and (data := await self.read()):
+                    rest_bytes += len(data)
 
     async def read(self) -> Buffer:
         """Return the next bytes of the body as sent, or `b""` at its end.
@@ -150,7 +173,9 @@ class Exchange(ABC, Generic[ClientT]):
         limit = self._transport.settings.max_head_bytes
         if self._head_bytes() > limit:
             raise LimitExceeded(f"the head of the answer has more than {limit} bytes")
-        self._transport.count_answer(self.http_version)
+        version = self.http_version
+        self._transport.count_answer(version)
+        self._lane.is_http2 = version == "2"
         # RFC 9112 §6.3: no body whatever the fields say; and Transfer-Encoding
         # overrides Content-Length.
         is_bodiless = self._request.method == "HEAD" or self.status_code in (204, 304)
@@ -166,13 +191,19 @@ class Exchange(ABC, Generic[ClientT]):
     async def _leave(self) -> None:
         transport = self._transport
         transport.watchdog.forget(self._watch)
-        if self._must_retire():
+        if self._must_retire() or self._is_one_too_many():
             transport.lanes.retire(self._lane)
         try:
             await self._drop()
         finally:
             transport.lanes.give_back(self._lane)
             transport.count_end(self._received_bytes)
+
+    def _is_one_too_many(self) -> bool:
+        """Count a stream left early; tell whether its connection has had its share of them."""
+        if self._is_whole or not self._lane.is_http2:
+            return False
+        return self._lane.cancellations.note(self._transport.clock())
 
     def _translate(self, error: Exception) -> AsyncDicomError:
         self._failure = self._transport.map_error(error, self._request.url)
@@ -203,6 +234,7 @@ class EngineTransport(ABC, Generic[ClientT]):
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.settings = settings
+        self.clock = clock
         self.watchdog = Watchdog(self._stall_limits(), clock=clock)
         count = settings.connections if settings.http2 and self.speaks_http2 else 1
         self.lanes: Lanes[ClientT] = Lanes(count, self._open_client, self._close_client)

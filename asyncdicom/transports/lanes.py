@@ -13,8 +13,10 @@ silently would be sent down the same dead connection.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, TypeVar
+
+from asyncdicom.policy.cancellations import Cancellations
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -31,6 +33,9 @@ class Lane(Generic[ClientT]):
     client: ClientT
     proxy: str | None
     in_flight: int = 0
+    is_http2: bool = False
+    """Whether the last answer came over HTTP/2, so that requests share a connection."""
+    cancellations: Cancellations = field(default_factory=Cancellations)
     is_retired: bool = False
     is_closed: bool = False
 
