@@ -186,6 +186,8 @@ def transport_settings(options: Mapping[str, Any]) -> TransportSettings:
         connections=options.get("connections", 1),
         connect_timeout_s=options.get("connect_timeout", 10.0),
         idle_timeout_s=options.get("timeout", 30.0),
+        # Who has less patience with silence has less with a trickle, too.
+        min_rate_window_s=2 * options.get("timeout", 30.0),
         stream_window_bytes=options.get("stream_window", 1024) * 1024,
         ca_file=_path(options.get("cacert")),
         client_cert_file=_path(options.get("cert")),

@@ -9,10 +9,12 @@ for a server that has understood the exact value before.
 
 from __future__ import annotations
 
+import asyncio
 import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
+from asyncdicom.errors import NotAcceptable
 from asyncdicom.policy.pacing import Pacer
 from asyncdicom.ports import HttpRequest
 from asyncdicom.protocol import wado_rs
@@ -44,11 +46,39 @@ class SourceOptions:
     """Most that is received per second, or None."""
 
 
+class Patience:
+    """The pause that a server asked for; it holds for each request, whoever sends it.
+
+    A task may take several requests (the pages of a search, another Accept value), so
+    it is not enough that the scheduler begins no task. A pause is only made longer.
+
+    Attributes:
+        resume_at_s: Reading of the event loop's clock, or 0 as long as no pause was asked for.
+
+    """
+
+    def __init__(self) -> None:
+        self.resume_at_s = 0.0
+
+    def extend(self, pause_s: float) -> None:
+        """Send nothing for so many seconds from now."""
+        if pause_s > 0:
+            now_s = asyncio.get_running_loop().time()
+            self.resume_at_s = max(self.resume_at_s, now_s + pause_s)
+
+    async def until_over(self) -> None:
+        """Wait for the end of the pause, and of what is added meanwhile."""
+        loop = asyncio.get_running_loop()
+        while (remaining_s := self.resume_at_s - loop.time()) > 0:  # noqa: ASYNC110 -- a deadline, not a poll
+            await asyncio.sleep(remaining_s)
+
+
 class DicomWebSource:
     """A DICOMweb service behind one root URL.
 
     Attributes:
         root: Where the service lives.
+        patience: How long it wants to be left alone.
 
     """
 
@@ -59,6 +89,7 @@ class DicomWebSource:
         self._options = options or SourceOptions()
         rate = self._options.bytes_per_s
         self._pacer = None if rate is None else Pacer(rate)
+        self.patience = Patience()
         self._transport = transport
         self._make: Callable[..., Transaction] = Transaction
         self._proven: dict[Resource, int] = {}
@@ -158,12 +189,18 @@ class _Negotiation:
         last = len(source.alternatives(resource)) - 1
         number = source.first_alternative(resource)
         while True:
+            if source.patience.resume_at_s:
+                await source.patience.until_over()
             transaction = source.transaction(self._target, self._url, number)
             await transaction.__aenter__()
             status_code = transaction.response.status_code
+            if status_code in (429, 503):
+                source.patience.extend(transaction.asked_pause_s)
             if status_code != 406 or number == last:
                 break
-            await transaction.__aexit__(None, None, None)
+            # Left as one that is refused: what little is left of it is read, not reset.
+            refusal = NotAcceptable("another media type is asked for", status_code=406)
+            await transaction.__aexit__(NotAcceptable, refusal, None)
             number += 1
         if status_code == 200:
             source.note_understood(resource, number)

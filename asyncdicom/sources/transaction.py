@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Self
 
 from asyncdicom.errors import UsageError
 from asyncdicom.model import Buffer, Resource, SearchTarget, Target
+from asyncdicom.policy.retry import MAX_RETRY_AFTER_S
 from asyncdicom.protocol import wado_rs
 from asyncdicom.protocol.content_coding import Decoder, decoder_for
 from asyncdicom.protocol.http_fields import retry_after_s
@@ -117,13 +118,19 @@ class Transaction:
             or header("transfer-encoding") is not None
         )
 
+    @property
+    def asked_pause_s(self) -> float:
+        """Pause that the answer asks for, 0 to `MAX_RETRY_AFTER_S`."""
+        return min(max(self._retry_after_s() or 0.0, 0.0), MAX_RETRY_AFTER_S)
+
     def judge(self) -> None:
         """Raise what the status means, unless it is 200 (`wado_rs.judge`)."""
         status_code = self.response.status_code
-        if status_code == 200:
-            return
-        pause_s = retry_after_s(self.response.header("retry-after"), now_utc=datetime.now(UTC))
-        wado_rs.judge(status_code, pause_s)
+        if status_code != 200:
+            wado_rs.judge(status_code, self._retry_after_s())
+
+    def _retry_after_s(self) -> float | None:
+        return retry_after_s(self.response.header("retry-after"), now_utc=datetime.now(UTC))
 
     async def read(self) -> Buffer:
         """Return the next bytes of the payload, or `b""` at its end.
