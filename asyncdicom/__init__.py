@@ -47,7 +47,7 @@ if TYPE_CHECKING:
         UnsafeName,
         UsageError,
     )
-    from asyncdicom.events import Event, Finished, Planned, Retrying, RunEnded
+    from asyncdicom.events import Event, Finished, Planned, Retrying, RunEnded, Withdrawn
     from asyncdicom.library.client import Source, connect
     from asyncdicom.library.instance import Instance
     from asyncdicom.library.job import Job
@@ -99,6 +99,7 @@ __all__ = [  # noqa: RUF022 -- by module, and sorted case-insensitively there
     "Planned",
     "Retrying",
     "RunEnded",
+    "Withdrawn",
     # library.client
     "connect",
     "Source",

@@ -32,6 +32,7 @@ __all__ = [
     "Planned",
     "Retrying",
     "RunEnded",
+    "Withdrawn",
     "outcome_to_json",
     "target_from_json",
 ]
@@ -109,6 +110,23 @@ class Finished:
 
 
 @dataclass(frozen=True, slots=True)
+class Withdrawn:
+    """What was told as stored turned out to be doubtful, was removed, and is asked for again."""
+
+    target: Target
+    error: AsyncDicomError
+
+    def __str__(self) -> str:
+        return f"withdrawn {self.target}: {self.error}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the event as a JSON object."""
+        target = _target_to_json(self.target)
+        facts = {"reason": self.error.reason, "message": str(self.error)}
+        return {"event": "withdrawn", "outcome": "withdrawn", **target, **facts}
+
+
+@dataclass(frozen=True, slots=True)
 class RunEnded:
     """Nothing more will come."""
 
@@ -154,7 +172,7 @@ class RunEnded:
         }
 
 
-Event: TypeAlias = Planned | Retrying | Finished | RunEnded
+Event: TypeAlias = Planned | Retrying | Finished | Withdrawn | RunEnded
 
 
 class Observer(Protocol):

@@ -17,7 +17,7 @@ import click
 import orjson
 
 from asyncdicom.cli.hints import hint_for
-from asyncdicom.events import Finished, Planned, Retrying, RunEnded
+from asyncdicom.events import Finished, Planned, Retrying, RunEnded, Withdrawn
 from asyncdicom.model import Failed
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class _Teller:
             case Finished(Failed(_, error)):
                 self._hint = self._hint or hint_for(error)
                 self._tell_failure(event)
-            case Finished() | Retrying() | Planned():
+            case Finished() | Retrying() | Planned() | Withdrawn():
                 if self._is_verbose:
                     _say(str(event))
             case RunEnded():

@@ -63,6 +63,10 @@ class Expectation:
         found.byte_count += byte_count or UNKNOWN_INSTANCE_BYTES
         self._series_of[instance] = series
 
+    def series_of(self, instance: Uid) -> Uid | None:
+        """Return the series that an instance is expected in, or None."""
+        return self._series_of.get(instance)
+
     def series(self) -> list[SeriesSize]:
         """Return the series with their sizes, in the order they were met."""
         return [
@@ -88,8 +92,8 @@ class Expectation:
             wanted = series.instances if series is not None else ()
         else:
             wanted = self._series_of
-        settled = self.settled
-        return [(self._series_of[uid], uid) for uid in wanted if uid not in settled]
+        settled, series_of = self.settled, self._series_of
+        return [(series_of[uid], uid) for uid in wanted if uid not in settled and uid in series_of]
 
     def absorb(self, other: Expectation) -> None:
         """Expect what another look at the same study expects, too."""

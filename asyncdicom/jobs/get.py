@@ -13,11 +13,12 @@ first k instances are settled, and only the missing ones are asked for again.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic
 
 from asyncdicom.errors import (
     AsyncDicomError,
+    ContentError,
     Doubtful,
     FetchError,
     Incomplete,
@@ -70,6 +71,16 @@ class GetTask:
 
     def __str__(self) -> str:
         return f"look up {self.target}" if self.is_lookup else str(self.target)
+
+
+@dataclass(slots=True)
+class _Doubted:
+    """Instances of one answer that are not what they seem, or may not be."""
+
+    disputed: set[Uid] = field(default_factory=set)
+    """Came twice, with different content."""
+    unlisted: list[tuple[Uid, Uid]] = field(default_factory=list)
+    """Series and instance that no list names."""
 
 
 class GetJob(Generic[WriterT]):
@@ -184,31 +195,48 @@ class GetJob(Generic[WriterT]):
     async def _retrieve(self, target: Target, attempt: int) -> Iterable[GetTask]:
         study = self._studies[target.study_instance_uid]
         settled_before = len(study.settled)
+        doubted = _Doubted()
         try:
-            await self._receive(study, target, attempt)
+            await self._receive(study, target, attempt, doubted)
         except FetchError as error:
             has_progressed = len(study.settled) > settled_before
             if target.resource is Resource.INSTANCE or not has_progressed:
                 raise
             self._tally.tell(Retrying(str(target), error, attempt, 0.0))
+        finally:
+            await self._withdraw(study, doubted.disputed)
         missing = study.missing(target)
         if missing and target.resource is Resource.INSTANCE:
             raise Incomplete("the answer does not hold the instance", expected=1, received=0)
-        return self._one_by_one(study, missing)
+        return self._one_by_one(study, missing + doubted.unlisted)
 
-    async def _receive(self, study: Expectation, target: Target, attempt: int) -> None:
+    async def _receive(
+        self, study: Expectation, target: Target, attempt: int, doubted: _Doubted
+    ) -> None:
         async with self._store.batch(target) as batch, self._source.transact(target) as transaction:
             transaction.judge()
             async for arrival in take_in(transaction, self._store, on_bytes=self._count_bytes):
-                if self._is_wanted(study, target, arrival):
+                if self._is_wanted(study, target, arrival, doubted):
                     await batch.settle(study, arrival, attempt, self._tally.record)
                 else:
                     arrival.writer.discard()
 
+    async def _withdraw(self, study: Expectation, disputed: set[Uid]) -> None:
+        """Take back what came twice with different content; it will be asked for alone."""
+        error = ContentError("two different instances came under this UID")
+        for uid in disputed:
+            self._digests.pop(uid, None)
+            series = study.series_of(uid)
+            target = Target(Resource.INSTANCE, study.study_instance_uid, series, uid)
+            if await self._store.withdraw(study, uid):
+                self._tally.withdraw(target, error)
+
     def _count_bytes(self, byte_count: int) -> None:
         self._tally.bytes_received += byte_count
 
-    def _is_wanted(self, study: Expectation, target: Target, arrival: Arrival[WriterT]) -> bool:
+    def _is_wanted(
+        self, study: Expectation, target: Target, arrival: Arrival[WriterT], doubted: _Doubted
+    ) -> bool:
         """Tell whether an instance is of the target and not on disk yet.
 
         Raises:
@@ -224,23 +252,35 @@ class GetJob(Generic[WriterT]):
         # that should have come instead will be found missing and asked for.
         if facts.study_instance_uid != study.study_instance_uid:
             return False
-        if received in study.settled:
-            self._compare_with_settled(study, arrival)
+        # Within one answer, a commit of its twin may still be under way.
+        known = self._digests.get(received) if expected is None else None
+        if known is not None and known != arrival.sha256:
+            doubted.disputed.add(received)
+        if known is not None or received in study.settled:
+            return False
+        if received not in study and not self._is_asked_alone(study, target, arrival, doubted):
             return False
         if facts.doubts and not self._is_confirmed(target, arrival):
             return False
         self._digests[received] = arrival.sha256
         return True
 
-    def _compare_with_settled(self, study: Expectation, arrival: Arrival[WriterT]) -> None:
-        """Ask for an instance again, alone, if two different ones came under its UID.
+    def _is_asked_alone(
+        self, study: Expectation, target: Target, arrival: Arrival[WriterT], doubted: _Doubted
+    ) -> bool:
+        """Tell whether an instance that no list names was asked for by itself.
 
-        One of them is another instance under a wrong name, and nobody can tell
-        which; what is asked for alone is the answer.
+        In a larger answer it may be one of the others under a wrong UID; if it
+        can be had alone, it is new, and belongs to the study.
         """
-        uid = arrival.facts.sop_instance_uid
-        if self._digests.get(uid, arrival.sha256) != arrival.sha256:
-            study.settled.discard(uid)
+        uid, series = arrival.facts.sop_instance_uid, arrival.facts.series_instance_uid
+        if series is None:
+            return False
+        if target.resource is Resource.INSTANCE:
+            study.expect(uid, series, byte_count=arrival.facts.byte_count)
+            return True
+        doubted.unlisted.append((series, uid))
+        return False
 
     def _is_confirmed(self, target: Target, arrival: Arrival[WriterT]) -> bool:
         """Tell whether a doubtful instance came a second time with the same bytes.

@@ -56,6 +56,7 @@ class InstanceStore:
         self._layout = layout
         self._collect = collect
         self._committer = GroupCommitter(folder)
+        self._paths: dict[Uid, str] = {}
         self._inventory: Inventory | None = None
         self.commits_at_once = folder.durability is Durability.NONE
 
@@ -130,7 +131,14 @@ class InstanceStore:
             # Another run into the same folder was faster with the very same bytes.
             if not error.is_identical:
                 raise
+        self._paths[facts.sop_instance_uid] = path
         return path
+
+    async def withdraw(self, study: Expectation, instance: Uid) -> bool:
+        """Remove, and unsettle, what may be another instance under a wrong UID."""
+        study.settled.discard(instance)
+        path = self._paths.pop(instance, None)
+        return path is not None and self._folder.remove(path)
 
 
 class CommitBatch:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from asyncdicom.jobs.expectation import Expectation
     from asyncdicom.jobs.intake import Arrival
-    from asyncdicom.model import Buffer, Outcome, Skipped, Target
+    from asyncdicom.model import Buffer, Outcome, Skipped, Target, Uid
     from asyncdicom.protocol.part10 import Part10Walker
 
 __all__ = ["Batch", "PartWriter", "Store", "WriterT"]
@@ -70,6 +70,14 @@ class Store(Protocol[WriterT]):
 
     def batch(self, target: Target) -> Batch[WriterT]:
         """Return a context for the instances of the answer to one target."""
+
+    async def withdraw(self, study: Expectation, instance: Uid) -> bool:
+        """Take back, and unsettle, what may be another instance under a wrong UID.
+
+        Returns:
+            Whether it was recorded as stored.
+
+        """
 
     async def already_there(self, study: Expectation, target: Target) -> list[Skipped]:
         """Return those instances of a target that need not be fetched."""

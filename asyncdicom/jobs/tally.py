@@ -17,7 +17,7 @@ from asyncdicom.errors import (
     Unauthorized,
     UnexpectedContent,
 )
-from asyncdicom.events import Event, Finished, RunEnded
+from asyncdicom.events import Event, Finished, RunEnded, Withdrawn
 from asyncdicom.model import Failed, Outcome, Skipped, Stored
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from asyncdicom.errors import AsyncDicomError
     from asyncdicom.events import Observer
+    from asyncdicom.model import Target
 
 __all__ = ["Tally"]
 
@@ -69,6 +70,11 @@ class Tally:
                 assert_never(outcome)
         if self._observers:
             self.tell(Finished(outcome))
+
+    def withdraw(self, target: Target, why: AsyncDicomError) -> None:
+        """Take back what was counted as stored, and tell it."""
+        self.stored -= 1
+        self.tell(Withdrawn(target, why))
 
     def tell(self, event: Event) -> None:
         """Pass an event on."""

@@ -121,6 +121,14 @@ class ZipStore:
         if not (study.missing(_whole(study)) or study.unlisted):
             await self._end(archive, f"{study.study_instance_uid}.zip")
 
+    async def withdraw(self, study: Expectation, instance: Uid) -> bool:  # noqa: ARG002 -- Store
+        """Begin the archive of a study anew: nothing can be taken out of one."""
+        archive = self._archives.pop(study.study_instance_uid, None)
+        if archive is not None:
+            await archive.zip.discard()
+            study.settled -= archive.instances()
+        return False
+
     async def finish(self) -> None:
         """End what is not complete, under a name that says so."""
         for archive in list(self._archives.values()):

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from asyncdicom.jobs.expectation import Expectation
     from asyncdicom.jobs.intake import Arrival
     from asyncdicom.library.prefetch import Prefetch
-    from asyncdicom.model import Buffer, Outcome
+    from asyncdicom.model import Buffer, Outcome, Uid
     from asyncdicom.sources.transaction import Transaction
 
 __all__ = ["MemoryStore", "MemoryWriter"]
@@ -76,6 +76,11 @@ class MemoryStore:
     async def already_there(self, study: Expectation, target: Target) -> list[Skipped]:  # noqa: ARG002 -- Store
         """Return nothing: memory is empty at first."""
         return []
+
+    async def withdraw(self, study: Expectation, instance: Uid) -> bool:
+        """Unsettle an instance, so that the right one follows the one that was handed over."""
+        study.settled.discard(instance)
+        return True
 
     async def until_room(self, transaction: Transaction) -> None:
         """Hold an answer back while the budget is used up."""

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from asyncdicom.jobs.expectation import Expectation
     from asyncdicom.jobs.intake import Arrival
     from asyncdicom.jobs.stores import Batch, Store
-    from asyncdicom.model import Outcome, Skipped, Target
+    from asyncdicom.model import Outcome, Skipped, Target, Uid
     from asyncdicom.protocol.part10 import Part10Walker
     from asyncdicom.sources.transaction import Transaction
 
@@ -217,6 +217,10 @@ class ReportedStore(Generic[WriterT]):
     async def already_there(self, study: Expectation, target: Target) -> list[Skipped]:
         """Return those instances of a target that need not be fetched."""
         return await self._store.already_there(study, target)
+
+    async def withdraw(self, study: Expectation, instance: Uid) -> bool:
+        """Take back, and unsettle, what may be another instance under a wrong UID."""
+        return await self._store.withdraw(study, instance)
 
 
 class _ReportedBatch(Generic[WriterT]):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from asyncdicom.engine.scheduler import Scheduler
 from asyncdicom.errors import Incomplete
-from asyncdicom.events import Finished, Planned
+from asyncdicom.events import Finished, Planned, Withdrawn
 from asyncdicom.jobs.get import GetJob, GetOptions
 from asyncdicom.jobs.lookup import Lookup, Witness
 from asyncdicom.jobs.run import run_job
@@ -94,6 +94,8 @@ class Retrieval:
                 self._expected = instances
             case Finished(Stored()):
                 self._received += 1
+            case Withdrawn():
+                self._received -= 1
             case Finished(Failed() as failed):
                 self._failed.append(failed)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Self
 import orjson
 
 from asyncdicom.errors import ConfigError
-from asyncdicom.events import Event, Finished, RunEnded, outcome_to_json
+from asyncdicom.events import Event, Finished, RunEnded, Withdrawn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,8 +51,10 @@ class ReportFile:
 
     def __call__(self, event: Event) -> None:
         """Write an outcome; other events are not for reports."""
-        if isinstance(event, Finished):
-            self._file.write(orjson.dumps(outcome_to_json(event.outcome)) + b"\n")
+        if isinstance(event, Finished | Withdrawn):
+            line = event.to_json()
+            del line["event"]
+            self._file.write(orjson.dumps(line) + b"\n")
             self._unflushed += 1
         if self._unflushed >= FLUSH_EVERY or isinstance(event, RunEnded):
             self._file.flush()

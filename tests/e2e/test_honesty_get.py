@@ -82,11 +82,6 @@ def row(fault: str, *reasons: str, name: str, marks: Any = (), **settings: Any) 
     return pytest.param(Row(fault, frozenset(reasons), **settings), id=name, marks=marks)
 
 
-BELIEVED = pytest.mark.xfail(
-    strict=True, reason="a part of a study's answer is believed whatever UID it claims"
-)
-
-
 LOST = ("connection-lost",)
 STOPPED = {"stops": True}
 REFUSED = {"mended": False}
@@ -135,8 +130,8 @@ ROWS = [
     row("429", "throttled", name="429"),
     row("500", "origin-error", name="500"),
     row("503:retry-after=0", "throttled", name="503 with Retry-After"),
-    row("wrong-uid:part=8", "uid-mismatch", marks=BELIEVED, name="a UID that nobody has"),
-    row("wrong-uid", "uid-mismatch", victim=0, marks=BELIEVED, name="another instance's UID"),
+    row("wrong-uid:part=8", "uid-mismatch", name="a UID that nobody has"),
+    row("wrong-uid", "uid-mismatch", victim=0, name="another instance's UID"),
 ]
 WIRE_ROWS = [
     pytest.param(*one.values, id=one.id) for one in ROWS if one.id != "a body that trickles"
@@ -562,7 +557,6 @@ def test_parts_in_one_chunk_are_all_stored_and_no_credentials_are_invented(
     assert "authorization" not in names
 
 
-@BELIEVED
 @pytest.mark.parametrize("durability", ["none", "batch"])
 def test_of_two_instances_under_one_uid_none_is_kept_unproven(
     portal: BlockingPortal, tmp_path: Path, durability: str
