@@ -30,12 +30,23 @@ async def opened(
     *faults: str, archive: SyntheticArchive = ARCHIVE, **options: Any
 ) -> AsyncIterator[tuple[asyncdicom.Source, MockServer]]:
     """Serve an archive and connect to it; afterwards, no task may be left."""
-    before = asyncio.all_tasks()
+    before, own_before = asyncio.all_tasks(), own_tasks()
     async with MockServer(archive, faults=faults) as server:
         async with asyncdicom.connect(server.url, **options) as source:
             yield source, server
-        assert not [task for task in asyncio.all_tasks() - before if not _is_of_the_mock(task)]
+        assert own_tasks() == own_before
     assert asyncio.all_tasks() == before
+
+
+def own_tasks() -> set[asyncio.Task[Any]]:
+    """Return all tasks but those that serve."""
+    return {task for task in asyncio.all_tasks() if not _is_of_the_mock(task)}
+
+
+async def turns(count: int = 500) -> None:
+    """Give everybody else many turns of the loop, to do what they should not."""
+    for _ in range(count):
+        await asyncio.sleep(0)
 
 
 def _is_of_the_mock(task: asyncio.Task[Any]) -> bool:

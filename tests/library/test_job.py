@@ -12,7 +12,7 @@ import pytest
 import asyncdicom
 from asyncdicom.library import reporting
 from asyncdicom.mock import MockServer, SyntheticArchive, SyntheticOptions
-from tests.library.support import ARCHIVE, FILES, FIRST, INSTANCES, UID, opened, until
+from tests.library.support import ARCHIVE, FILES, FIRST, INSTANCES, UID, opened, turns, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -257,6 +257,7 @@ async def test_who_iterates_slowly_holds_the_server_back(
         seen = 0
         async for event in job:
             seen += isinstance(event, asyncdicom.Finished)
+            await turns()
             # Seen, waiting, and the one request that was under way.
             assert server.count("*/instances/*") <= seen + 3 + 1
     assert seen == 24
