@@ -1,0 +1,116 @@
+"""The library as its users write it: checked by mypy, never run."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Any, assert_type
+
+from pydicom import FileDataset
+
+import asyncdicom
+from asyncdicom import (
+    ConnectOptions,
+    Downloaded,
+    Event,
+    Extracted,
+    Failed,
+    Finished,
+    Incomplete,
+    Instance,
+    Job,
+    Planned,
+    Progress,
+    Retrying,
+    RunEnded,
+    Skipped,
+    Source,
+    Stored,
+    Target,
+    Uid,
+    Withdrawn,
+    connect,
+)
+
+
+async def connecting() -> None:
+    assert_type(connect("https://a.test/dicom-web"), AbstractAsyncContextManager[Source])
+    connect("https://a.test", concurrency=16, retry=0, timeout=5.0, http_engine="httpx")
+    connect("https://a.test", user="a:b", cacert=Path("ca.pem"), headers={"X-Site": "7"})
+    options: ConnectOptions = {"bearer": "token", "http2": False}
+    async with connect("https://a.test", **options) as source:
+        assert_type(source, Source)
+        assert_type(source.url, str)
+    connect("https://a.test", 8)  # type: ignore[call-arg]  # -- options have names
+    connect("https://a.test", http_engine="curl")  # type: ignore[arg-type]  # -- no such engine
+    connect("https://a.test", tiemout=5)  # type: ignore[call-arg]  # -- misspelled
+
+
+async def searching(source: Source) -> None:
+    assert_type(source.search(PatientID="4711"), AsyncGenerator[dict[str, Any]])
+    async for answer in source.search(level="series", limit=3, fields=["all"], Modality="CT"):
+        assert_type(answer, dict[str, Any])
+    source.search(level="patient")  # type: ignore[arg-type]  # -- DICOMweb has no such level
+
+
+async def retrieving(source: Source) -> None:
+    assert_type(source.retrieve(study="1.2"), AsyncGenerator[Instance])
+    async for instance in source.retrieve(study="1.2", series="1.3", prefetch_bytes=1024):
+        assert_type(instance.data, bytes)
+        assert_type(instance.sop_instance_uid, Uid)
+        assert_type(instance.dataset(), FileDataset)
+    source.retrieve("1.2")  # type: ignore[call-arg]  # -- which UID is told by name
+    source.retrieve(study="1.2", granularity="frame")  # type: ignore[arg-type]  # -- too fine
+    source.retrieve()  # type: ignore[call-arg]  # -- nothing asked for
+
+
+async def storing(source: Source, failed: list[Failed]) -> None:
+    job = source.download("1.2", Path("out"), layout="tree", durability="none")
+    assert_type(job, Job)
+    assert_type(await job, RunEnded)
+    assert_type((await job).is_complete, bool)
+    source.download(["1.2", "1.3"], "out")
+    source.download([one.target for one in failed], "out")
+    assert_type(await source.dump("1.2", "out", kinds=["metadata"], pretty=True), RunEnded)
+    source.download("1.2", "out", "tree")  # type: ignore[call-arg]  # -- options have names
+
+
+def listening(job: Job) -> None:
+    job.on_progress(lambda progress: assert_type(progress, Progress))
+    job.on_download(lambda answer: assert_type(answer.byte_count, int))
+    job.on_extract(lambda extracted: assert_type(extracted.sop_instance_uids, tuple[str, ...]))
+    job.on_complete(lambda ended: assert_type(ended, RunEnded))
+    job.on_error(lambda failed: assert_type(failed.target, Target))
+
+    @job.on_save
+    def saved(stored: Stored) -> None:
+        assert_type(stored.path, str)
+
+    assert_type(saved, Callable[[Stored], object])
+    kinds: tuple[type[Downloaded], type[Extracted]] = (Downloaded, Extracted)
+    assert kinds
+
+
+async def iterating(job: Job) -> None:
+    async for event in job:
+        assert_type(event, Event)
+        match event:
+            case Finished(Stored() | Skipped() as outcome):
+                assert_type(outcome.byte_count, int)
+            case Finished(Failed(_, error)):
+                assert_type(error, asyncdicom.AsyncDicomError)
+            case Planned() | Retrying() | RunEnded() | Withdrawn():
+                pass
+    job.cancel(grace_s=1.0)
+
+
+async def handling(source: Source) -> None:
+    try:
+        async for _ in source.retrieve(study="1.2"):
+            pass
+    except Incomplete as error:
+        assert_type(error.missing, tuple[str, ...])
+    except asyncdicom.Throttled as error:
+        assert_type(error.retry_after_s, float | None)
+    assert_type(asyncdicom.__version__, str)
