@@ -111,15 +111,23 @@ class ZipStore:
                 facts.elements,
             )
         )
+        archive.adding += 1
         try:
             await archive.zip.add(name, arrival.writer)
         except BaseException:
             study.settled.discard(facts.sop_instance_uid)
             arrival.writer.discard()
             raise
+        finally:
+            archive.adding -= 1
+        if self._archives.get(study.study_instance_uid) is not archive:
+            # It was begun anew meanwhile, and this entry went with it.
+            study.settled.discard(facts.sop_instance_uid)
+            return
         archive.note(name, arrival, attempts)
-        if not (study.missing(_whole(study)) or study.unlisted):
-            await self._end(archive, f"{study.study_instance_uid}.zip")
+        # Who adds the last entry ends the archive, whichever answer brought it.
+        if not archive.adding and _is_complete(study):
+            await self._end(archive)
 
     async def withdraw(self, study: Expectation, instance: Uid) -> bool:  # noqa: ARG002 -- Store
         """Begin the archive of a study anew: nothing can be taken out of one."""
@@ -132,7 +140,7 @@ class ZipStore:
     async def finish(self) -> None:
         """End what is not complete, under a name that says so."""
         for archive in list(self._archives.values()):
-            await self._end(archive, f"{archive.study.study_instance_uid}.incomplete.zip")
+            await self._end(archive)
 
     def _archive_of(self, study: Expectation, record: Callable[[Outcome], None]) -> _StudyArchive:
         uid = study.study_instance_uid
@@ -142,8 +150,9 @@ class ZipStore:
             )
         return self._archives[uid]
 
-    async def _end(self, archive: _StudyArchive, path: str) -> None:
+    async def _end(self, archive: _StudyArchive) -> None:
         uid = archive.study.study_instance_uid
+        path = f"{uid}.zip" if _is_complete(archive.study) else f"{uid}.incomplete.zip"
         del self._archives[uid]
         # Another archive of the study may be about to get the name.
         async with self._endings[uid]:
@@ -180,6 +189,7 @@ class _StudyArchive:
     ) -> None:
         self.study = study
         self.zip = archive
+        self.adding = 0
         self._record = record
         self._entries: list[tuple[str, Arrival[FileWriter], int]] = []
 
@@ -236,6 +246,10 @@ class ZipBatch:
 
 def _whole(study: Expectation) -> Target:
     return Target(Resource.STUDY, study.study_instance_uid)
+
+
+def _is_complete(study: Expectation) -> bool:
+    return not (study.missing(_whole(study)) or study.unlisted)
 
 
 def _read_archive(folder: OutputFolder, path: str) -> dict[Uid, tuple[str, int, str]]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import signal
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -15,6 +18,7 @@ from asyncdicom.cli import app
 from asyncdicom.cli.app import COMMANDS, application, exit_code_of, main
 from asyncdicom.cli.driving import exit_code_of as exit_code_of_run
 from asyncdicom.cli.exit_codes import ExitCode
+from asyncdicom.cli.run import GRACE_S, Interrupts, run
 from asyncdicom.events import RunEnded
 from asyncdicom.jobs.tally import Tally
 from asyncdicom.model import Failed, Resource, Stored, Target, Uid
@@ -193,3 +197,62 @@ async def test_each_end_of_a_run_has_its_code(
     ended = tally.end(aborted)
     assert isinstance(ended, RunEnded)
     assert exit_code_of_run(ended, tally) == code
+
+
+class Stopped:
+    """Notes how it is stopped, and ends then."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, float]] = []
+        self.is_over = asyncio.Event()
+
+    def stop(self, reason: str, *, grace_s: float) -> None:
+        self.told.append((reason, grace_s))
+        if grace_s == 0 or reason == "terminated":
+            self.is_over.set()
+        else:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+@pytest.mark.parametrize(
+    ("sent", "code", "told"),
+    [
+        pytest.param(signal.SIGTERM, 143, [("terminated", GRACE_S)], id="one signal"),
+        pytest.param(
+            signal.SIGINT, 130, [("interrupted", GRACE_S), ("terminated", 0.0)], id="two of them"
+        ),
+    ],
+)
+def test_a_signal_stops_what_runs_in_order(
+    sent: signal.Signals, code: int, told: list[tuple[str, float]]
+) -> None:
+    stopped: list[Stopped] = []
+
+    async def work(interrupts: Interrupts) -> int:
+        stopped.append(Stopped())
+        interrupts.stops(stopped[0])
+        os.kill(os.getpid(), sent)
+        await stopped[0].is_over.wait()
+        return 1
+
+    assert run(work) == code
+    assert stopped[0].told == told
+
+
+def test_a_signal_before_anything_runs_ends_the_command(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    async def work(_: Interrupts) -> int:
+        os.kill(os.getpid(), signal.SIGINT)
+        await asyncio.Event().wait()
+        return 0
+
+    assert run(work) == 130
+    assert "interrupted before anything was fetched" in capsys.readouterr().err
+
+
+def test_a_command_that_is_left_alone_returns_its_code() -> None:
+    async def work(_: Interrupts) -> int:
+        return 4
+
+    assert run(work) == 4

@@ -109,13 +109,20 @@ async def seen_on_a_terminal(tally: Tally, *, wanted: bool) -> str:
         with os.fdopen(slave, "w", encoding="utf-8") as stream:
             async with progress_bar(tally, wanted=wanted, stream=stream):
                 tally.bytes_received += 5_000_000
-                for _ in range(5):
-                    await asyncio.sleep(0)
                 await asyncio.sleep(2 * progress.REFRESH_S)
             stream.write("|end")
-        return os.read(master, 65_536).decode()
+            stream.flush()
+            return await asyncio.to_thread(read_until_end, master)
     finally:
         os.close(master)
+
+
+def read_until_end(terminal: int) -> str:
+    """Read what a terminal got; it may come in several pieces."""
+    shown = ""
+    while not shown.endswith("|end"):
+        shown += os.read(terminal, 65_536).decode()
+    return shown
 
 
 @pytest.mark.anyio

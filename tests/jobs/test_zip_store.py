@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import zipfile
 from typing import TYPE_CHECKING
 
+import anyio
+import anyio.lowlevel
 import pytest
 
 from asyncdicom.errors import DiskFull, NameTaken, StorageError
 from asyncdicom.jobs.expectation import Expectation
 from asyncdicom.jobs.zip_store import ZipStore
+from asyncdicom.model import Resource, Target
 from asyncdicom.storage.folder import OutputFolder
 from asyncdicom.storage.layout import Layout
 from asyncdicom.storage.system import System
@@ -24,7 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from asyncdicom.model import Outcome, Target
+    from asyncdicom.jobs.instance_store import InstanceStore
+    from asyncdicom.model import Outcome
     from asyncdicom.storage.atomic import FileWriter
     from tests.jobs.support import Run
 
@@ -286,4 +291,60 @@ async def test_an_instance_that_two_answers_bring_is_one_entry(tmp_path: Path) -
             async with store.batch(served.target()) as batch:
                 await batch.settle(study, arrival, 1, outcomes.append)
     assert len(outcomes) == 2
+    assert content_of(tmp_path / f"{served.study}.zip") == named(served.files)
+
+
+async def settle(
+    store: InstanceStore | ZipStore, study: Expectation, content: bytes, outcomes: list[Outcome]
+) -> None:
+    async with store.batch(Target(Resource.STUDY, study.study_instance_uid)) as batch:
+        await batch.settle(study, arrival_of(store, content), 1, outcomes.append)
+
+
+async def test_answers_side_by_side_fill_one_archive(tmp_path: Path) -> None:
+    served = Served(instances=20)
+    study = Expectation(served.study)
+    for uid in served.instances:
+        study.expect(uid, served.series[0])
+    outcomes: list[Outcome] = []
+    async with open_store(tmp_path, as_zip=True) as store, asyncio.TaskGroup() as group:
+        for content in served.files.values():
+            group.create_task(settle(store, study, content, outcomes))
+    assert len(outcomes) == 20
+    assert content_of(tmp_path / f"{served.study}.zip") == named(served.files)
+
+
+async def test_an_entry_that_is_written_while_the_archive_begins_anew_is_missing(
+    tmp_path: Path,
+) -> None:
+    served = Served(instances=2)
+    study = Expectation(served.study)
+    for uid in served.instances:
+        study.expect(uid, served.series[0])
+    outcomes: list[Outcome] = []
+    async with open_store(tmp_path, as_zip=True) as store:
+        settling = asyncio.create_task(
+            settle(store, study, served.files[served.instances[0]], outcomes)
+        )
+        while not study.settled:
+            await anyio.lowlevel.checkpoint()
+        await store.withdraw(study, served.instances[0])
+        await settling
+        assert (study.settled, outcomes) == (set(), [])
+        for content in served.files.values():
+            await settle(store, study, content, outcomes)
+    assert len(outcomes) == 2
+    assert content_of(tmp_path / f"{served.study}.zip") == named(served.files)
+
+
+async def test_an_instance_beyond_the_list_joins_the_complete_archive(tmp_path: Path) -> None:
+    served = Served(instances=2)
+    study = Expectation(served.study)
+    study.expect(served.instances[0], served.series[0])
+    outcomes: list[Outcome] = []
+    async with open_store(tmp_path, as_zip=True) as store:
+        for content in served.files.values():
+            await settle(store, study, content, outcomes)
+        await store.finish()
+    assert names_in(tmp_path) == [f"{served.study}.zip"]
     assert content_of(tmp_path / f"{served.study}.zip") == named(served.files)
