@@ -129,13 +129,17 @@ class ZipStore:
         if not archive.adding and _is_complete(study):
             await self._end(archive)
 
-    async def withdraw(self, study: Expectation, instance: Uid) -> bool:  # noqa: ARG002 -- Store
+    async def withdraw(self, study: Expectation, instance: Uid) -> bool:
         """Begin the archive of a study anew: nothing can be taken out of one."""
         archive = self._archives.pop(study.study_instance_uid, None)
         if archive is not None:
             await archive.zip.discard()
             study.settled -= archive.instances()
-        return False
+            return False
+        # The archive has ended and was told; the next one takes over all but this instance.
+        was_told = instance in study.settled
+        study.settled.discard(instance)
+        return was_told
 
     async def finish(self) -> None:
         """End what is not complete, under a name that says so."""

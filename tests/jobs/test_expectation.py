@@ -27,6 +27,7 @@ def test_a_second_mention_changes_nothing(study: Expectation) -> None:
     assert study.byte_count == 300 + UNKNOWN_INSTANCE_BYTES
     assert A1 in study
     assert Uid("9") not in study
+    assert (study.series_of(A1), study.series_of(Uid("9"))) == (A, None)
 
 
 def test_series_are_told_with_their_sizes(study: Expectation) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import zipfile
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -335,6 +336,35 @@ async def test_an_instance_that_comes_twice_is_stored_once(tmp_path: Path) -> No
     run = await got(served, tmp_path)
     assert_all_there(run, served, tmp_path)
     assert len(run.stored) == 2
+
+
+def with_another_first(answer: ScriptedAnswer) -> ScriptedAnswer:
+    """Let the first part come twice, the first time with another preamble."""
+    body = whole_body(answer.body)
+    boundary = body[: body.index(b"\r\n")]
+    first = bytearray(body[: body.index(boundary, 1)])
+    first[first.index(b"DICM") - 1] = 7
+    return ScriptedAnswer(200, answer.headers, bytes(first) + body)
+
+
+@pytest.mark.parametrize("as_zip", [False, True], ids=["folder", "zip"])
+async def test_two_different_instances_under_one_uid_are_asked_for_alone(
+    tmp_path: Path, *, as_zip: bool
+) -> None:
+    served = Served(instances=3)
+    served.script(study_path(served), with_another_first)
+    async with open_store(tmp_path, as_zip=as_zip) as store:
+        run = await get(served, store)
+    assert run.is_complete
+    assert run.ended is not None
+    assert run.ended.stored == 3
+    assert "instance 0" in served.retrieved()
+    if not as_zip:
+        assert files_in(tmp_path) == true_files(served)
+        return
+    with zipfile.ZipFile(tmp_path / f"{served.study}.zip") as archive:
+        found = {name: archive.read(name) for name in archive.namelist()}
+    assert found == true_files(served)
 
 
 async def test_an_instance_that_nobody_listed_is_stored_too(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from asyncdicom.errors import (
     UnexpectedContent,
     Unreachable,
 )
-from asyncdicom.events import Event, Finished, RunEnded
+from asyncdicom.events import Event, Finished, RunEnded, Withdrawn
 from asyncdicom.jobs.tally import Tally
 from asyncdicom.model import Failed, Outcome, Resource, Skipped, Stored, Target, Uid
 
@@ -55,6 +55,15 @@ async def test_each_outcome_is_counted_and_told(
     tally.record(outcome)
     assert (tally.stored, tally.skipped, tally.missing, tally.corrupt) == counts
     assert heard == [Finished(outcome)]
+
+
+async def test_what_is_taken_back_is_not_stored() -> None:
+    heard: list[Event] = []
+    tally = Tally([heard.append])
+    tally.record(STORED)
+    why = Doubtful("two of them")
+    tally.withdraw(TARGET, why)
+    assert (tally.stored, heard[-1]) == (0, Withdrawn(TARGET, why))
 
 
 async def test_the_sum_is_told_at_the_end() -> None:
