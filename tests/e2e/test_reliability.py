@@ -250,6 +250,24 @@ async def test_no_connection_sees_more_than_100_streams_cancelled(
     assert max(cancelled.values(), default=0) <= 100
 
 
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    "anyio_backend", [pytest.param(("asyncio", {"use_uvloop": True}), id="uvloop")]
+)
+async def test_refused_streams_bring_no_storm(tmp_path: Path) -> None:
+    # The default engine; httpx opens a connection after each, as its state is unknown then.
+    refused = f"cut:instance:at=head,code={REFUSED_STREAM}"
+    async with MockServer(STUDY.archive, faults=[refused]) as server:
+        patience = RetryPolicy(retries=2, first_pause_s=0.001, longest_pause_s=0.001)
+        ended = await get_in_process(server.url, tmp_path, patience, h2c=True)
+        connections, asked = server.statistics().connections, server.count("*/instances/*.*")
+    assert ended.missing == len(STUDY.instances)
+    assert connections <= 2
+    # The engine asks twice more by itself, as RFC 9113 §8.7 allows: nothing was processed.
+    assert asked <= 3 * 3 * len(STUDY.instances)
+
+
+REFUSED_STREAM = 0x7
 CANCEL = 0x8
 """RFC 9113 §7."""
 

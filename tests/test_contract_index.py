@@ -1,0 +1,253 @@
+"""The reliability contract, and which tests prove each of its items.
+
+An item has its tests, or the reason why it does not apply yet. A test is written
+`path::function`, and has to exist; which cases it has, its own table tells.
+"""
+
+from __future__ import annotations
+
+import ast
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parent
+
+KILL = "e2e/test_kill.py"
+RELIABILITY = "e2e/test_reliability.py"
+TRUNCATION = "e2e/test_truncation.py"
+HONESTY_GET = "e2e/test_honesty_get.py"
+HONESTY_DUMP = "e2e/test_honesty_dump.py"
+INTERRUPTS = "e2e/test_interrupts.py"
+HTTP1 = "transports/test_contract.py"
+HTTP2 = "transports/test_contract_h2.py"
+REDIRECTS = "transports/test_redirects.py"
+CREDENTIALS = "transports/test_credentials.py"
+TLS = "transports/test_tls.py"
+ATTACKS = "storage/test_attacks.py"
+MULTIPART = "protocol/test_multipart.py"
+HOSTILE = "protocol/test_multipart_hostile.py"
+FIELDS = "protocol/test_http_fields.py"
+
+PROVEN: dict[str, tuple[str, ...]] = {
+    # A. Crash and durability
+    "A1": (
+        f"{KILL}::test_what_was_said_to_be_stored_outlives_kill_9",
+        f"{KILL}::test_the_next_run_after_kill_9_completes",
+        f"{KILL}::test_kill_9_costs_only_what_was_in_flight",
+        f"{KILL}::test_what_is_partly_there_is_never_asked_for_whole",
+        f"{KILL}::test_the_kills_came_in_the_middle",
+    ),
+    "A2": (
+        "storage/test_faults.py::test_kill_9_between_any_two_calls_tears_nothing",
+        "storage/test_committing.py::test_no_name_appears_before_its_round_is_synced",
+        "storage/test_atomic.py::test_content_is_synced_before_its_name_appears",
+        "storage/test_directories.py::test_names_of_new_folders_are_synced_up_to_the_root",
+    ),
+    "A3": (
+        f"{INTERRUPTS}::test_a_signal_ends_a_run_in_time_and_with_the_sentence",
+        f"{INTERRUPTS}::test_everything_is_named_in_the_report_and_nothing_is_torn",
+        f"{INTERRUPTS}::test_a_stopped_run_is_completed_from_its_report",
+    ),
+    "A4": (
+        "storage/test_faults.py::test_any_call_may_fail_once",
+        "storage/test_zip.py::test_any_call_may_fail_once",
+        f"{ATTACKS}::test_descriptors_run_out_without_harm",
+        f"{HTTP1}::test_refused_is_unreachable",
+        "transports/test_bad_network.py::test_a_body_is_whole_or_an_error",
+    ),
+    "A5": (
+        f"{KILL}::test_a_full_disk_ends_the_run_and_the_next_one_completes",
+        f"{ATTACKS}::test_a_full_disk_keeps_nothing_torn_and_recovers",
+        f"{ATTACKS}::test_inodes_run_out_as_room_does",
+        f"{ATTACKS}::test_a_file_size_limit_is_room_too",
+    ),
+    "A8": (f"{KILL}::test_two_runs_into_one_folder_share_it",),
+    # B. Hostile HTTP/1.1 and multipart
+    "B1": (
+        f"{HTTP1}::test_broken_framing_is_an_error",
+        f"{HTTP1}::test_surplus_bytes_are_never_part_of_the_body",
+        f"{HTTP1}::test_transfer_encoding_overrides_content_length",
+        f"{FIELDS}::test_a_doubtful_content_length_is_refused",
+        f"{HONESTY_GET}::test_every_engine_catches_every_fault",
+    ),
+    "B2": (
+        f"{TRUNCATION}::test_get_keeps_what_is_proven_and_misses_the_rest",
+        f"{TRUNCATION}::test_get_believes_no_cut_instance_that_comes_alone",
+        f"{TRUNCATION}::test_dump_leaves_no_file_of_a_cut_answer",
+        f"{TRUNCATION}::test_what_shows_no_end_is_not_dumped",
+        f"{TRUNCATION}::test_find_believes_no_cut_list",
+        f"{TRUNCATION}::test_over_sockets_nothing_is_believed_either",
+        f"{MULTIPART}::test_truncation_at_every_offset_is_detected",
+    ),
+    "B3": (
+        f"{HOSTILE}::test_a_long_epilogue_takes_no_memory",
+        f"{HOSTILE}::test_a_long_preamble_takes_no_memory",
+        f"{TRUNCATION}::test_a_cut_is_noticed_up_to_the_close_delimiter",
+    ),
+    "B4": (
+        f"{MULTIPART}::test_any_boundary_delimits",
+        f"{MULTIPART}::test_no_part_ends_at_a_doubtful_delimiter",
+        f"{HOSTILE}::test_parser_and_reference_agree",
+        f"{HOSTILE}::test_any_body_cut_anywhere_comes_back",
+        f"{HONESTY_GET}::test_what_is_damaged_is_named_with_a_reason",
+    ),
+    "B5": (
+        f"{HOSTILE}::test_an_endless_header_stops_at_its_limit",
+        f"{HOSTILE}::test_a_million_part_headers_stop_at_64",
+        f"{RELIABILITY}::test_no_answer_takes_more_than_16_megabytes",
+    ),
+    "B6": (
+        f"{HOSTILE}::test_many_tiny_parts_take_no_memory",
+        f"{MULTIPART}::test_limits_do_not_depend_on_the_cut",
+    ),
+    "B7": (
+        f"{HTTP1}::test_endless_heads_are_refused",
+        f"{HTTP1}::test_a_head_beyond_the_limit_is_refused",
+    ),
+    "B8": (
+        f"{RELIABILITY}::test_no_answer_takes_more_than_16_megabytes",
+        "protocol/test_content_coding.py::test_a_bomb_is_refused_before_it_fills_the_memory",
+        "protocol/test_content_coding.py::test_a_coding_that_was_not_offered_is_refused",
+    ),
+    "B9": (
+        f"{RELIABILITY}::test_patience_ends_with_the_timeout",
+        f"{HTTP1}::test_a_trickle_is_a_stall",
+        f"{HTTP1}::test_silence_in_the_body_is_a_stall",
+    ),
+    "B10": (f"{RELIABILITY}::test_every_kth_answer_may_break",),
+    "B11": (
+        f"{RELIABILITY}::test_no_worker_asks_before_the_pause_is_over",
+        f"{RELIABILITY}::test_a_worker_in_the_middle_of_a_search_waits_too",
+        f"{RELIABILITY}::test_a_pause_of_a_year_is_kept_and_can_be_interrupted",
+        f"{RELIABILITY}::test_a_pause_that_is_none_stops_nobody",
+        "policy/test_retry.py::test_a_requested_pause_is_kept_within_bounds",
+    ),
+    "B12": (
+        f"{RELIABILITY}::test_no_secret_follows_a_redirect_to_another_port",
+        f"{RELIABILITY}::test_no_secret_follows_a_redirect_to_another_host",
+        f"{RELIABILITY}::test_https_is_never_left_for_http",
+        f"{REDIRECTS}::test_five_redirects_are_followed_and_not_one_more",
+        f"{REDIRECTS}::test_hopeless_redirects_are_refused",
+    ),
+    "B13": (
+        f"{TLS}::test_an_expired_certificate_is_refused",
+        f"{TLS}::test_an_unknown_authority_is_refused_and_the_way_out_told",
+        f"{TLS}::test_another_host_name_is_refused",
+        f"{TLS}::test_a_client_certificate_is_shown",
+        "transports/test_proxies.py::test_no_engine_reads_the_environment_behind_our_back",
+    ),
+    "B14": (
+        f"{HONESTY_GET}::test_what_is_damaged_is_named_with_a_reason",
+        f"{HONESTY_GET}::test_every_engine_catches_every_fault",
+        f"{HONESTY_DUMP}::test_what_is_damaged_is_named_and_has_no_file",
+    ),
+    "B15": (
+        f"{RELIABILITY}::test_a_token_that_expires_is_renewed_once",
+        f"{RELIABILITY}::test_a_token_that_stays_refused_is_no_storm",
+        f"{RELIABILITY}::test_netrc_is_read_only_when_asked_for",
+        f"{CREDENTIALS}::test_a_failed_renewal_is_not_repeated_by_every_worker",
+    ),
+    # C. Hostile HTTP/2
+    "C1": (
+        f"{HTTP2}::test_an_early_end_is_never_taken_for_the_end",
+        f"{HTTP2}::test_goaway_lets_the_stream_at_hand_end",
+        f"{HTTP2}::test_a_reset_without_error_is_the_end_only_where_no_length_was_given",
+        f"{TRUNCATION}::test_over_sockets_nothing_is_believed_either",
+    ),
+    "C2": (f"{HTTP2}::test_broken_framing_is_an_error",),
+    "C3": (f"{HTTP2}::test_a_flood_without_payload_ends",),
+    "C4": (
+        f"{HTTP2}::test_a_body_waits_for_a_window_that_never_opens",
+        f"{HTTP2}::test_no_streams_allowed_is_an_error",
+        f"{HTTP2}::test_broken_framing_is_an_error",
+    ),
+    "C5": (
+        f"{RELIABILITY}::test_refused_streams_bring_no_storm",
+        f"{HTTP2}::test_refused_streams_do_not_stop_the_others",
+        f"{RELIABILITY}::test_every_kth_answer_may_break",
+    ),
+    "C6": (
+        f"{RELIABILITY}::test_no_connection_sees_more_than_100_streams_cancelled",
+        "policy/test_cancellations.py::test_a_burst_uses_the_connection_up",
+    ),
+    # F. Attacks on the file system
+    "F1": (
+        f"{ATTACKS}::test_links_planted_during_the_run_are_never_followed",
+        f"{ATTACKS}::test_a_device_is_neither_written_nor_replaced",
+        "storage/test_directories.py::test_links_are_not_followed",
+        "storage/test_directories.py::test_a_fifo_in_place_of_a_folder_blocks_nobody",
+    ),
+    "F2": (
+        "storage/test_atomic.py::test_planted_temporary_names_are_passed_over",
+        "storage/test_temporaries.py::test_names_are_never_drawn_twice",
+        "storage/test_temporaries.py::test_a_planted_link_in_place_of_the_lock_is_not_followed",
+    ),
+    "F3": (
+        "storage/test_naming.py::test_any_text_gives_a_name_that_the_folder_takes",
+        "storage/test_naming.py::test_names_that_some_disk_takes_for_one_share_a_key",
+        "storage/test_layout.py::test_no_value_leaves_the_root",
+    ),
+    "F4": (
+        "storage/test_atomic.py::test_mode_follows_the_umask",
+        "storage/test_atomic.py::test_a_temporary_name_is_private_and_recognisable",
+        "storage/test_folder.py::test_folders_are_made_with_the_mode_the_user_chose",
+        "storage/test_folder.py::test_the_umask_is_left_as_it_was",
+    ),
+    "F5": (
+        f"{ATTACKS}::test_hostile_keys_are_refused_as_they_stand",
+        f"{ATTACKS}::test_no_path_leaves_the_root",
+    ),
+    # G. Fuzzing, as each change runs it
+    "G multipart": (
+        "fuzz/test_pr_tier.py::test_thousands_of_random_cases_keep_every_promise",
+        "fuzz/test_fuzz_parsers.py::test_the_corpus_stays_solved",
+        f"{HOSTILE}::test_parser_and_reference_agree",
+    ),
+    "G fields": (
+        "fuzz/test_pr_tier.py::test_thousands_of_random_cases_keep_every_promise",
+        f"{FIELDS}::test_hostile_warnings_take_linear_time",
+    ),
+}
+
+NOT_YET = {
+    "A6": "there is no ledger before mirror; what get and dump go by instead, their files, is A1",
+    "A7": "verify is still to come; its storage half finds every flipped bit (test_verification)",
+    "A9": "a soak of a million instances is for the night, not for each change",
+    "B16": "no request asks for a range, so nothing can be mixed; 206 is never taken for a range",
+}
+
+ITEMS = (
+    *(f"A{number}" for number in range(1, 10)),
+    *(f"B{number}" for number in range(1, 17)),
+    *(f"C{number}" for number in range(1, 7)),
+    *(f"F{number}" for number in range(1, 6)),
+    "G multipart",
+    "G fields",
+)
+
+
+@cache
+def functions_of(path: str) -> frozenset[str]:
+    """Return the names of all test functions in a file, methods too."""
+    tree = ast.parse((TESTS / path).read_text(encoding="utf-8"))
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
+    return frozenset(node.name for node in ast.walk(tree) if isinstance(node, kinds))
+
+
+@pytest.mark.parametrize("item", ITEMS)
+def test_each_item_of_the_contract_is_proven_or_explained(item: str) -> None:
+    assert (item in PROVEN) != (item in NOT_YET)
+    assert PROVEN.get(item) or NOT_YET.get(item)
+
+
+def test_nothing_else_is_listed() -> None:
+    assert {*PROVEN, *NOT_YET} == set(ITEMS)
+
+
+@pytest.mark.parametrize("proof", sorted({proof for proofs in PROVEN.values() for proof in proofs}))
+def test_each_proof_exists(proof: str) -> None:
+    path, _, name = proof.partition("::")
+    assert name.startswith("test_")
+    assert name in functions_of(path)
