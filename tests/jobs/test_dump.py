@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -499,3 +500,18 @@ async def test_bytes_are_counted_as_they_arrive(tmp_path: Path) -> None:
     run = await dump(served, tmp_path)
     assert run.ended is not None
     assert run.ended.byte_count == sum(stored.byte_count for stored in run.stored)
+
+
+async def test_what_another_run_has_just_stored_is_verified_and_kept(tmp_path: Path) -> None:
+    served, theirs, ours = Served(instances=2), tmp_path / "theirs", tmp_path / "ours"
+    await dump(served, theirs)
+
+    def meanwhile(answer: ScriptedAnswer) -> ScriptedAnswer:
+        shutil.copytree(theirs, ours, dirs_exist_ok=True)
+        return answer
+
+    served.script(f"/studies/{served.study}/metadata", meanwhile)
+    run = await dump(served, ours)
+    assert run.is_complete
+    assert len(run.skipped) == len(run.stored) + len(run.skipped) == 6
+    assert files_in(ours) == files_in(theirs)

@@ -6,16 +6,19 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from asyncdicom.errors import ConnectionLost, FetchError, ProtocolError, UnexpectedContent
+from asyncdicom.errors import ConnectionLost, Doubtful, FetchError, ProtocolError, UnexpectedContent
 from asyncdicom.jobs.intake import Arrival, take_in
 from tests.jobs.support import open_store
 from tests.support.scripted import ScriptedAnswer
 from tests.support.served import Served, whole_body
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from asyncdicom.storage.atomic import FileWriter
+
+    Script = Callable[[ScriptedAnswer], ScriptedAnswer]
 
 pytestmark = pytest.mark.anyio
 
@@ -33,9 +36,8 @@ class Taken:
         self.byte_count += byte_count
 
 
-async def taken(served: Served, folder: Path, script: object) -> Taken:
+async def taken(served: Served, folder: Path, script: Script) -> Taken:
     """Take in the answer for the study, changed by a script."""
-    assert callable(script)
     served.script(f"/studies/{served.study}", script)
     found = Taken()
     async with open_store(folder) as store, served.source.transact(served.target()) as transaction:
@@ -48,7 +50,9 @@ async def taken(served: Served, folder: Path, script: object) -> Taken:
     return found
 
 
-def in_pieces(size_bytes: int, *, at_most: int | None = None, error: FetchError | None = None):  # type: ignore[no-untyped-def]  # noqa: ANN201 -- a script
+def in_pieces(
+    size_bytes: int, *, at_most: int | None = None, error: FetchError | None = None
+) -> Script:
     def script(answer: ScriptedAnswer) -> ScriptedAnswer:
         body = whole_body(answer.body)[:at_most]
         pieces: list[bytes | FetchError] = [
@@ -112,3 +116,15 @@ async def test_a_part_that_is_no_instance_is_refused_after_the_first_whole_one(
 
     with pytest.raises(ProtocolError):
         await taken(Served(), tmp_path, script)
+
+
+async def test_an_odd_instance_is_not_believed_where_nothing_shows_the_end(tmp_path: Path) -> None:
+    served = Served(instances=1)
+    content = served.files[served.instances[0]]
+    odd = content[: content.rindex(b"\xe0\x7f\x10\x00")]
+    fields = (("content-type", "application/dicom"),)
+    with pytest.raises(Doubtful):
+        await taken(served, tmp_path, lambda _: ScriptedAnswer(200, fields, odd))
+    lengthy = (*fields, ("content-length", str(len(odd))))
+    found = await taken(served, tmp_path, lambda _: ScriptedAnswer(200, lengthy, odd))
+    assert found.arrivals[0].facts.doubts

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from typing import TYPE_CHECKING
 
 import orjson
 import pytest
@@ -26,6 +27,9 @@ from asyncdicom.jobs.payload import (
 from asyncdicom.model import Resource, Target, Uid
 from tests.support.chunking import bytewise, whole
 from tests.support.dicom import ct, uid
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 STUDY, SERIES = Uid(uid("study", 1)), Uid(uid("series", 1))
 UIDS = (STUDY, SERIES, Uid(uid("instance", 1)))
@@ -66,8 +70,7 @@ class Sink:
 
 
 @pytest.mark.parametrize("feed", [whole, bytewise], ids=["whole", "bytewise"])
-def test_a_part_is_recorded_where_it_lies(feed: object) -> None:
-    assert callable(feed)
+def test_a_part_is_recorded_where_it_lies(feed: Callable[[bytes], list[bytes]]) -> None:
     payload, sink = wrapped(b"pixels"), Sink()
     check = PayloadCheck(FRAME, RELATED, sink=sink)
     for piece in feed(payload):
@@ -141,12 +144,30 @@ def test_what_is_not_is_refused(
         judged(target, content_type, payload)
 
 
-def test_elements_are_handed_over() -> None:
+@pytest.mark.parametrize("feed", [whole, bytewise], ids=["whole", "bytewise"])
+def test_elements_are_handed_over(feed: Callable[[bytes], list[bytes]]) -> None:
     elements: list[object] = []
     check = PayloadCheck(SEARCH, JSON, on_element=elements.append)
-    check.receive_data(described(ELEMENT, {}))
+    for piece in feed(described(ELEMENT, {})):
+        check.receive_data(piece)
     check.receive_eof()
     assert elements == [ELEMENT, {}]
+
+
+@pytest.mark.parametrize("feed", [whole, bytewise], ids=["whole", "bytewise"])
+@pytest.mark.parametrize("payload", [b"[1]", b"[{}", b"[{}] x", b"x"])
+def test_what_is_no_list_of_objects_is_refused(
+    feed: Callable[[bytes], list[bytes]], payload: bytes
+) -> None:
+    check = PayloadCheck(SEARCH, JSON)
+
+    def read() -> None:
+        for piece in feed(payload):
+            check.receive_data(piece)
+        check.receive_eof()
+
+    with pytest.raises(ProtocolError):
+        read()
 
 
 NATIVE = (("Content-Type", "application/octet-stream; transfer-syntax=1.2.840.10008.1.2.1"),)
