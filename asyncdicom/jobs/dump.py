@@ -148,6 +148,8 @@ class DumpJob:
         return await asyncio.to_thread(verify_dumped, self._folder, task, path)
 
     async def _fetch(self, task: DumpTask, path: str, attempt: int) -> Stored:
+        # A record speaks of the last try, also if that one brings no answer.
+        self._failed.pop(task.target, None)
         taken_s = time.perf_counter()
         async with self._source.transact(task.target) as transaction:
             waiting_s = max(time.perf_counter() - taken_s - transaction.first_byte_s, 0.0)
@@ -157,7 +159,6 @@ class DumpJob:
                 body = await self._error_body(transaction, error)
                 self._failed[task.target] = _FailedTry(transaction, waiting_s, body)
                 raise
-        self._failed.pop(task.target, None)
         return Stored(task.target, path, byte_count, parts[0].sha256, attempt)
 
     async def _store(
