@@ -163,8 +163,21 @@ def server_of(archive: Archive, given: dict[str, Any]) -> MockServer:
     return MockServer(archive, faults=given["faults"], tls=given["tls"], web=web, options=options)
 
 
-async def serve(archive: Archive, given: dict[str, Any], _interrupts: Interrupts) -> int:
-    """Serve until a signal cancels this."""
+class _Serving:
+    """What a signal ends: nothing is under way here that deserves a grace."""
+
+    def __init__(self) -> None:
+        self.ended = asyncio.Event()
+
+    def stop(self, reason: str, *, grace_s: float) -> None:
+        """End the serving."""
+        self.ended.set()
+
+
+async def serve(archive: Archive, given: dict[str, Any], interrupts: Interrupts) -> int:
+    """Serve until a signal ends it."""
+    serving = _Serving()
+    interrupts.stops(serving)
     server = server_of(archive, given)
     if given["verbose"]:
         server.on_request = show_request
@@ -172,7 +185,7 @@ async def serve(archive: Archive, given: dict[str, Any], _interrupts: Interrupts
         if given["ca_out"] is not None:
             given["ca_out"].write_bytes(server.ca_pem)
         print_start(server, given["ca_out"])
-        await asyncio.Event().wait()
+        await serving.ended.wait()
     return ExitCode.COMPLETE
 
 

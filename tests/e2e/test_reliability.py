@@ -408,7 +408,7 @@ def peak_bytes(words: list[str]) -> tuple[int, int]:
     "fault",
     [
         pytest.param("gzip-bomb:metadata:size=1e9", id="a gzip bomb for metadata"),
-        pytest.param("gzip-bomb:frame:size=1e9,times=1", id="a gzip bomb for pixels"),
+        pytest.param("gzip-bomb:frame:size=1e9,nth=1", id="a gzip bomb for pixels"),
         pytest.param("endless-part-header:frame", id="a part header without end"),
         pytest.param("endless-header:frame", id="a head without end"),
     ],
@@ -420,10 +420,13 @@ def test_no_answer_takes_more_than_16_megabytes(
         words = ["dump", "-w", mock.url, "-s", FEW.uid, "-r", "0", "-c", "1", "-o"]
         code, usual_bytes = peak_bytes([*words, str(tmp_path / "usual")])
         assert code == 0
-        mock.set_faults(fault)
-        code, attacked_bytes = peak_bytes([*words, str(tmp_path / "attacked")])
-    assert code != 0
-    assert attacked_bytes - usual_bytes < 16 * 1024 * 1024
+        attacked = []
+        for number in range(2):
+            mock.set_faults(fault)
+            attacked.append(peak_bytes([*words, str(tmp_path / f"attacked{number}")]))
+    # What the machine adds differs from run to run; what the attack takes does not.
+    assert all(code != 0 for code, _ in attacked)
+    assert min(peak for _, peak in attacked) - usual_bytes < 16 * 1024 * 1024
 
 
 @pytest.mark.parametrize("engine", ["pyreqwest", "httpx", "aiohttp"])
