@@ -316,7 +316,7 @@ def test_links_lead_somewhere(document: Path) -> None:
             assert (document.parent / link).exists(), link
 
 
-REGISTRY = re.compile(r"index-url|registry|pypi\.|npmjs|pythonhosted", re.IGNORECASE)
+REGISTRY = re.compile(r"index[-]url|registry|pypi\.|npmjs|pythonhosted", re.IGNORECASE)
 ABSOLUTE_PATH = re.compile(r"(?<![\w:/.…~\]}-])/[a-z]\w*/[\w./-]*")
 ALLOWED_PATHS = {"/dev/shm"}
 
