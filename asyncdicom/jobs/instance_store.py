@@ -108,13 +108,7 @@ class InstanceStore:
 
         """
         facts, writer = arrival.facts, arrival.writer
-        instance = Instance(
-            facts.sop_instance_uid,
-            facts.series_instance_uid,
-            facts.study_instance_uid,
-            facts.elements,
-        )
-        path = self._layout.path_for(instance)
+        path = self._layout.path_for(Instance.of(facts))
         writer.retarget(path)
         # The name may be taken by a damaged copy of the same instance, which
         # gives way, or by something else, which does not.

@@ -103,14 +103,7 @@ class ZipStore:
             return
         study.settled.add(facts.sop_instance_uid)
         archive = self._archive_of(study, record)
-        name = self._layout.path_for(
-            Instance(
-                facts.sop_instance_uid,
-                facts.series_instance_uid,
-                facts.study_instance_uid,
-                facts.elements,
-            )
-        )
+        name = self._layout.path_for(Instance.of(facts))
         archive.adding += 1
         try:
             await archive.zip.add(name, arrival.writer)

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, Self, TypeAlias
 
 from asyncdicom.errors import ConfigError
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
     from asyncdicom.model import Uid
+    from asyncdicom.protocol.part10 import InstanceFacts
 
 __all__ = ["FolderRule", "Instance", "Rendered", "parse_layout", "variables_of"]
 
@@ -39,6 +40,16 @@ class Instance:
     study_instance_uid: Uid | None = None
     values: Mapping[str, str] = field(default_factory=dict)
     """By keyword; nobody vouches for them."""
+
+    @classmethod
+    def of(cls, facts: InstanceFacts) -> Self:
+        """Return what a walked file is named by."""
+        return cls(
+            facts.sop_instance_uid,
+            facts.series_instance_uid,
+            facts.study_instance_uid,
+            facts.elements,
+        )
 
     def value(self, keyword: str) -> str:
         """Return a value without padding; empty if it is absent. UIDs are the validated ones."""

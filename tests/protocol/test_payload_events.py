@@ -20,10 +20,10 @@ class Scripted:
         self._events = list(events)
 
     def receive_data(self, data: object) -> None:
-        raise NotImplementedError
+        raise AssertionError("draining feeds nothing")
 
     def receive_eof(self) -> None:
-        raise NotImplementedError
+        raise AssertionError("draining ends nothing")
 
     def next_event(self) -> Event | NeedData:
         return self._events.pop(0)
