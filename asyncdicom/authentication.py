@@ -20,7 +20,7 @@ from asyncdicom.transports.oauth2 import OAuth2Client, OAuth2Credentials
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from asyncdicom.ports import HttpTransport
+    from asyncdicom.ports.http import HttpTransport
     from asyncdicom.protocol.urls import Root
     from asyncdicom.transports.credentials import Credentials
 

@@ -7,7 +7,9 @@
         * `TransportError`: bytes did not flow
             * `Unreachable`: no connection was made (name, route, refused, time-out)
                 * `TlsRejected`: no trust was established
+            * `AssociationRejected`: the peer refuses the association (A-ASSOCIATE-RJ)
             * `ConnectionLost`: the connection or stream ended before its answer did
+                * `AssociationAborted`: the peer sent A-ABORT
             * `Stalled`: bytes stopped flowing, or trickled
         * `OriginError`: an answer whose status says no
             * `Throttled`: 429 or 503
@@ -15,6 +17,8 @@
             * `NotFound`: 404 or 410
             * `NotAcceptable`: 406 or 415
             * `RedirectRefused`: a redirect that must not be followed
+        * `OperationFailed`: a DIMSE operation ended with a status that says no
+        * `NotNegotiated`: the peer accepted no presentation context for it
         * `ProtocolError`: bytes that break their standard
             * `Truncated`: the bytes ended before their framing said so
             * `LimitExceeded`: a bound of ours, so that memory stays bounded
@@ -38,6 +42,8 @@ alone. Nothing here carries payload bytes, credentials or patient data.
 from __future__ import annotations
 
 __all__ = [
+    "AssociationAborted",
+    "AssociationRejected",
     "AsyncDicomError",
     "ConfigError",
     "ConnectionLost",
@@ -51,6 +57,8 @@ __all__ = [
     "NameTaken",
     "NotAcceptable",
     "NotFound",
+    "NotNegotiated",
+    "OperationFailed",
     "OriginError",
     "ProtocolError",
     "RedirectRefused",
@@ -151,6 +159,36 @@ class ConnectionLost(TransportError):
     """The connection or stream ended before its answer did (reset, GOAWAY, early end)."""
 
 
+class AssociationAborted(ConnectionLost):
+    """The peer sent A-ABORT (PS3.8 §9.3.8).
+
+    Attributes:
+        is_by_provider: Whether its upper layer did, not its application.
+        abort_reason: Reason/Diag. field, 0 to 255.
+
+    """
+
+    def __init__(
+        self, message: str, *, origin: str = "", is_by_provider: bool = False, abort_reason: int = 0
+    ) -> None:
+        super().__init__(message, origin=origin)
+        self.is_by_provider = is_by_provider
+        self.abort_reason = abort_reason
+
+
+class AssociationRejected(TransportError):
+    """The peer refuses the association (A-ASSOCIATE-RJ, PS3.8 §9.3.4).
+
+    Attributes:
+        is_transient: Whether it may accept later: it is busy, not unwilling.
+
+    """
+
+    def __init__(self, message: str, *, origin: str = "", is_transient: bool = False) -> None:
+        super().__init__(message, origin=origin)
+        self.is_transient = is_transient
+
+
 class Stalled(TransportError):
     """Bytes stopped flowing, or trickled below the minimum throughput."""
 
@@ -190,6 +228,37 @@ class NotAcceptable(OriginError):
 
 class RedirectRefused(OriginError):
     """A redirect that must not be followed: loop, too many hops, or https to http."""
+
+
+class OperationFailed(FetchError):
+    """A DIMSE operation ended with a status that says no (PS3.7 Annex C).
+
+    Attributes:
+        status: As sent, 0 to FFFF.
+        is_transient: Whether the peer may manage it later (out of resources).
+
+    """
+
+    def __init__(self, message: str, *, status: int, is_transient: bool = False) -> None:
+        super().__init__(message)
+        self.status = status
+        self.is_transient = is_transient
+
+    def __str__(self) -> str:
+        return f"{self.message} (status {self.status:04X})"
+
+
+class NotNegotiated(FetchError):
+    """The peer accepted no presentation context for what is needed (PS3.8 §7.1.1.14).
+
+    Attributes:
+        abstract_syntaxes: SOP Class UIDs that were refused.
+
+    """
+
+    def __init__(self, message: str, *, abstract_syntaxes: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.abstract_syntaxes = abstract_syntaxes
 
 
 class ProtocolError(FetchError):

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Mapping
 
     from asyncdicom.model import Header
-    from asyncdicom.ports import HttpTransport
+    from asyncdicom.ports.http import HttpTransport
     from asyncdicom.transports.credentials import Credentials
 
 __all__ = [

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING
 
 import uvloop
 
-from asyncdicom.ports import HttpRequest
+from asyncdicom.ports.http import HttpRequest
 from asyncdicom.transports.engines import ENGINES, open_transport
 from asyncdicom.transports.settings import TransportSettings
 from tests.support.nginx import running_nginx

@@ -14,6 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from asyncdicom.errors import (
+    AssociationRejected,
     AsyncDicomError,
     ContentError,
     Doubtful,
@@ -22,6 +23,8 @@ from asyncdicom.errors import (
     LimitExceeded,
     NotAcceptable,
     NotFound,
+    NotNegotiated,
+    OperationFailed,
     OriginError,
     ProtocolError,
     RedirectRefused,
@@ -48,6 +51,7 @@ _TABLE: tuple[tuple[type[AsyncDicomError], bool], ...] = (
     (Unauthorized, False),
     (NotFound, False),
     (NotAcceptable, False),
+    (NotNegotiated, False),
     (RedirectRefused, False),
     (LimitExceeded, False),
     # Bytes that break their framing were damaged or cut on the way.
@@ -62,6 +66,8 @@ _TABLE: tuple[tuple[type[AsyncDicomError], bool], ...] = (
 
 def is_worth_another_try(error: AsyncDicomError) -> bool:
     """Tell whether another try may mend a failure."""
+    if isinstance(error, AssociationRejected | OperationFailed):
+        return error.is_transient
     for kind, verdict in _TABLE:
         if isinstance(error, kind):
             return verdict

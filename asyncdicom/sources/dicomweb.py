@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Self
 
 from asyncdicom.errors import NotAcceptable
 from asyncdicom.policy.pacing import Pacer
-from asyncdicom.ports import HttpRequest
+from asyncdicom.ports.http import HttpRequest
 from asyncdicom.protocol import wado_rs
 from asyncdicom.sources.transaction import Transaction
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from asyncdicom.model import Header, Resource, SearchTarget, Target
-    from asyncdicom.ports import HttpTransport
+    from asyncdicom.ports.http import HttpTransport
     from asyncdicom.protocol.urls import Root
 
 __all__ = ["DicomWebSource", "SourceOptions"]

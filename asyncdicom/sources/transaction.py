@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from asyncdicom.policy.pacing import Pacer
-    from asyncdicom.ports import HttpRequest, HttpResponse, HttpTransport
+    from asyncdicom.ports.http import HttpRequest, HttpResponse, HttpTransport
 
 __all__ = ["Transaction"]
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ssl import SSLContext
 
     from asyncdicom.model import Buffer, Header
-    from asyncdicom.ports import HttpRequest
+    from asyncdicom.ports.http import HttpRequest
 
 __all__ = ["AiohttpTransport", "map_aiohttp_errors"]
 

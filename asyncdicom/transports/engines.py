@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, cast
 from asyncdicom.errors import ConfigError
 
 if TYPE_CHECKING:
-    from asyncdicom.ports import HttpTransport
+    from asyncdicom.ports.http import HttpTransport
     from asyncdicom.transports.settings import TransportSettings
 
 __all__ = ["ENGINES", "open_transport"]

@@ -19,7 +19,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, ClassVar, Generic, Self, TypeVar
 
 from asyncdicom.errors import AsyncDicomError, ConnectionLost, LimitExceeded, Stalled, UsageError
-from asyncdicom.ports import TransportStatistics
+from asyncdicom.ports.http import TransportStatistics
 from asyncdicom.protocol.http_fields import content_length, field_values
 from asyncdicom.protocol.urls import origin_of
 from asyncdicom.transports.lanes import Lanes
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from asyncdicom.model import Buffer, Header
     from asyncdicom.policy.throughput import StallLimits
-    from asyncdicom.ports import HttpRequest
+    from asyncdicom.ports.http import HttpRequest
     from asyncdicom.transports.lanes import Lane
     from asyncdicom.transports.settings import TransportSettings
     from asyncdicom.transports.watchdog import Watch

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from asyncdicom.model import Buffer, Header
-    from asyncdicom.ports import HttpRequest
+    from asyncdicom.ports.http import HttpRequest
 
 __all__ = ["HttpxTransport", "map_httpx_errors"]
 

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote_plus, urlencode, urlsplit
 
 from asyncdicom.errors import ConfigError, Unauthorized, UnexpectedContent
-from asyncdicom.ports import HttpRequest
+from asyncdicom.ports.http import HttpRequest
 from asyncdicom.transports.credentials import Grant, RenewedCredentials
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from asyncdicom.model import Header
-    from asyncdicom.ports import HttpResponse, HttpTransport
+    from asyncdicom.ports.http import HttpResponse, HttpTransport
 
 __all__ = ["OAuth2Client", "OAuth2Credentials"]
 

@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 
     from asyncdicom.model import Buffer, Header
     from asyncdicom.policy.throughput import StallLimits
-    from asyncdicom.ports import HttpRequest
+    from asyncdicom.ports.http import HttpRequest
     from asyncdicom.transports.settings import TransportSettings
 
 __all__ = ["PyreqwestTransport", "map_pyreqwest_errors"]

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
     from types import TracebackType
 
-    from asyncdicom.ports import HttpRequest, HttpResponse, HttpTransport, TransportStatistics
+    from asyncdicom.ports.http import HttpRequest, HttpResponse, HttpTransport, TransportStatistics
     from asyncdicom.transports.credentials import Credentials
 
 __all__ = ["Session"]

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from asyncdicom.errors import FetchError
-    from asyncdicom.ports import HttpRequest
+    from asyncdicom.ports.http import HttpRequest
 
 ROOT = "http://archive.test/dicom-web"
 

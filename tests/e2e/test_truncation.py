@@ -59,7 +59,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from asyncdicom.events import Event
-    from asyncdicom.ports import HttpTransport
+    from asyncdicom.ports.http import HttpTransport
     from tests.support.origin import Step
 
 pytestmark = pytest.mark.anyio

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from asyncdicom.errors import FetchError
-    from asyncdicom.ports import HttpRequest
+    from asyncdicom.ports.http import HttpRequest
 
 IMPATIENT = SchedulerSettings(
     concurrency=1, retry=RetryPolicy(retries=2, first_pause_s=0.0, longest_pause_s=0.0)

@@ -11,7 +11,7 @@ from asyncdicom.errors import Truncated
 from asyncdicom.jobs.payload import PartRecord
 from asyncdicom.jobs.records import build_record
 from asyncdicom.model import Resource, Target, Uid
-from asyncdicom.ports import HttpRequest
+from asyncdicom.ports.http import HttpRequest
 from asyncdicom.sources.transaction import Transaction
 from tests.support.scripted import ScriptedAnswer, ScriptedTransport
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from asyncdicom.errors import FetchError
-    from asyncdicom.ports import HttpRequest
+    from asyncdicom.ports.http import HttpRequest
 
 pytestmark = pytest.mark.anyio
 

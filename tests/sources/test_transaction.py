@@ -18,7 +18,7 @@ from asyncdicom.errors import (
 )
 from asyncdicom.model import Resource, Target, Uid
 from asyncdicom.policy.pacing import Pacer
-from asyncdicom.ports import HttpRequest
+from asyncdicom.ports.http import HttpRequest
 from asyncdicom.sources.transaction import Transaction
 from tests.support.scripted import ScriptedAnswer, ScriptedTransport
 

@@ -17,7 +17,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import orjson
 
-from asyncdicom.ports import HttpRequest, TransportStatistics
+from asyncdicom.ports.http import HttpRequest, TransportStatistics
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Sequence

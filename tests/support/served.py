@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from asyncdicom.errors import FetchError
-    from asyncdicom.ports import HttpRequest
+    from asyncdicom.ports.http import HttpRequest
 
     Script: TypeAlias = ScriptedAnswer | FetchError | Callable[[ScriptedAnswer], ScriptedAnswer]
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from asyncdicom.ports import HttpTransport
+    from asyncdicom.ports.http import HttpTransport
 
 QUICK = TransportSettings(
     connect_timeout_s=2,

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from asyncdicom.ports import HttpRequest
+from asyncdicom.ports.http import HttpRequest
 
 if TYPE_CHECKING:
     from asyncdicom.model import Header
-    from asyncdicom.ports import HttpTransport
+    from asyncdicom.ports.http import HttpTransport
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from tests.transports.conftest import HTTP1, HTTP2_TLS, Authority, Wire, one_loo
 from tests.transports.contract import fetch
 
 if TYPE_CHECKING:
-    from asyncdicom.ports import HttpTransport
+    from asyncdicom.ports.http import HttpTransport
 
 pytestmark = pytest.mark.anyio
 

@@ -17,7 +17,7 @@ from asyncdicom.errors import (
     Unreachable,
     UsageError,
 )
-from asyncdicom.ports import HttpRequest
+from asyncdicom.ports.http import HttpRequest
 from tests.support.origin import (
     Answer,
     Close,
@@ -34,7 +34,7 @@ from tests.transports.conftest import HTTP1, HTTP2, HTTP2_TLS, Quick, one_loop, 
 from tests.transports.contract import fetch
 
 if TYPE_CHECKING:
-    from asyncdicom.ports import HttpTransport
+    from asyncdicom.ports.http import HttpTransport
 
 pytestmark = pytest.mark.anyio
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from asyncdicom.errors import ConnectionLost, FetchError, ProtocolError, Stalled
-from asyncdicom.ports import HttpRequest
+from asyncdicom.ports.http import HttpRequest
 from tests.support.origin import Answer, Close, Drip, Origin, Reset, Step, Wait
 from tests.support.origin_h2 import (
     CANCEL,
@@ -35,7 +35,7 @@ from tests.transports.conftest import HTTP2, Quick, one_loop, wires
 from tests.transports.contract import fetch
 
 if TYPE_CHECKING:
-    from asyncdicom.ports import HttpTransport
+    from asyncdicom.ports.http import HttpTransport
 
 pytestmark = pytest.mark.anyio
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from asyncdicom.ports import HttpTransport
+    from asyncdicom.ports.http import HttpTransport
 
 pytestmark = pytest.mark.anyio
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from asyncdicom.errors import Stalled
-from asyncdicom.ports import HttpRequest
+from asyncdicom.ports.http import HttpRequest
 from asyncdicom.transports.engines import open_transport
 from asyncdicom.transports.lanes import Lanes
 from tests.support.origin import Answer, Gate, Wait
@@ -18,7 +18,7 @@ from tests.transports.conftest import HTTP2, Authority, Wire, wires
 from tests.transports.contract import fetch
 
 if TYPE_CHECKING:
-    from asyncdicom.ports import HttpTransport
+    from asyncdicom.ports.http import HttpTransport
     from tests.support.origin import Origin
 
 pytestmark = pytest.mark.anyio

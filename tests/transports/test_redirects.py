@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from asyncdicom.errors import ConfigError, RedirectRefused
-from asyncdicom.ports import HttpRequest
+from asyncdicom.ports.http import HttpRequest
 from asyncdicom.transports.credentials import Grant, RenewedCredentials, StaticCredentials, bearer
 from asyncdicom.transports.engines import open_transport
 from asyncdicom.transports.redirects import Session
@@ -21,7 +21,7 @@ from tests.transports.contract import fetch
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from asyncdicom.ports import HttpTransport
+    from asyncdicom.ports.http import HttpTransport
     from asyncdicom.transports.credentials import Credentials
 
 pytestmark = pytest.mark.anyio

@@ -1,4 +1,4 @@
-"""The small protocols between the layers: what a transport offers to a source.
+"""HTTP as a source sees it: one request, one answer, read piece by piece.
 
 Three HTTP engines implement `HttpTransport` and pass one contract suite
 (`tests/transports/test_contract.py`), so a source never knows which one it has:
