@@ -17,6 +17,8 @@ from asyncdicom._version import __version__
 
 if TYPE_CHECKING:
     from asyncdicom.errors import (
+        AssociationAborted,
+        AssociationRejected,
         AsyncDicomError,
         ConfigError,
         ConnectionLost,
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
         NameTaken,
         NotAcceptable,
         NotFound,
+        NotNegotiated,
+        OperationFailed,
         OriginError,
         ProtocolError,
         RedirectRefused,
@@ -66,6 +70,8 @@ __all__ = [  # noqa: RUF022 -- by module, and sorted case-insensitively there
     # errors
     "AsyncDicomError",
     "ConfigError",
+    "AssociationAborted",
+    "AssociationRejected",
     "ConnectionLost",
     "ContentError",
     "DiskFull",
@@ -77,6 +83,8 @@ __all__ = [  # noqa: RUF022 -- by module, and sorted case-insensitively there
     "NameTaken",
     "NotAcceptable",
     "NotFound",
+    "NotNegotiated",
+    "OperationFailed",
     "OriginError",
     "ProtocolError",
     "RedirectRefused",

@@ -48,6 +48,7 @@ ALL: list[type[BaseException]] = [AsyncDicomError, *classes_below(AsyncDicomErro
 
 FACTS: dict[str, Any] = {
     "message": "it happened",
+    "status": 0xA700,
     "status_code": 404,
     "expected": "1.2.3",
     "received": "1.2.4",
