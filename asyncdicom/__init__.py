@@ -68,10 +68,10 @@ __all__ = [  # noqa: RUF022 -- by module, and sorted case-insensitively there
     # _version
     "__version__",
     # errors
-    "AsyncDicomError",
-    "ConfigError",
     "AssociationAborted",
     "AssociationRejected",
+    "AsyncDicomError",
+    "ConfigError",
     "ConnectionLost",
     "ContentError",
     "DiskFull",
