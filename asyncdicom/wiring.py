@@ -13,17 +13,10 @@ from urllib.parse import urlsplit
 
 from asyncdicom.engine.scheduler import SchedulerSettings
 from asyncdicom.errors import ConfigError
-from asyncdicom.jobs.instance_store import InstanceStore
-from asyncdicom.jobs.zip_store import ZipStore
 from asyncdicom.policy.abort import AbortPolicy
 from asyncdicom.policy.retry import RetryPolicy
-from asyncdicom.protocol.part10 import DEFAULT_TAGS
 from asyncdicom.protocol.urls import Root, parse_root
 from asyncdicom.sources.dicomweb import DicomWebSource, SourceOptions
-from asyncdicom.storage.atomic import Durability
-from asyncdicom.storage.folder import OutputFolder
-from asyncdicom.storage.layout import Layout
-from asyncdicom.storage.templates import parse_layout, variables_of
 from asyncdicom.transports.engines import open_transport
 from asyncdicom.transports.redirects import Session
 from asyncdicom.transports.settings import TransportSettings
@@ -31,6 +24,8 @@ from asyncdicom.transports.settings import TransportSettings
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Mapping
 
+    from asyncdicom.jobs.instance_store import InstanceStore
+    from asyncdicom.jobs.zip_store import ZipStore
     from asyncdicom.model import Header
     from asyncdicom.ports.http import HttpTransport
     from asyncdicom.transports.credentials import Credentials
@@ -137,6 +132,12 @@ async def open_store(options: Mapping[str, Any]) -> AsyncIterator[InstanceStore 
         ConfigError: If the folder, the layout or the extension is not usable.
 
     """
+    # Imported here: what stores nothing (or, as `dump`, otherwise) does without.
+    from asyncdicom.storage.atomic import Durability  # noqa: PLC0415 -- lazy on purpose
+    from asyncdicom.storage.folder import OutputFolder  # noqa: PLC0415 -- as above
+    from asyncdicom.storage.layout import Layout  # noqa: PLC0415 -- as above
+    from asyncdicom.storage.templates import parse_layout, variables_of  # noqa: PLC0415 -- as above
+
     durability = Durability(options.get("durability", "batch"))
     text = options.get("layout", "flat")
     collect = collected_tags(variables_of(text))
@@ -147,9 +148,19 @@ async def open_store(options: Mapping[str, Any]) -> AsyncIterator[InstanceStore 
             is_iso_9660=options.get("iso_9660", False),
             names_in=folder.names,
         )
-        kind = ZipStore if options.get("as_zip") else InstanceStore
+        kind = _store_kind(as_zip=options.get("as_zip", False))
         async with kind(folder, layout, collect=collect) as store:
             yield store
+
+
+def _store_kind(*, as_zip: bool) -> type[InstanceStore | ZipStore]:
+    if as_zip:
+        from asyncdicom.jobs.zip_store import ZipStore  # noqa: PLC0415 -- for those who zip
+
+        return ZipStore
+    from asyncdicom.jobs.instance_store import InstanceStore  # noqa: PLC0415 -- as above
+
+    return InstanceStore
 
 
 def collected_tags(keywords: Collection[str]) -> dict[int, str]:
@@ -160,6 +171,8 @@ def collected_tags(keywords: Collection[str]) -> dict[int, str]:
             layout to name them.
 
     """
+    from asyncdicom.protocol.part10 import DEFAULT_TAGS  # noqa: PLC0415 -- as in open_store
+
     collect = dict(DEFAULT_TAGS)
     further = set(keywords) - set(collect.values()) - _UID_KEYWORDS
     if further:

@@ -117,12 +117,15 @@ async def _get(options: dict[str, Any], interrupts: Interrupts) -> int:
 async def _targets(source: DicomWebSource, options: dict[str, Any]) -> Iterable[Target]:
     from asyncdicom.cli.selection import (  # noqa: PLC0415 -- as above
         failed_targets,
-        searched_targets,
         selected_targets,
     )
 
     if options["retry_failed"] is not None:
         return list(failed_targets(options["retry_failed"]))
     if options["keys"]:
+        from asyncdicom.cli.selection_by_keys import (  # noqa: PLC0415 -- as above
+            searched_targets,
+        )
+
         return await searched_targets(source, options["keys"])
     return list(selected_targets(options["study"], options["series"], options["instance"]))

@@ -32,7 +32,6 @@ from asyncdicom.model import Buffer, Header, Resource, Target
 from asyncdicom.protocol.dicom_json import SOP_INSTANCE_UID, JsonArraySplitter, uid
 from asyncdicom.protocol.http_fields import field_values, warning_values
 from asyncdicom.protocol.media_types import is_multipart, parse_media_type
-from asyncdicom.protocol.part10 import Part10Walker
 from asyncdicom.protocol.payload import payload_parser
 from asyncdicom.protocol.payload_events import NEED_DATA, PartBegan, PartData, PartEnded
 
@@ -194,6 +193,9 @@ class _InstanceCheck:
     """A Part 10 file, whole to its last byte, of the instance asked for."""
 
     def __init__(self, target: Target) -> None:
+        # Imported here: who dumps no instances does not pay its 8 ms.
+        from asyncdicom.protocol.part10 import Part10Walker  # noqa: PLC0415 -- lazy on purpose
+
         # What the server holds is dumped as it is; its oddities are for readers.
         self._walker = Part10Walker(collect_doubts=True)
         self._expected = target.sop_instance_uid

@@ -12,10 +12,10 @@ import pytest
 
 from asyncdicom.cli.selection import (
     failed_targets,
-    searched_targets,
     selected_targets,
     study_uids,
 )
+from asyncdicom.cli.selection_by_keys import searched_targets
 from asyncdicom.errors import ConfigError, ContentError, Incomplete, InvalidUid, NotFound
 from asyncdicom.mock.dicomweb import WebOptions
 from asyncdicom.model import Resource, Target, Uid

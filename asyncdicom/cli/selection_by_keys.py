@@ -1,0 +1,90 @@
+"""Which studies, series or instances match the keys of a command: a search before the work."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from asyncdicom.errors import ContentError, Incomplete, NotFound
+from asyncdicom.jobs.find import dictionary
+from asyncdicom.model import Resource, Target
+from asyncdicom.protocol.dicom_json import (
+    SERIES_INSTANCE_UID,
+    SOP_INSTANCE_UID,
+    STUDY_INSTANCE_UID,
+    uid,
+)
+from asyncdicom.protocol.qido_keys import Keys, Level, parse_keys
+from asyncdicom.protocol.qido_rs import search_query
+from asyncdicom.sources.search import search
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
+
+    from asyncdicom.sources.dicomweb import DicomWebSource
+
+__all__ = ["searched_targets"]
+
+
+async def searched_targets(source: DicomWebSource, words: Sequence[str]) -> list[Target]:
+    """Return the studies, series or instances that match `KEY=VALUE` words.
+
+    The level is that of `QueryRetrieveLevel=`, else of the deepest attribute:
+    `Modality=CT` means the CT series, not all series of studies with a CT.
+
+    Raises:
+        ConfigError: If a key is unknown.
+        NotFound: If nothing matches.
+        ContentError: If an answer lacks a UID of its level.
+        Incomplete: If the server did not list all matches.
+        FetchError: If it cannot be searched.
+
+    """
+    keys = parse_keys(words, dictionary())
+    level = keys.level or _level_of(keys)
+    found = search(source, search_query(keys, level=level))
+    targets = [_target_of(answer, level) async for answer in found]
+    verdict = found.verdict()
+    if not verdict.is_complete:
+        raise Incomplete(verdict.problem, expected=None, received=len(targets))
+    if not targets:
+        raise NotFound("nothing matches", status_code=204)
+    return targets
+
+
+# PS3.4 Tables C.6-3 and C.6-4: attributes below the study that people select by.
+_SERIES_KEYWORDS = frozenset(
+    {"Modality", "SeriesInstanceUID", "SeriesNumber", "SeriesDescription", "SeriesDate"}
+    | {"BodyPartExamined", "ProtocolName", "Laterality", "PerformedProcedureStepStartDate"}
+)
+_INSTANCE_KEYWORDS = frozenset(
+    {"SOPInstanceUID", "SOPClassUID", "InstanceNumber", "ContentDate", "NumberOfFrames"}
+)
+
+
+def _level_of(keys: Keys) -> Level:
+    keywords = {match.path.last.keyword for match in keys.matches}
+    if keywords & _INSTANCE_KEYWORDS:
+        return Level.INSTANCE
+    return Level.SERIES if keywords & _SERIES_KEYWORDS else Level.STUDY
+
+
+_RESOURCES = {
+    Level.STUDY: Resource.STUDY,
+    Level.SERIES: Resource.SERIES,
+    Level.INSTANCE: Resource.INSTANCE,
+}
+
+
+def _target_of(answer: Mapping[str, Any], level: Level) -> Target:
+    study = uid(answer, STUDY_INSTANCE_UID)
+    if study is None:
+        raise ContentError("an answer of the search names no study")
+    series = uid(answer, SERIES_INSTANCE_UID) if level is not Level.STUDY else None
+    instance = uid(answer, SOP_INSTANCE_UID) if level is Level.INSTANCE else None
+    # Without its UID a series would be asked for as its whole study.
+    if series is None and level is not Level.STUDY:
+        raise ContentError("an answer of the search names no series")
+    if instance is None and level is Level.INSTANCE:
+        raise ContentError("an answer of the search names no instance")
+    return Target(_RESOURCES[level], study, series, instance)
