@@ -97,6 +97,7 @@ def _check_selection(options: dict[str, Any]) -> None:
 async def _get(options: dict[str, Any], interrupts: Interrupts) -> int:
     from asyncdicom.cli.driving import drive  # noqa: PLC0415 -- help must not pay for it
     from asyncdicom.jobs.get import GetJob, GetOptions  # noqa: PLC0415 -- as above
+    from asyncdicom.jobs.intake import WebRetriever  # noqa: PLC0415 -- as above
     from asyncdicom.jobs.lookup import Lookup, Witness  # noqa: PLC0415 -- as above
     from asyncdicom.policy.granularity import Granularity  # noqa: PLC0415 -- as above
     from asyncdicom.wiring import open_source, open_store  # noqa: PLC0415 -- as above
@@ -110,7 +111,7 @@ async def _get(options: dict[str, Any], interrupts: Interrupts) -> int:
         targets = await _targets(source, options)
         async with open_store(options) as store, drive(options, interrupts) as driver:
             lookup = Lookup(source, witness=Witness(options["witness"]))
-            job = GetJob(source, lookup, store, driver.tally, get_options)
+            job = GetJob(WebRetriever(source), lookup, store, driver.tally, get_options)
             return await driver.run(job, job.tasks(targets), finish=store.finish)
 
 

@@ -14,7 +14,7 @@ first k instances are settled, and only the missing ones are asked for again.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Generic
+from typing import TYPE_CHECKING, Any, Generic
 
 from asyncdicom.errors import (
     AsyncDicomError,
@@ -29,7 +29,6 @@ from asyncdicom.errors import (
     UnsafeName,
 )
 from asyncdicom.events import Planned, Retrying
-from asyncdicom.jobs.intake import Arrival, take_in
 from asyncdicom.jobs.stores import WriterT
 from asyncdicom.model import Failed, Resource, Target, Uid
 from asyncdicom.policy.granularity import (
@@ -40,13 +39,12 @@ from asyncdicom.policy.granularity import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Coroutine, Iterable, Iterator
 
     from asyncdicom.jobs.expectation import Expectation
-    from asyncdicom.jobs.lookup import Lookup
-    from asyncdicom.jobs.stores import Store
+    from asyncdicom.jobs.intake import Arrival
+    from asyncdicom.jobs.stores import Finder, Retriever, Store
     from asyncdicom.jobs.tally import Tally
-    from asyncdicom.sources.dicomweb import DicomWebSource
 
 __all__ = ["GetJob", "GetOptions", "GetTask"]
 
@@ -83,19 +81,33 @@ class _Doubted:
     """Series and instance that no list names."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Reception(Generic[WriterT]):
+    """Implements `stores.Reception`."""
+
+    target: Target
+    study: Expectation
+    store: Store[WriterT]
+    take: Callable[[Arrival[WriterT]], Coroutine[Any, Any, None]]
+    tally: Tally
+
+    def count_bytes(self, byte_count: int) -> None:
+        self.tally.bytes_received += byte_count
+
+
 class GetJob(Generic[WriterT]):
     """Performs get tasks; driven by a scheduler."""
 
     def __init__(
         self,
-        source: DicomWebSource,
-        lookup: Lookup,
+        retriever: Retriever[WriterT],
+        finder: Finder,
         store: Store[WriterT],
         tally: Tally,
         options: GetOptions,
     ) -> None:
-        self._source = source
-        self._lookup = lookup
+        self._retriever = retriever
+        self._finder = finder
         self._store = store
         self._tally = tally
         self._options = options
@@ -129,7 +141,7 @@ class GetJob(Generic[WriterT]):
         return ()
 
     async def _look_up(self, target: Target) -> Iterable[GetTask]:
-        found = await self._lookup.expectation_of(target)
+        found = await self._finder.expectation_of(target)
         study = self._studies.setdefault(target.study_instance_uid, found)
         if study is not found:
             study.absorb(found)
@@ -213,13 +225,16 @@ class GetJob(Generic[WriterT]):
     async def _receive(
         self, study: Expectation, target: Target, attempt: int, doubted: _Doubted
     ) -> None:
-        async with self._store.batch(target) as batch, self._source.transact(target) as transaction:
-            transaction.judge()
-            async for arrival in take_in(transaction, self._store, on_bytes=self._count_bytes):
+        async with self._store.batch(target) as batch:
+
+            async def take(arrival: Arrival[WriterT]) -> None:
                 if self._is_wanted(study, target, arrival, doubted):
                     await batch.settle(study, arrival, attempt, self._tally.record)
                 else:
                     arrival.writer.discard()
+
+            reception = _Reception(target, study, self._store, take, self._tally)
+            await self._retriever.retrieve(reception)
 
     async def _withdraw(self, study: Expectation, disputed: set[Uid]) -> None:
         """Take back what came twice with different content; it will be asked for alone."""
@@ -230,9 +245,6 @@ class GetJob(Generic[WriterT]):
             target = Target(Resource.INSTANCE, study.study_instance_uid, series, uid)
             if await self._store.withdraw(study, uid):
                 self._tally.withdraw(target, error)
-
-    def _count_bytes(self, byte_count: int) -> None:
-        self._tally.bytes_received += byte_count
 
     def _is_wanted(
         self, study: Expectation, target: Target, arrival: Arrival[WriterT], doubted: _Doubted

@@ -1,10 +1,10 @@
-"""Turn one WADO-RS answer into DICOM files: parts in, verified files out.
+"""Turn what an archive sends into DICOM files: bytes in, verified files out.
 
     async for arrival in take_in(transaction, store, on_bytes=count):
         ...
 
-Each part is walked, digested and written as its bytes pass; it becomes an
-`Arrival` only when its delimiter was read and the walk reached the last byte.
+Each instance is walked, digested and written as its bytes pass; it becomes an
+`Arrival` only when its framing has ended and the walk reached the last byte.
 """
 
 from __future__ import annotations
@@ -22,12 +22,13 @@ from asyncdicom.protocol.payload_events import NEED_DATA, PartBegan, PartData, P
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
-    from asyncdicom.jobs.stores import Store
+    from asyncdicom.jobs.stores import Reception, Store
     from asyncdicom.model import Buffer
     from asyncdicom.protocol.part10 import InstanceFacts
+    from asyncdicom.sources.dicomweb import DicomWebSource
     from asyncdicom.sources.transaction import Transaction
 
-__all__ = ["Arrival", "take_in"]
+__all__ = ["Arrival", "InstanceIntake", "WebRetriever", "take_in"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +41,61 @@ class Arrival(Generic[WriterT]):
     """Who receives the arrival commits or discards it."""
 
 
+class InstanceIntake(Generic[WriterT]):
+    """Feeds the bytes of one instance to walker, digest and file."""
+
+    def __init__(self, store: Store[WriterT]) -> None:
+        """Begin an instance.
+
+        Raises:
+            StorageError: If no file can be begun.
+
+        """
+        self._walker = store.walker()
+        self._hash = hashlib.sha256()
+        self._writer: WriterT | None = store.begin()
+
+    def write(self, data: Buffer) -> None:
+        """Take bytes; they are only lent.
+
+        Raises:
+            ProtocolError: If no continuation could make the instance whole.
+            StorageError: If they cannot be kept.
+
+        """
+        assert self._writer is not None, "nothing comes behind the end of an instance"
+        self._walker.receive_data(data)
+        self._hash.update(data)
+        self._writer.write(data)
+
+    def end(self) -> Arrival[WriterT]:
+        """Confirm that the instance is whole.
+
+        Raises:
+            ProtocolError: If it is not; it has to be discarded then.
+            ContentError: If it does not say what it is.
+
+        """
+        assert self._writer is not None, "an instance ends once"
+        facts = self._walker.receive_eof()
+        arrival = Arrival(facts, self._hash.hexdigest(), self._writer)
+        self._writer = None
+        return arrival
+
+    def discard(self) -> None:
+        """Drop the instance unless it has ended; harmless when repeated."""
+        if self._writer is not None:
+            self._writer.discard()
+            self._writer = None
+
+
 class _Intake(Generic[WriterT]):
-    """Feeds parts to walker, digest and file."""
+    """Takes the instances out of a payload."""
 
     def __init__(self, content_type: str | None, store: Store[WriterT]) -> None:
         self._parser = payload_parser(content_type)
         self._store = store
-        self._writer: WriterT | None = None
-        self._walker = store.walker()
-        self._hash = hashlib.sha256()
+        self._part: InstanceIntake[WriterT] | None = None
         self.parts = 0
 
     def receive_data(self, data: Buffer) -> Iterator[Arrival[WriterT]]:
@@ -61,32 +108,21 @@ class _Intake(Generic[WriterT]):
 
     def discard(self) -> None:
         """Drop the part under way."""
-        if self._writer is not None:
-            self._writer.discard()
-            self._writer = None
+        if self._part is not None:
+            self._part.discard()
 
     def _arrivals(self) -> Iterator[Arrival[WriterT]]:
         while (event := self._parser.next_event()) is not NEED_DATA:
             match event:
                 case PartData(data):
-                    assert self._writer is not None, "data comes after the beginning of its part"
-                    self._walker.receive_data(data)
-                    self._hash.update(data)
-                    self._writer.write(data)
+                    assert self._part is not None, "data comes after the beginning of its part"
+                    self._part.write(data)
                 case PartBegan():
-                    self._walker = self._store.walker()
-                    self._hash = hashlib.sha256()
-                    self._writer = self._store.begin()
+                    self._part = InstanceIntake(self._store)
                 case PartEnded():
-                    yield self._end_part()
-
-    def _end_part(self) -> Arrival[WriterT]:
-        writer = self._writer
-        assert writer is not None, "a part ends after it began"
-        facts = self._walker.receive_eof()
-        self._writer = None
-        self.parts += 1
-        return Arrival(facts, self._hash.hexdigest(), writer)
+                    assert self._part is not None, "a part ends after it began"
+                    self.parts += 1
+                    yield self._part.end()
 
 
 async def take_in(
@@ -124,3 +160,25 @@ async def take_in(
             raise UnexpectedContent("the answer holds no instance")
     finally:
         intake.discard()
+
+
+class WebRetriever(Generic[WriterT]):
+    """Fetches targets with WADO-RS (PS3.18 §10.4)."""
+
+    def __init__(self, source: DicomWebSource) -> None:
+        self._source = source
+
+    async def retrieve(self, reception: Reception[WriterT]) -> None:
+        """Hand over the instances of one answer as they become whole.
+
+        Raises:
+            FetchError: If the status says no, or the answer did not come to its end.
+            StorageError: What the reception raises.
+
+        """
+        async with self._source.transact(reception.target) as transaction:
+            transaction.judge()
+            async for arrival in take_in(
+                transaction, reception.store, on_bytes=reception.count_bytes
+            ):
+                await reception.take(arrival)

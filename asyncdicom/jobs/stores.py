@@ -1,4 +1,8 @@
-"""What a get needs of a place for instances: a folder, or the memory of a program."""
+"""What a get needs: a place for instances, somebody who lists them, somebody who fetches them.
+
+The place is a folder or the memory of a program. Who lists and who fetches speaks
+DICOMweb or DIMSE; a get never knows which.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,7 @@ if TYPE_CHECKING:
     from asyncdicom.model import Buffer, Outcome, Skipped, Target, Uid
     from asyncdicom.protocol.part10 import Part10Walker
 
-__all__ = ["Batch", "PartWriter", "Store", "WriterT"]
+__all__ = ["Batch", "Finder", "PartWriter", "Reception", "Retriever", "Store", "WriterT"]
 
 
 class PartWriter(Protocol):
@@ -81,3 +85,61 @@ class Store(Protocol[WriterT]):
 
     async def already_there(self, study: Expectation, target: Target) -> list[Skipped]:
         """Return those instances of a target that need not be fetched."""
+
+
+class Finder(Protocol):
+    """Says what targets hold, before any of it is fetched."""
+
+    async def expectation_of(self, target: Target) -> Expectation:
+        """Return what a study, series or instance must hold.
+
+        Raises:
+            NotFound: If the archive does not have it, or lists nothing.
+            FetchError: If nobody can say what it holds.
+
+        """
+
+
+class Reception(Protocol[WriterT]):
+    """Takes what comes for one target."""
+
+    @property
+    def target(self) -> Target:
+        """What was asked for."""
+
+    @property
+    def study(self) -> Expectation:
+        """What its study must hold, and what of it is settled."""
+
+    @property
+    def store(self) -> Store[WriterT]:
+        """Makes writers and walkers for what arrives."""
+
+    def count_bytes(self, byte_count: int, /) -> None:
+        """Take note of bytes as they arrive."""
+
+    async def take(self, arrival: Arrival[WriterT], /) -> None:
+        """Keep an instance that is whole, or discard what nobody waits for.
+
+        Raises:
+            ContentError: If it is not what was asked for.
+            StorageError: If it cannot be kept.
+
+        """
+
+
+class Retriever(Protocol[WriterT]):
+    """Fetches targets.
+
+    It hands over and does not yield, because the answer to a C-STORE request is due
+    when its instance is settled, and not before.
+    """
+
+    async def retrieve(self, reception: Reception[WriterT], /) -> None:
+        """Fetch a target and hand over each instance of it as it becomes whole.
+
+        Raises:
+            FetchError: If it did not come to its end; what was handed over before counts.
+            StorageError: What the reception raises.
+
+        """

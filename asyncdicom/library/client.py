@@ -11,6 +11,7 @@ from asyncdicom.errors import ConfigError
 from asyncdicom.jobs.dump import DumpJob
 from asyncdicom.jobs.dump import DumpOptions as DumpJobOptions
 from asyncdicom.jobs.get import GetJob
+from asyncdicom.jobs.intake import WebRetriever
 from asyncdicom.jobs.lookup import Lookup, Witness
 from asyncdicom.jobs.run import run_job
 from asyncdicom.jobs.tally import Tally
@@ -257,7 +258,7 @@ class Source:
                 reported = ReportedStore[FileWriter](store, self._origin.url_of, reporter)
                 lookup = Lookup(self._origin, witness=Witness(values.get("expect", "auto")))
                 origin = watched(self._origin, reporter)
-                job = GetJob(origin, lookup, reported, tally, get_options(values))
+                job = GetJob(WebRetriever(origin), lookup, reported, tally, get_options(values))
                 return await self._run(job, job.tasks(targets), tally, reporter, values)
 
         return Job(work, self._background, f"download to {output}")

@@ -13,6 +13,7 @@ from asyncdicom.engine.scheduler import Scheduler
 from asyncdicom.errors import Incomplete
 from asyncdicom.events import Finished, Planned, Withdrawn
 from asyncdicom.jobs.get import GetJob, GetOptions
+from asyncdicom.jobs.intake import WebRetriever
 from asyncdicom.jobs.lookup import Lookup, Witness
 from asyncdicom.jobs.run import run_job
 from asyncdicom.jobs.tally import Tally
@@ -76,7 +77,7 @@ class Retrieval:
         """
         tally = Tally([self._take_note])
         job = GetJob(
-            watched(self._source, store),
+            WebRetriever(watched(self._source, store)),
             Lookup(self._source, witness=Witness(self._options.get("expect", "auto"))),
             store,
             tally,

@@ -20,6 +20,7 @@ from anyio.from_thread import start_blocking_portal
 
 from asyncdicom.engine.scheduler import Scheduler, SchedulerSettings
 from asyncdicom.jobs.get import GetJob, GetOptions
+from asyncdicom.jobs.intake import WebRetriever
 from asyncdicom.jobs.lookup import Lookup
 from asyncdicom.jobs.run import run_job
 from asyncdicom.jobs.tally import Tally
@@ -205,9 +206,8 @@ async def get_in_process(
         open_store({"output": str(out), "durability": "none"}) as store,
     ):
         tally = Tally()
-        job = GetJob(
-            source, Lookup(source), store, tally, GetOptions(granularity=Granularity.INSTANCE)
-        )
+        options_ = GetOptions(granularity=Granularity.INSTANCE)
+        job = GetJob(WebRetriever(source), Lookup(source), store, tally, options_)
         scheduler = Scheduler(job, SchedulerSettings(retry=patience))
         tasks = job.tasks([Target(Resource.STUDY, Uid(study.uid))])
         return await run_job(job, tasks, scheduler=scheduler, tally=tally)

@@ -27,6 +27,7 @@ from asyncdicom.jobs.dump_plan import DumpTask
 from asyncdicom.jobs.expectation import Expectation
 from asyncdicom.jobs.get import GetJob, GetOptions, GetTask
 from asyncdicom.jobs.instance_store import InstanceStore
+from asyncdicom.jobs.intake import WebRetriever
 from asyncdicom.jobs.lookup import Lookup
 from asyncdicom.jobs.tally import Tally
 from asyncdicom.model import Failed, Resource, Target, Uid
@@ -139,7 +140,7 @@ class Getting:
         source = DicomWebSource(Root(root_url), transport)
         async with InstanceStore(self.folder, Layout(parse_layout("flat"))) as store:
             options = GetOptions(granularity=Granularity.STUDY)
-            job = GetJob(source, KnownStudy(source), store, tally, options)
+            job = GetJob(WebRetriever(source), KnownStudy(source), store, tally, options)
             assert [str(t) for t in await job.perform(GetTask(WHOLE_STUDY, is_lookup=True), 1)]
             task = GetTask(WHOLE_STUDY)
             try:
@@ -156,7 +157,7 @@ class Getting:
         """Ask for one instance twice; return how many files there are."""
         source = DicomWebSource(Root(ROOT), always(scripted))
         async with InstanceStore(self.folder, Layout(parse_layout("flat"))) as store:
-            job = GetJob(source, KnownStudy(source), store, Tally(), GetOptions())
+            job = GetJob(WebRetriever(source), KnownStudy(source), store, Tally(), GetOptions())
             await job.perform(GetTask(WHOLE_STUDY, is_lookup=True), 1)
             for attempt in (1, 2):
                 with contextlib.suppress(Doubtful):

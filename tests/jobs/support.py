@@ -12,7 +12,7 @@ from asyncdicom.events import Finished, Planned, Retrying
 from asyncdicom.jobs.dump import DumpJob, DumpOptions
 from asyncdicom.jobs.get import GetJob, GetOptions
 from asyncdicom.jobs.instance_store import InstanceStore
-from asyncdicom.jobs.intake import Arrival
+from asyncdicom.jobs.intake import Arrival, WebRetriever
 from asyncdicom.jobs.lookup import Lookup, Witness
 from asyncdicom.jobs.run import run_job
 from asyncdicom.jobs.tally import Tally
@@ -142,7 +142,7 @@ async def get(
     run = Run()
     tally = Tally([run])
     lookup = Lookup(served.source, witness=witness)
-    job = GetJob(served.source, lookup, store, tally, options or GetOptions())
+    job = GetJob(WebRetriever(served.source), lookup, store, tally, options or GetOptions())
     run.ended = await run_job(
         job,
         job.tasks(targets or [served.target()]),
