@@ -1,0 +1,1 @@
+"""DIMSE engines behind one port, and the acceptor that services are built on."""
