@@ -29,14 +29,10 @@ from asyncdicom.errors import (
     UnsafeName,
 )
 from asyncdicom.events import Planned, Retrying
+from asyncdicom.jobs.get_plan import Planner, WebPlanner, one_by_one
 from asyncdicom.jobs.stores import WriterT
 from asyncdicom.model import Failed, Resource, Target, Uid
-from asyncdicom.policy.granularity import (
-    Granularity,
-    granularity_of_series,
-    may_be_repeated_whole,
-    study_fits_one_answer,
-)
+from asyncdicom.policy.granularity import Granularity
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Iterator
@@ -58,6 +54,8 @@ class GetOptions:
     """Requests at once: what `auto` weighs the number of series against."""
     dry_run: bool = False
     """Look up and count, fetch nothing."""
+    planner: Planner | None = None
+    """Who decides what is asked for at once; None for the planner of WADO-RS."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +109,7 @@ class GetJob(Generic[WriterT]):
         self._store = store
         self._tally = tally
         self._options = options
+        self._planner = options.planner or WebPlanner(options.granularity, options.concurrency)
         self._studies: dict[Uid, Expectation] = {}
         self._doubted: dict[Uid, str] = {}
         self._digests: dict[Uid, str] = {}
@@ -134,7 +133,7 @@ class GetJob(Generic[WriterT]):
             return ()
         missing = study.missing(task.target)
         if task.target.resource is not Resource.INSTANCE and _is_about_the_answer(error):
-            return self._one_by_one(study, missing)
+            return _tasks(self._planner.narrower(study, task.target, missing))
         for series, instance in missing:
             target = Target(Resource.INSTANCE, study.study_instance_uid, series, instance)
             self._tally.record(Failed(target, error, attempts))
@@ -158,51 +157,7 @@ class GetJob(Generic[WriterT]):
                 received=len(found),
             )
             self._tally.record(Failed(target, error))
-        return self._plan(study, target)
-
-    def _plan(self, study: Expectation, target: Target) -> Iterable[GetTask]:
-        """Return what to ask for, as coarsely as is sensible."""
-        missing = study.missing(target)
-        is_partly_there = len(missing) < len(study)
-        wanted = self._options.granularity
-        if not missing:
-            return ()
-        if target.resource is Resource.INSTANCE or wanted is Granularity.INSTANCE:
-            return self._one_by_one(study, missing)
-        if target.resource is Resource.SERIES:
-            return self._by_series(study, missing)
-        is_whole = wanted is Granularity.STUDY or (
-            wanted is Granularity.AUTO
-            and not is_partly_there
-            and study_fits_one_answer(study.series())
-        )
-        if is_whole:
-            return (GetTask(Target(Resource.STUDY, study.study_instance_uid)),)
-        return self._by_series(study, missing)
-
-    def _by_series(self, study: Expectation, missing: list[tuple[Uid, Uid]]) -> Iterator[GetTask]:
-        wanted: dict[Uid, list[tuple[Uid, Uid]]] = {}
-        for pair in missing:
-            wanted.setdefault(pair[0], []).append(pair)
-        sizes = {one.series_instance_uid: one for one in study.series()}
-        for series, pairs in wanted.items():
-            size = sizes[series]
-            how = self._options.granularity
-            if how is Granularity.AUTO:
-                how = granularity_of_series(
-                    size, series_count=len(wanted), concurrency=self._options.concurrency
-                )
-            # What is partly there is completed, not fetched again.
-            there = size.instances - len(pairs)
-            if how is Granularity.INSTANCE or not may_be_repeated_whole(size, there=there):
-                yield from self._one_by_one(study, pairs)
-            else:
-                yield GetTask(Target(Resource.SERIES, study.study_instance_uid, series))
-
-    def _one_by_one(self, study: Expectation, missing: list[tuple[Uid, Uid]]) -> Iterator[GetTask]:
-        for series, instance in missing:
-            if instance not in study.settled:
-                yield GetTask(Target(Resource.INSTANCE, study.study_instance_uid, series, instance))
+        return _tasks(self._planner.first(study, target))
 
     async def _retrieve(self, target: Target, attempt: int) -> Iterable[GetTask]:
         study = self._studies[target.study_instance_uid]
@@ -220,7 +175,10 @@ class GetJob(Generic[WriterT]):
         missing = study.missing(target)
         if missing and target.resource is Resource.INSTANCE:
             raise Incomplete("the answer does not hold the instance", expected=1, received=0)
-        return self._one_by_one(study, missing + doubted.unlisted)
+        if doubted.unlisted:
+            # Only alone it can be told whether they belong to the study.
+            return _tasks(one_by_one(study, missing + doubted.unlisted))
+        return _tasks(self._planner.narrower(study, target, missing)) if missing else ()
 
     async def _receive(
         self, study: Expectation, target: Target, attempt: int, doubted: _Doubted
@@ -311,6 +269,10 @@ class GetJob(Generic[WriterT]):
             arrival.writer.discard()
             raise Doubtful("; ".join(doubts))
         return False
+
+
+def _tasks(targets: Iterable[Target]) -> Iterator[GetTask]:
+    return map(GetTask, targets)
 
 
 def _is_about_the_answer(error: AsyncDicomError) -> bool:

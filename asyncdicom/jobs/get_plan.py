@@ -1,0 +1,108 @@
+"""What a get asks for at once, and what it asks for when that did not bring everything.
+
+for target in planner.first(study, target): ...
+for target in planner.narrower(study, target, missing): ...
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+from asyncdicom.model import Resource, Target, Uid
+from asyncdicom.policy.granularity import (
+    Granularity,
+    granularity_of_series,
+    may_be_repeated_whole,
+    study_fits_one_answer,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from asyncdicom.jobs.expectation import Expectation
+
+__all__ = ["Missing", "Planner", "WebPlanner", "by_series", "one_by_one"]
+
+Missing: TypeAlias = tuple[Uid, Uid]
+"""Series and SOP Instance UID of an instance that is not settled."""
+
+
+class Planner(Protocol):
+    """Decides how instances are asked for."""
+
+    def first(self, study: Expectation, target: Target) -> Iterable[Target]:
+        """Return what to ask for, as coarsely as is sensible."""
+
+    def narrower(
+        self, study: Expectation, target: Target, missing: Sequence[Missing]
+    ) -> Iterable[Target]:
+        """Return what to ask for instead of a target that left something missing."""
+
+
+def one_by_one(study: Expectation, missing: Iterable[Missing]) -> Iterator[Target]:
+    """Yield each instance alone, unless it was settled meanwhile."""
+    for series, instance in missing:
+        if instance not in study.settled:
+            yield Target(Resource.INSTANCE, study.study_instance_uid, series, instance)
+
+
+def by_series(missing: Iterable[Missing]) -> dict[Uid, list[Missing]]:
+    """Return what is missing of each series, in order."""
+    found: dict[Uid, list[Missing]] = {}
+    for pair in missing:
+        found.setdefault(pair[0], []).append(pair)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class WebPlanner:
+    """Plans WADO-RS requests by the sizes that metadata and searches tell."""
+
+    granularity: Granularity = Granularity.AUTO
+    concurrency: int = 8
+
+    def first(self, study: Expectation, target: Target) -> Iterable[Target]:
+        """Return the study, its series, or its instances."""
+        missing = study.missing(target)
+        wanted = self.granularity
+        if not missing:
+            return ()
+        if target.resource is Resource.INSTANCE or wanted is Granularity.INSTANCE:
+            return one_by_one(study, missing)
+        if target.resource is Resource.SERIES:
+            return self._series(study, missing)
+        is_whole = wanted is Granularity.STUDY or (
+            wanted is Granularity.AUTO
+            and len(missing) == len(study)
+            and study_fits_one_answer(study.series())
+        )
+        if is_whole:
+            return (Target(Resource.STUDY, study.study_instance_uid),)
+        return self._series(study, missing)
+
+    def narrower(
+        self,
+        study: Expectation,
+        target: Target,  # noqa: ARG002 -- Planner
+        missing: Sequence[Missing],
+    ) -> Iterable[Target]:
+        """Return what is missing one by one: a second large answer may break as the first did."""
+        return one_by_one(study, missing)
+
+    def _series(self, study: Expectation, missing: list[Missing]) -> Iterator[Target]:
+        wanted = by_series(missing)
+        sizes = {one.series_instance_uid: one for one in study.series()}
+        for series, pairs in wanted.items():
+            size = sizes[series]
+            how = self.granularity
+            if how is Granularity.AUTO:
+                how = granularity_of_series(
+                    size, series_count=len(wanted), concurrency=self.concurrency
+                )
+            # What is partly there is completed, not fetched again.
+            there = size.instances - len(pairs)
+            if how is Granularity.INSTANCE or not may_be_repeated_whole(size, there=there):
+                yield from one_by_one(study, pairs)
+            else:
+                yield Target(Resource.SERIES, study.study_instance_uid, series)
