@@ -1,0 +1,133 @@
+"""TCP connections for DIMSE: made to the first address that answers, and told not to dawdle.
+
+A peer that leaves Nagle's algorithm on (DCMTK, and Orthanc with it) holds the last small
+segment of a message back until we acknowledge the one before, and the kernel delays that
+acknowledgement by 40 ms. C-GET of seven small files took 820 ms so, and 50 ms with
+`TCP_QUICKACK`. Linux drops the flag by itself, so it is set again after each read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections import deque
+from itertools import chain, zip_longest
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["Address", "acknowledge_at_once", "connect", "listen", "tune"]
+
+STAGGER_S = 0.25
+"""Head start of an address over the next, in seconds (RFC 8305 §5)."""
+
+BACKLOG = 512
+"""Connections the kernel keeps until we take them; it cuts the number to what it allows."""
+
+QUICKACK = getattr(socket, "TCP_QUICKACK", None)
+"""Linux only."""
+
+Address = tuple[socket.AddressFamily, tuple[object, ...]]
+
+
+def tune(sock: socket.socket) -> None:
+    """Send small messages at once, and acknowledge at once."""
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    acknowledge_at_once(sock)
+
+
+def acknowledge_at_once(sock: socket.socket) -> None:
+    """Arm TCP_QUICKACK, where there is such a thing; after each read. Costs one system call."""
+    if QUICKACK is not None and sock.fileno() >= 0:
+        try:
+            sock.setsockopt(socket.IPPROTO_TCP, QUICKACK, 1)
+        except OSError:  # the peer reset the connection: the next read will say so
+            return
+
+
+async def connect(host: str, port: int) -> socket.socket:
+    """Connect to the first address of a host that answers (RFC 8305).
+
+    Bounded by nothing but the system: the caller has the deadline.
+
+    Raises:
+        OSError: Of the last address that failed, or of the look-up.
+
+    """
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    addresses = _alternating((family, address) for family, _, _, _, address in found)
+    if len(addresses) == 1:
+        return await _connect(addresses[0])
+    return await _race(deque(addresses))
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Open a listening socket.
+
+    Raises:
+        OSError: If the address is not ours, or the port is taken.
+
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.create_server((host, port), family=family, backlog=BACKLOG)
+    sock.setblocking(False)
+    return sock
+
+
+def _alternating(addresses: Iterable[Address]) -> list[Address]:
+    """Let families take turns, beginning with that of the first address (RFC 8305 §4)."""
+    by_family: dict[socket.AddressFamily, list[Address]] = {}
+    for address in addresses:
+        by_family.setdefault(address[0], []).append(address)
+    turns = chain.from_iterable(zip_longest(*by_family.values()))
+    return [address for address in turns if address is not None]
+
+
+async def _connect(address: Address) -> socket.socket:
+    family, name = address
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        tune(sock)
+        await asyncio.get_running_loop().sock_connect(sock, name)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+async def _race(waiting: deque[Address]) -> socket.socket:
+    """Try addresses one after the other, each as soon as those before failed or hesitate."""
+    running: set[asyncio.Task[socket.socket]] = set()
+    failure: OSError = OSError("no address")
+    try:
+        while waiting or running:
+            if waiting:
+                running.add(asyncio.create_task(_connect(waiting.popleft())))
+            done, _ = await asyncio.wait(
+                running,
+                timeout=STAGGER_S if waiting else None,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            for task in done:
+                running.discard(task)
+                error = task.exception()
+                if error is None:
+                    return task.result()
+                if not isinstance(error, OSError):
+                    raise error
+                failure = error
+    finally:
+        await _give_up(running)
+    raise failure
+
+
+async def _give_up(tasks: set[asyncio.Task[socket.socket]]) -> None:
+    """End the attempts that lost; one may have connected meanwhile."""
+    for task in tasks:
+        task.cancel()
+    for outcome in await asyncio.gather(*tasks, return_exceptions=True):
+        if isinstance(outcome, socket.socket):
+            outcome.close()
