@@ -23,6 +23,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from asyncdicom.protocol.dimse.contexts import MAX_CONTEXTS, PresentationContext
+
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
     from contextlib import AbstractAsyncContextManager
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from asyncdicom.model import Buffer
 
 __all__ = [
+    "MAX_CONTEXTS",
     "AcceptedContext",
     "Association",
     "DimseStatistics",
@@ -42,21 +45,6 @@ __all__ = [
     "StoreSink",
     "SubOperations",
 ]
-
-MAX_CONTEXTS = 128
-"""Of one proposal: their IDs are the odd numbers of one byte (PS3.8 §9.3.2.2)."""
-
-
-@dataclass(frozen=True, slots=True)
-class PresentationContext:
-    """One SOP class and the transfer syntaxes it may be spoken in (PS3.8 §7.1.1.13)."""
-
-    abstract_syntax: str
-    """SOP Class UID."""
-    transfer_syntaxes: tuple[str, ...]
-    """UIDs; the acceptor picks one."""
-    is_scp: bool = False
-    """We play the SCP (PS3.7 §D.3.3.4): the peer sends us C-STORE requests, as in a C-GET."""
 
 
 @dataclass(frozen=True, slots=True)
