@@ -1,5 +1,7 @@
 """URLs as DICOMweb and RFC 3986 use them: origins, roots, references, and what may be shown.
 
+DIMSE has no URLs of its own; ours put the AE title where others have the user.
+
 An *origin* is scheme, host and port (RFC 6454 §4). Credentials belong to one
 origin; everything that decides whether they may travel compares origins here.
 """
@@ -7,11 +9,21 @@ origin; everything that decides whether they may travel compares origins here.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from urllib.parse import SplitResult, urljoin, urlsplit, urlunsplit
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, urljoin, urlsplit, urlunsplit
 
 from asyncdicom.errors import ConfigError
 
-__all__ = ["Root", "origin_of", "parse_root", "resolve", "same_origin", "shown"]
+__all__ = [
+    "DimseRoot",
+    "Root",
+    "is_dimse",
+    "origin_of",
+    "parse_dimse_root",
+    "parse_root",
+    "resolve",
+    "same_origin",
+    "shown",
+]
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -61,6 +73,76 @@ def parse_root(text: str) -> Root:
     path = parts.path.rstrip("/").removesuffix("/studies").rstrip("/")
     url = urlunsplit((parts.scheme, _host_and_port(parts), path, "", ""))
     return Root(url, parts.username, parts.password)
+
+
+# The ports that IANA has registered for DICOM, plain and over TLS (PS3.8 §9.1.1).
+_DIMSE_PORTS = {"dicom": 104, "dicoms": 2762}
+
+
+@dataclass(frozen=True, slots=True)
+class DimseRoot:
+    """A DIMSE application entity, and what its URL said besides."""
+
+    host: str
+    """Name or address; IPv6 without brackets."""
+    port: int
+    called_ae: str
+    """AE title, not validated yet."""
+    calling_ae: str | None = None
+    """Our own AE title, or None if the URL does not say."""
+    is_tls: bool = False
+    retrieves_by_move: bool = False
+    """C-MOVE to a receiver of our own instead of C-GET."""
+
+    @property
+    def url(self) -> str:
+        """Without what it said besides."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        scheme = "dicoms" if self.is_tls else "dicom"
+        return f"{scheme}://{quote(self.called_ae)}@{host}:{self.port}"
+
+
+def is_dimse(text: str) -> bool:
+    """Tell whether a URL names a DIMSE application entity."""
+    return urlsplit(text.strip()).scheme in _DIMSE_PORTS
+
+
+def parse_dimse_root(text: str) -> DimseRoot:
+    """Read a DIMSE source as a user writes it.
+
+    Args:
+        text: `dicom(s)://CALLED@host[:port][?calling=AET&retrieve=get|move]`; the
+            ports are 104 and, over TLS, 2762 unless given.
+
+    Raises:
+        ConfigError: If it is no such URL, or names no called AE title.
+
+    """
+    example = "expected dicom://CALLED_AE@host:port[?calling=AET&retrieve=get|move]"
+    try:
+        parts = urlsplit(text.strip())
+        port = parts.port or _DIMSE_PORTS[parts.scheme]
+        asked = dict(parse_qsl(parts.query, strict_parsing=bool(parts.query)))
+    except (ValueError, KeyError) as error:
+        raise ConfigError(f"not a URL of a DIMSE source: {error}", hint=example) from error
+    if not parts.hostname:
+        raise ConfigError("the URL names no host", hint=example)
+    if not parts.username or parts.password is not None:
+        raise ConfigError("the URL names no called AE title", hint=example)
+    how = asked.pop("retrieve", "get")
+    calling = asked.pop("calling", None)
+    if asked or how not in ("get", "move") or parts.path.strip("/") or parts.fragment:
+        wrong = next(iter(asked), None) or (f"retrieve={how}" if how not in ("get", "move") else "")
+        told = f": {wrong[:40]!r}" if wrong else ""
+        raise ConfigError(f"the URL asks for something unknown{told}", hint=example)
+    return DimseRoot(
+        parts.hostname,
+        port,
+        unquote(parts.username),
+        calling,
+        is_tls=parts.scheme == "dicoms",
+        retrieves_by_move=how == "move",
+    )
 
 
 def origin_of(url: str) -> str:

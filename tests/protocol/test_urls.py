@@ -7,7 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asyncdicom.errors import ConfigError
-from asyncdicom.protocol.urls import origin_of, parse_root, resolve, same_origin, shown
+from asyncdicom.protocol.urls import (
+    DimseRoot,
+    is_dimse,
+    origin_of,
+    parse_dimse_root,
+    parse_root,
+    resolve,
+    same_origin,
+    shown,
+)
 
 
 @pytest.mark.parametrize(
@@ -102,3 +111,46 @@ def test_any_text_is_a_root_or_a_clear_error(text: str) -> None:
     except ConfigError:
         return
     assert root.url.startswith(("http://", "https://"))
+
+
+@pytest.mark.parametrize(
+    ("text", "root"),
+    [
+        pytest.param("dicom://PACS@h", DimseRoot("h", 104, "PACS"), id="plain"),
+        pytest.param("dicom://Pacs@h:4242", DimseRoot("h", 4242, "Pacs"), id="port, and case"),
+        pytest.param("dicoms://P@h", DimseRoot("h", 2762, "P", is_tls=True), id="TLS"),
+        pytest.param("dicom://P@[::1]:11112", DimseRoot("::1", 11112, "P"), id="IPv6"),
+        pytest.param("dicom://MY%20PACS@h", DimseRoot("h", 104, "MY PACS"), id="a blank"),
+        pytest.param(
+            "dicom://P@h?calling=ME&retrieve=move",
+            DimseRoot("h", 104, "P", "ME", retrieves_by_move=True),
+            id="who calls, and how to retrieve",
+        ),
+    ],
+)
+def test_a_dimse_source_is_read_as_people_write_it(text: str, root: DimseRoot) -> None:
+    assert is_dimse(text)
+    assert parse_dimse_root(text) == root
+    again = parse_dimse_root(root.url)
+    assert (again.host, again.port, again.called_ae) == (root.host, root.port, root.called_ae)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        pytest.param("http://P@h", "not a URL of a DIMSE", id="another scheme"),
+        pytest.param("dicom://h:104", "no called AE title", id="no AE title"),
+        pytest.param("dicom://me:secret@h", "no called AE title", id="a password"),
+        pytest.param("dicom://P@", "no host", id="no host"),
+        pytest.param("dicom://P@h:x", "not a URL", id="no port"),
+        pytest.param("dicom://P@h?retrieve=push", "retrieve=push", id="another way"),
+        pytest.param("dicom://P@h?called=X", "'called'", id="an unknown parameter"),
+        pytest.param("dicom://P@h?calling", "not a URL", id="a parameter without a value"),
+        pytest.param("dicom://P@h/studies", "unknown", id="a path"),
+    ],
+)
+def test_what_is_no_dimse_source_is_refused_with_an_example(text: str, words: str) -> None:
+    with pytest.raises(ConfigError, match=words) as caught:
+        parse_dimse_root(text)
+    assert "dicom://CALLED_AE@host:port" in str(caught.value)
+    assert "secret" not in str(caught.value)
