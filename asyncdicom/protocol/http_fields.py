@@ -181,6 +181,9 @@ def content_length(values: Iterable[str], *, offset: int | None = None) -> int |
             or two values differ.
 
     """
+    values = tuple(values)
+    if len(values) == 1 and values[0].isdecimal() and values[0].isascii():
+        return _length(values[0], offset)  # as nearly all are
     items = {item.strip(" \t") for value in values for item in value.split(",")}
     lengths = {_length(item, offset) for item in items}
     if len(lengths) > 1:

@@ -41,6 +41,7 @@ class Watch:
     __slots__ = (
         "_clock",
         "_failure",
+        "_loop",
         "_meter",
         "_pending_bytes",
         "_requests",
@@ -49,9 +50,13 @@ class Watch:
     )
 
     def __init__(
-        self, clock: Callable[[], float], translate: Callable[[Exception], AsyncDicomError]
+        self,
+        clock: Callable[[], float],
+        translate: Callable[[Exception], AsyncDicomError],
+        loop: asyncio.AbstractEventLoop,
     ) -> None:
         self._clock = clock
+        self._loop = loop
         self._translate = translate
         self._meter = Throughput()
         self._task: asyncio.Task[object] | None = None
@@ -83,7 +88,7 @@ class Watch:
     def __enter__(self) -> None:
         if self._failure is not None:
             raise self._failure
-        task = asyncio.current_task()
+        task = asyncio.current_task(self._loop)
         assert task is not None, "exchanges are driven by tasks"
         self._task = task
         self._requests = task.cancelling()
@@ -138,10 +143,11 @@ class Watchdog:
             translate: Turns an exception of the engine into one of ours.
 
         """
-        watch = Watch(self._clock, translate)
+        loop = asyncio.get_running_loop()
+        watch = Watch(self._clock, translate, loop)
         self._watches.add(watch)
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(self._interval_s, self._look)
+            self._timer = loop.call_later(self._interval_s, self._look)
         return watch
 
     def forget(self, watch: Watch) -> None:
