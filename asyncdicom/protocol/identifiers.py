@@ -15,10 +15,14 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from asyncdicom.errors import ConfigError, ProtocolError
+from asyncdicom.protocol.dimse.sop_classes import (
+    EXPLICIT_VR_LITTLE_ENDIAN,
+    IMPLICIT_VR_LITTLE_ENDIAN,
+    QueryLevel,
+)
 from asyncdicom.protocol.part10_dataset import DataSetWalker
 from asyncdicom.protocol.part10_text import decode_text
 from asyncdicom.protocol.part10_vocabulary import Part10Limits, encoding_of, watch_list
@@ -26,110 +30,46 @@ from asyncdicom.protocol.part10_vocabulary import Part10Limits, encoding_of, wat
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from asyncdicom.protocol.dimse.sop_classes import QueryModel
     from asyncdicom.protocol.qido_keys import Keys
 
 __all__ = [
-    "EXPLICIT_VR_LITTLE_ENDIAN",
     "IDENTIFIER_SYNTAXES",
-    "IMPLICIT_VR_LITTLE_ENDIAN",
     "Key",
-    "QueryLevel",
-    "QueryModel",
     "Tree",
+    "check_level",
     "encode_identifier",
+    "needs_patient",
     "texts_in",
     "tree_of",
 ]
-
-IMPLICIT_VR_LITTLE_ENDIAN: Final = "1.2.840.10008.1.2"
-EXPLICIT_VR_LITTLE_ENDIAN: Final = "1.2.840.10008.1.2.1"
 
 IDENTIFIER_SYNTAXES: Final = (EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN)
 """What identifiers are offered in; the first tells the VR of private attributes."""
 
 SPECIFIC_CHARACTER_SET: Final = 0x00080005
-QUERY_RETRIEVE_LEVEL: Final = 0x00080052
 
 MAX_IDENTIFIER_VALUE_BYTES: Final = 64 * 1024
 """Most that is kept of one value: a study with 1,000 SOP classes stays below it."""
 
 
-class QueryLevel(StrEnum):
-    """Value of QueryRetrieveLevel (0008,0052), PS3.4 §C.6."""
+def check_level(model: QueryModel, level: QueryLevel) -> None:
+    """Refuse a level that a model does not have.
 
-    PATIENT = "PATIENT"
-    STUDY = "STUDY"
-    SERIES = "SERIES"
-    IMAGE = "IMAGE"
+    Raises:
+        ConfigError: If it does not.
 
-
-class QueryModel(StrEnum):
-    """Information models that can be queried (PS3.4 §C.6, §K.6)."""
-
-    PATIENT = "patient"
-    STUDY = "study"
-    PATIENT_STUDY = "patient-study"
-    WORKLIST = "worklist"
-
-    @property
-    def find_class(self) -> str:
-        """SOP Class UID of its C-FIND."""
-        return _SOP_CLASSES[self][0]
-
-    @property
-    def move_class(self) -> str:
-        """SOP Class UID of its C-MOVE.
-
-        Raises:
-            ConfigError: If it has none.
-
-        """
-        return self._retrieve_class(1)
-
-    @property
-    def get_class(self) -> str:
-        """SOP Class UID of its C-GET.
-
-        Raises:
-            ConfigError: If it has none.
-
-        """
-        return self._retrieve_class(2)
-
-    def _retrieve_class(self, index: int) -> str:
-        if self is QueryModel.WORKLIST:
-            raise ConfigError("a worklist can be searched only", hint="use find")
-        return _SOP_CLASSES[self][index]
-
-    @property
-    def needs_patient(self) -> bool:
-        """Whether each query below the patient names its PatientID (PS3.4 §C.6.1.1)."""
-        return self in (QueryModel.PATIENT, QueryModel.PATIENT_STUDY)
-
-    def check_level(self, level: QueryLevel) -> None:
-        """Refuse a level that the model does not have.
-
-        Raises:
-            ConfigError: If it does not.
-
-        """
-        missing = {
-            QueryModel.STUDY: (QueryLevel.PATIENT,),
-            QueryModel.PATIENT_STUDY: (QueryLevel.SERIES, QueryLevel.IMAGE),
-        }
-        if level in missing.get(self, ()):
-            raise ConfigError(
-                f"the {self} model has no level {level}", hint="choose another one with --model"
-            )
+    """
+    if level not in model.levels:
+        raise ConfigError(
+            f"the {model.name} model has no level {level}",
+            hint="choose another model: patient, study or patient-study",
+        )
 
 
-# PS3.6 Table A-1: C-FIND, C-MOVE, C-GET.
-_SOP_CLASSES: Final = {
-    QueryModel.PATIENT: tuple(f"1.2.840.10008.5.1.4.1.2.1.{n}" for n in (1, 2, 3)),
-    QueryModel.STUDY: tuple(f"1.2.840.10008.5.1.4.1.2.2.{n}" for n in (1, 2, 3)),
-    QueryModel.PATIENT_STUDY: tuple(f"1.2.840.10008.5.1.4.1.2.3.{n}" for n in (1, 2, 3)),
-    QueryModel.WORKLIST: ("1.2.840.10008.5.1.4.31",),
-}
+def needs_patient(model: QueryModel) -> bool:
+    """Tell whether each query below the patient has to name its PatientID (PS3.4 §C.6.1.1)."""
+    return QueryLevel.PATIENT in model.levels
 
 
 @dataclass(frozen=True, slots=True)

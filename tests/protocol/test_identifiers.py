@@ -13,14 +13,22 @@ from pydicom.filereader import read_dataset
 
 from asyncdicom.errors import ConfigError, ProtocolError
 from asyncdicom.jobs.find import dictionary
-from asyncdicom.protocol.identifiers import (
+from asyncdicom.protocol.dimse.sop_classes import (
     EXPLICIT_VR_LITTLE_ENDIAN,
-    IDENTIFIER_SYNTAXES,
     IMPLICIT_VR_LITTLE_ENDIAN,
-    Key,
+    MODALITY_WORKLIST,
+    PATIENT_ROOT,
+    PATIENT_STUDY_ONLY,
+    STUDY_ROOT,
     QueryLevel,
     QueryModel,
+)
+from asyncdicom.protocol.identifiers import (
+    IDENTIFIER_SYNTAXES,
+    Key,
+    check_level,
     encode_identifier,
+    needs_patient,
     texts_in,
     tree_of,
 )
@@ -158,26 +166,21 @@ def test_what_is_no_data_set_is_refused_or_read(syntax: str, cut: int, noise: by
             texts_in(damaged, syntax, (STUDY_UID,))
 
 
-def test_each_model_has_its_sop_classes_and_levels() -> None:
-    assert QueryModel.STUDY.find_class == "1.2.840.10008.5.1.4.1.2.2.1"
-    assert QueryModel.STUDY.move_class == "1.2.840.10008.5.1.4.1.2.2.2"
-    assert QueryModel.PATIENT.get_class == "1.2.840.10008.5.1.4.1.2.1.3"
-    assert QueryModel.WORKLIST.find_class == "1.2.840.10008.5.1.4.31"
-    with pytest.raises(ConfigError, match="searched only"):
-        _ = QueryModel.WORKLIST.get_class
-    assert not QueryModel.STUDY.needs_patient
-
-
 @pytest.mark.parametrize(
     ("model", "level"),
     [
-        (QueryModel.STUDY, QueryLevel.PATIENT),
-        (QueryModel.PATIENT_STUDY, QueryLevel.SERIES),
-        (QueryModel.PATIENT_STUDY, QueryLevel.IMAGE),
+        (STUDY_ROOT, QueryLevel.PATIENT),
+        (PATIENT_STUDY_ONLY, QueryLevel.SERIES),
+        (PATIENT_STUDY_ONLY, QueryLevel.IMAGE),
+        (MODALITY_WORKLIST, QueryLevel.PATIENT),
     ],
 )
 def test_a_model_refuses_levels_it_does_not_have(model: QueryModel, level: QueryLevel) -> None:
     with pytest.raises(ConfigError, match=f"no level {level}"):
-        model.check_level(level)
-    model.check_level(QueryLevel.STUDY)
-    QueryModel.PATIENT.check_level(level)
+        check_level(model, level)
+    check_level(PATIENT_ROOT, level)
+
+
+def test_below_patients_each_query_names_the_patient() -> None:
+    asked = [m for m in (PATIENT_ROOT, STUDY_ROOT, MODALITY_WORKLIST) if needs_patient(m)]
+    assert asked == [PATIENT_ROOT]
