@@ -146,10 +146,11 @@ def _dump(arena: Arena) -> Contender:
         DUMP,
         lambda folder: [
             *(*ASYNCDICOM, "dump", "-w", arena.nginx.https_url, "-s", arena.study_instance_uid),
-            *("-o", str(folder), "-c", str(CONCURRENCY), "-q"),
-            *("--cacert", str(arena.nginx.ca_file)),
+            *("-o", str(folder), "-c", str(CONCURRENCY)),
+            *("--cacert", str(arena.nginx.ca_file), "--quiet", "--json"),
         ],
         job,
+        seconds=json_seconds,
         expected_files=2 * job.request_count,
         probe=(*ASYNCDICOM, "dump", "--help"),
     )

@@ -20,6 +20,7 @@ from benchmarks.common import (
     Target,
     Verdict,
     bytes_ratio,
+    json_seconds,
     parse_arguments,
     print_machine,
     print_results,
@@ -52,13 +53,14 @@ def _get(label: str, durability: str, url: str, arena: tuple[Nginx, SliceStudy, 
     nginx, study, job = arena
     command: Sequence[str] = (
         *(*ASYNCDICOM, "get", url, "--study", study.study_instance_uid),
-        *("--granularity", "study", "--durability", durability, "-q"),
+        *("--granularity", "study", "--durability", durability, "--quiet", "--json"),
         *("--cacert", str(nginx.ca_file)),
     )
     return Contender(
         get_name(label, durability),
         lambda folder: [*command, "-o", str(folder)],
         job,
+        seconds=json_seconds,
         expected_files=study.instance_count,
         probe=(*ASYNCDICOM, "get", "--help"),
     )
@@ -76,11 +78,13 @@ def curl_name(label: str) -> str:
 
 def _curl(label: str, url: str, nginx: Nginx, job: Job) -> Contender:
     version = "--http2" if label == HTTP2 else "--http1.1"
-    command = ("curl", "-sS", "--fail", version, "--cacert", str(nginx.ca_file), url)
+    timed = ("-w", '{"seconds": %{time_total}}')
+    command = ("curl", "-sS", "--fail", version, "--cacert", str(nginx.ca_file), *timed, url)
     return Contender(
         curl_name(label),
         lambda folder: [*command, "-o", str(folder / "study")],
         job,
+        seconds=json_seconds,
         expected_files=1,
     )
 

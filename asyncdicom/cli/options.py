@@ -130,7 +130,12 @@ run_options = together(
     option("--bandwidth", metavar="BYTES", help="Bytes per second, at most (10M, 500k)."),
     option("-q", "--quiet", is_flag=True, help="Say nothing but errors and the last line."),
     option("-v", "--verbose", is_flag=True, help="Say what happens to each item."),
-    option("--json", "as_json", is_flag=True, help="Events as JSON lines on stdout."),
+    option(
+        "--json",
+        "as_json",
+        is_flag=True,
+        help="Events as JSON lines on stdout; with -q only failures and the end.",
+    ),
     option("--report", metavar="FILE", help="Write one JSON line per outcome."),
     option("--retry-failed", metavar="FILE", help="Ask only for what failed in that report."),
 )

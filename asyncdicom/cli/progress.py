@@ -40,7 +40,7 @@ def observers_for(options: Mapping[str, Any]) -> list[Observer]:
         _PlanTeller() if is_dry else _Teller(is_verbose=options["verbose"])
     ]
     if options["as_json"]:
-        observers.append(_JsonPrinter())
+        observers.append(_JsonPrinter(is_quiet=options["quiet"]))
     return observers
 
 
@@ -56,11 +56,12 @@ def _say(line: str) -> None:
 class _JsonPrinter:
     """Prints events as JSON lines, until whoever reads them leaves."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_quiet: bool) -> None:
+        self._is_quiet = is_quiet
         self._is_read = True
 
     def __call__(self, event: Event) -> None:
-        if not self._is_read:
+        if not self._is_read or (self._is_quiet and not _is_news_to_the_quiet(event)):
             return
         try:
             sys.stdout.buffer.write(orjson.dumps(event.to_json()) + b"\n")
@@ -72,6 +73,14 @@ class _JsonPrinter:
             self._is_read = False
             with Path(os.devnull).open("wb") as nowhere:
                 os.dup2(nowhere.fileno(), sys.stdout.fileno())
+
+
+def _is_news_to_the_quiet(event: Event) -> bool:
+    match event:
+        case Finished(Failed()) | RunEnded():
+            return True
+        case _:
+            return False
 
 
 class _Teller:

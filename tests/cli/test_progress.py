@@ -25,7 +25,7 @@ TARGET = Target(Resource.STUDY, Uid("1"))
 STORED = Finished(Stored(TARGET, "a.dcm", 7, "ab"))
 PLANNED = Planned("1", 3, 2_000_000)
 RETRYING = Retrying("study 1", Truncated("cut"), 1, 0.5)
-QUIET = {"verbose": False, "as_json": False}
+QUIET = {"verbose": False, "quiet": False, "as_json": False}
 
 
 def failed(error: AsyncDicomError | None = None) -> Finished:
@@ -89,6 +89,14 @@ def test_events_are_json_lines_on_stdout(capsysbinary: pytest.CaptureFixture[byt
     lines = [orjson.loads(line) for line in capsysbinary.readouterr().out.splitlines()]
     expected = ["planned", "finished", "retrying", "finished", "ended"]
     assert [line["event"] for line in lines] == expected
+
+
+def test_the_quiet_hear_of_failures_and_the_end(capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+    for observe in observers_for(QUIET | {"as_json": True, "quiet": True}):
+        for event in (PLANNED, STORED, RETRYING, failed(), ended()):
+            observe(event)
+    lines = [orjson.loads(line) for line in capsysbinary.readouterr().out.splitlines()]
+    assert [line["event"] for line in lines] == ["finished", "ended"]
 
 
 def test_a_dry_run_says_what_it_would_fetch(capsys: pytest.CaptureFixture[str]) -> None:
