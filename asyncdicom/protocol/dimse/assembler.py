@@ -16,7 +16,12 @@ of one message share their presentation context. Anything else is refused.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from enum import Enum
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
+
+from asyncdicom.errors import LimitExceeded, ProtocolError, Truncated, UsageError
+from asyncdicom.protocol.dimse.command_set import MAX_COMMAND_SET_BYTES
+from asyncdicom.protocol.dimse.messages import parse_command
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,16 +55,33 @@ class MessageEnded(NamedTuple):
 MessageEvent: TypeAlias = MessageBegan | DataFragment | MessageEnded
 
 
+_NOTHING: Final = ()
+_ENDED: Final = (MessageEnded(),)
+
+
+class _Phase(Enum):
+    IDLE = "no message has begun"
+    COMMAND = "a command set has begun"
+    DATA = "a data set is due, or has begun"
+    FAILED = "after an error"
+
+
 class MessageAssembler:
     """Turns the fragments of one direction of an association into messages.
 
     Cost: a command set is copied once, a data set never; holds 64 KiB at most.
     """
 
+    def __init__(self) -> None:
+        self._phase = _Phase.IDLE
+        self._context_id = 0
+        self._command = bytearray()
+        self._name = ""
+
     @property
     def is_idle(self) -> bool:
         """Whether nothing has begun that did not end."""
-        raise NotImplementedError
+        return self._phase is _Phase.IDLE
 
     def receive(self, fragment: PdvFragment) -> Sequence[MessageEvent]:
         """Take the next fragment; return what it came to, often nothing.
@@ -70,7 +92,16 @@ class MessageAssembler:
             UsageError: After an error.
 
         """
-        raise NotImplementedError
+        context_id, is_command, is_last, data = fragment
+        if self._phase is _Phase.DATA and not is_command and context_id == self._context_id:
+            return self._data(data, is_last=is_last)
+        try:
+            self._check(context_id, is_command=is_command)
+            return self._join(context_id, data, is_last=is_last)
+        except ProtocolError:
+            self._phase = _Phase.FAILED
+            self._command.clear()
+            raise
 
     def receive_eof(self) -> None:
         """Say that no fragment will follow.
@@ -79,4 +110,53 @@ class MessageAssembler:
             Truncated: If a message has begun and did not end.
 
         """
-        raise NotImplementedError
+        if self._phase is _Phase.COMMAND:
+            raise Truncated("the association ended inside of a command set")
+        if self._phase is _Phase.DATA:
+            raise Truncated(f"the association ended before the data set of a {self._name} did")
+
+    def _data(self, data: Buffer, *, is_last: bool) -> Sequence[MessageEvent]:
+        if not is_last:
+            return (DataFragment(data),) if data else _NOTHING
+        self._phase = _Phase.IDLE
+        return (DataFragment(data), *_ENDED) if data else _ENDED
+
+    def _check(self, context_id: int, *, is_command: bool) -> None:
+        """Refuse what does not belong here."""
+        if self._phase is _Phase.FAILED:
+            raise UsageError("nothing follows an error")
+        if self._phase is _Phase.IDLE:
+            if not is_command:
+                raise ProtocolError("a data set without a command")
+            return
+        if context_id != self._context_id:
+            raise ProtocolError(
+                f"presentation context {context_id} inside of a message of {self._context_id}"
+            )
+        if self._phase is _Phase.COMMAND and not is_command:
+            raise ProtocolError("a data set before the end of its command set")
+        if self._phase is _Phase.DATA:
+            raise ProtocolError(f"another command where the data set of a {self._name} is due")
+
+    def _join(self, context_id: int, data: Buffer, *, is_last: bool) -> Sequence[MessageEvent]:
+        """Take a fragment of a command set."""
+        whole: Buffer = data
+        if self._phase is _Phase.COMMAND or not is_last:
+            if len(self._command) + len(data) > MAX_COMMAND_SET_BYTES:
+                raise LimitExceeded(f"command set of more than {MAX_COMMAND_SET_BYTES} bytes")
+            self._command += data
+            whole = self._command
+        self._phase, self._context_id = _Phase.COMMAND, context_id
+        if not is_last:
+            return _NOTHING
+        return self._begin(parse_command(whole))
+
+    def _begin(self, command: Message) -> Sequence[MessageEvent]:
+        self._command.clear()
+        self._name = command.name
+        began = MessageBegan(self._context_id, command)
+        if command.has_data_set:
+            self._phase = _Phase.DATA
+            return (began,)
+        self._phase = _Phase.IDLE
+        return (began, *_ENDED)

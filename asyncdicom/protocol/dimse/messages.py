@@ -14,14 +14,44 @@ that it can be answered with 0211, unrecognized operation.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from enum import IntEnum
-from typing import TYPE_CHECKING, ClassVar, TypeAlias
+from functools import partial
+from struct import Struct
+from typing import TYPE_CHECKING, Final
+
+from asyncdicom.errors import ProtocolError
+from asyncdicom.protocol.dimse.command_set import (
+    NO_DATA_SET,
+    Element,
+    decode_command_set,
+    us_value,
+)
+from asyncdicom.protocol.dimse.commands import (
+    NO_DETAILS,
+    CCancelRequest,
+    CEchoRequest,
+    CEchoResponse,
+    CFindRequest,
+    CFindResponse,
+    CGetRequest,
+    CGetResponse,
+    CMoveRequest,
+    CMoveResponse,
+    CommandField,
+    CStoreRequest,
+    CStoreResponse,
+    ErrorDetails,
+    Message,
+    OtherCommand,
+    Priority,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+    from typing import TypeAlias
 
     from asyncdicom.model import Buffer
+
+    Elements: TypeAlias = Mapping[int, bytes]
 
 __all__ = [
     "CCancelRequest",
@@ -43,294 +73,6 @@ __all__ = [
     "parse_command",
 ]
 
-VERIFICATION = "1.2.840.10008.1.1"
-
-
-class CommandField(IntEnum):
-    """Values of (0000,0100) (PS3.7 §E.1)."""
-
-    C_STORE_RQ = 0x0001
-    C_GET_RQ = 0x0010
-    C_FIND_RQ = 0x0020
-    C_MOVE_RQ = 0x0021
-    C_ECHO_RQ = 0x0030
-    C_CANCEL_RQ = 0x0FFF
-    C_STORE_RSP = 0x8001
-    C_GET_RSP = 0x8010
-    C_FIND_RSP = 0x8020
-    C_MOVE_RSP = 0x8021
-    C_ECHO_RSP = 0x8030
-
-
-class Priority(IntEnum):
-    """Values of (0000,0700) (PS3.7 §E.1)."""
-
-    LOW = 2
-    MEDIUM = 0
-    HIGH = 1
-
-
-@dataclass(frozen=True, slots=True)
-class ErrorDetails:
-    """What a response may add to its status (PS3.7 Annex C)."""
-
-    offending_elements: tuple[int, ...] = ()
-    """(0000,0901): tags."""
-    error_comment: str = ""
-    """(0000,0902), 64 characters; may name patients, so it goes into no log and no error."""
-    error_id: int | None = None
-    """(0000,0903), 0 to FFFF."""
-
-
-NO_DETAILS = ErrorDetails()
-
-
-@dataclass(frozen=True, slots=True)
-class CEchoRequest:
-    """C-ECHO-RQ (PS3.7 §9.3.5.1)."""
-
-    name: ClassVar[str] = "C-ECHO-RQ"
-
-    message_id: int
-    """0 to FFFF."""
-    sop_class_uid: str = VERIFICATION
-    has_data_set: bool = False
-
-    def encode(self) -> bytes:
-        """Write the command set."""
-        raise NotImplementedError
-
-
-@dataclass(frozen=True, slots=True)
-class CEchoResponse:
-    """C-ECHO-RSP (PS3.7 §9.3.5.2)."""
-
-    name: ClassVar[str] = "C-ECHO-RSP"
-
-    responds_to: int
-    """(0000,0120) Message ID Being Responded To."""
-    status: int
-    sop_class_uid: str = VERIFICATION
-    has_data_set: bool = False
-    details: ErrorDetails = NO_DETAILS
-
-    def encode(self) -> bytes:
-        """Write the command set."""
-        raise NotImplementedError
-
-
-@dataclass(frozen=True, slots=True)
-class CStoreRequest:
-    """C-STORE-RQ (PS3.7 §9.3.1.1)."""
-
-    name: ClassVar[str] = "C-STORE-RQ"
-
-    message_id: int
-    """0 to FFFF."""
-    sop_class_uid: str
-    sop_instance_uid: str
-    priority: int = Priority.MEDIUM
-    move_originator: str = ""
-    """(0000,1030): AE title that asked for the C-MOVE this belongs to, or empty."""
-    move_message_id: int | None = None
-    """(0000,1031): message ID of that C-MOVE-RQ."""
-    has_data_set: bool = True
-
-    def encode(self) -> bytes:
-        """Write the command set."""
-        raise NotImplementedError
-
-
-@dataclass(frozen=True, slots=True)
-class CStoreResponse:
-    """C-STORE-RSP (PS3.7 §9.3.1.2)."""
-
-    name: ClassVar[str] = "C-STORE-RSP"
-
-    responds_to: int
-    """(0000,0120) Message ID Being Responded To."""
-    status: int
-    sop_class_uid: str = ""
-    sop_instance_uid: str = ""
-    has_data_set: bool = False
-    details: ErrorDetails = NO_DETAILS
-
-    def encode(self) -> bytes:
-        """Write the command set."""
-        raise NotImplementedError
-
-
-@dataclass(frozen=True, slots=True)
-class CFindRequest:
-    """C-FIND-RQ (PS3.7 §9.3.2.1); its identifier follows as a data set."""
-
-    name: ClassVar[str] = "C-FIND-RQ"
-
-    message_id: int
-    """0 to FFFF."""
-    sop_class_uid: str
-    priority: int = Priority.MEDIUM
-    has_data_set: bool = True
-
-    def encode(self) -> bytes:
-        """Write the command set."""
-        raise NotImplementedError
-
-
-@dataclass(frozen=True, slots=True)
-class CFindResponse:
-    """C-FIND-RSP (PS3.7 §9.3.2.2); a pending one is followed by an identifier."""
-
-    name: ClassVar[str] = "C-FIND-RSP"
-
-    responds_to: int
-    """(0000,0120) Message ID Being Responded To."""
-    status: int
-    sop_class_uid: str = ""
-    has_data_set: bool = False
-    details: ErrorDetails = NO_DETAILS
-
-    def encode(self) -> bytes:
-        """Write the command set."""
-        raise NotImplementedError
-
-
-@dataclass(frozen=True, slots=True)
-class CGetRequest:
-    """C-GET-RQ (PS3.7 §9.3.3.1); its identifier follows as a data set."""
-
-    name: ClassVar[str] = "C-GET-RQ"
-
-    message_id: int
-    """0 to FFFF."""
-    sop_class_uid: str
-    priority: int = Priority.MEDIUM
-    has_data_set: bool = True
-
-    def encode(self) -> bytes:
-        """Write the command set."""
-        raise NotImplementedError
-
-
-@dataclass(frozen=True, slots=True)
-class CGetResponse:
-    """C-GET-RSP (PS3.7 §9.3.3.2); the final one may be followed by failed UIDs."""
-
-    name: ClassVar[str] = "C-GET-RSP"
-
-    responds_to: int
-    """(0000,0120) Message ID Being Responded To."""
-    status: int
-    sop_class_uid: str = ""
-    remaining: int | None = None
-    """(0000,1020) Number of Remaining Sub-operations, as far as it is told."""
-    completed: int | None = None
-    failed: int | None = None
-    warning: int | None = None
-    has_data_set: bool = False
-    details: ErrorDetails = NO_DETAILS
-
-    def encode(self) -> bytes:
-        """Write the command set."""
-        raise NotImplementedError
-
-
-@dataclass(frozen=True, slots=True)
-class CMoveRequest:
-    """C-MOVE-RQ (PS3.7 §9.3.4.1); its identifier follows as a data set."""
-
-    name: ClassVar[str] = "C-MOVE-RQ"
-
-    message_id: int
-    """0 to FFFF."""
-    sop_class_uid: str
-    move_destination: str
-    """(0000,0600): AE title to send to."""
-    priority: int = Priority.MEDIUM
-    has_data_set: bool = True
-
-    def encode(self) -> bytes:
-        """Write the command set."""
-        raise NotImplementedError
-
-
-@dataclass(frozen=True, slots=True)
-class CMoveResponse:
-    """C-MOVE-RSP (PS3.7 §9.3.4.2); the final one may be followed by failed UIDs."""
-
-    name: ClassVar[str] = "C-MOVE-RSP"
-
-    responds_to: int
-    """(0000,0120) Message ID Being Responded To."""
-    status: int
-    sop_class_uid: str = ""
-    remaining: int | None = None
-    """(0000,1020) Number of Remaining Sub-operations, as far as it is told."""
-    completed: int | None = None
-    failed: int | None = None
-    warning: int | None = None
-    has_data_set: bool = False
-    details: ErrorDetails = NO_DETAILS
-
-    def encode(self) -> bytes:
-        """Write the command set."""
-        raise NotImplementedError
-
-
-@dataclass(frozen=True, slots=True)
-class CCancelRequest:
-    """C-CANCEL-RQ of a C-FIND, C-GET or C-MOVE (PS3.7 §9.3.2.3)."""
-
-    name: ClassVar[str] = "C-CANCEL-RQ"
-
-    responds_to: int
-    """(0000,0120): message ID of the request to cancel."""
-    has_data_set: bool = False
-
-    def encode(self) -> bytes:
-        """Write the command set."""
-        raise NotImplementedError
-
-
-@dataclass(frozen=True, slots=True)
-class OtherCommand:
-    """A command of another service, DIMSE-N for one (PS3.7 §10.3)."""
-
-    name: ClassVar[str] = "another command"
-
-    command_field: int
-    """(0000,0100)."""
-    message_id: int
-    """(0000,0110), or (0000,0120) of a response."""
-    has_data_set: bool
-    elements: Mapping[int, bytes] = field(default_factory=dict)
-    """All of the command set: tag to value as it came."""
-
-    @property
-    def is_request(self) -> bool:
-        """Whether it wants an answer."""
-        return not self.command_field & 0x8000
-
-    def encode(self) -> bytes:
-        """Write the command set."""
-        raise NotImplementedError
-
-
-Message: TypeAlias = (
-    CEchoRequest
-    | CEchoResponse
-    | CStoreRequest
-    | CStoreResponse
-    | CFindRequest
-    | CFindResponse
-    | CGetRequest
-    | CGetResponse
-    | CMoveRequest
-    | CMoveResponse
-    | CCancelRequest
-    | OtherCommand
-)
-
 
 def parse_command(data: Buffer) -> Message:
     """Parse a command set.
@@ -340,4 +82,159 @@ def parse_command(data: Buffer) -> Message:
         LimitExceeded: If it is longer than anybody needs.
 
     """
-    raise NotImplementedError
+    elements = decode_command_set(data)
+    command_field = _required(elements, Element.COMMAND_FIELD)
+    return _PARSERS.get(command_field, _parse_other)(elements)
+
+
+def _parse_store_request(elements: Elements) -> CStoreRequest:
+    return CStoreRequest(
+        _required(elements, Element.MESSAGE_ID),
+        _uid(elements, Element.AFFECTED_SOP_CLASS_UID),
+        _uid(elements, Element.AFFECTED_SOP_INSTANCE_UID),
+        _priority(elements),
+        _text(elements, Element.MOVE_ORIGINATOR_AE_TITLE),
+        us_value(elements, Element.MOVE_ORIGINATOR_MESSAGE_ID),
+        _has_data_set(elements),
+    )
+
+
+def _parse_echo_request(elements: Elements) -> CEchoRequest:
+    return CEchoRequest(
+        _required(elements, Element.MESSAGE_ID),
+        _uid(elements, Element.AFFECTED_SOP_CLASS_UID),
+        _has_data_set(elements),
+    )
+
+
+def _parse_move_request(elements: Elements) -> CMoveRequest:
+    return CMoveRequest(
+        _required(elements, Element.MESSAGE_ID),
+        _uid(elements, Element.AFFECTED_SOP_CLASS_UID),
+        _text(elements, Element.MOVE_DESTINATION),
+        _priority(elements),
+        _has_data_set(elements),
+    )
+
+
+def _parse_cancel(elements: Elements) -> CCancelRequest:
+    return CCancelRequest(
+        _required(elements, Element.MESSAGE_ID_BEING_RESPONDED_TO), _has_data_set(elements)
+    )
+
+
+def _parse_other(elements: Elements) -> OtherCommand:
+    command_field = _required(elements, Element.COMMAND_FIELD)
+    of_response = command_field & 0x8000
+    number = Element.MESSAGE_ID_BEING_RESPONDED_TO if of_response else Element.MESSAGE_ID
+    return OtherCommand(
+        command_field, _required(elements, number), _has_data_set(elements), elements
+    )
+
+
+def _parse_query(
+    kind: type[CFindRequest | CGetRequest], elements: Elements
+) -> CFindRequest | CGetRequest:
+    return kind(
+        _required(elements, Element.MESSAGE_ID),
+        _uid(elements, Element.AFFECTED_SOP_CLASS_UID),
+        _priority(elements),
+        _has_data_set(elements),
+    )
+
+
+def _parse_response(
+    kind: type[CEchoResponse | CFindResponse], elements: Elements
+) -> CEchoResponse | CFindResponse:
+    return kind(
+        _required(elements, Element.MESSAGE_ID_BEING_RESPONDED_TO),
+        _required(elements, Element.STATUS),
+        _uid(elements, Element.AFFECTED_SOP_CLASS_UID),
+        has_data_set=_has_data_set(elements),
+        details=_details(elements),
+    )
+
+
+def _parse_store_response(elements: Elements) -> CStoreResponse:
+    return CStoreResponse(
+        _required(elements, Element.MESSAGE_ID_BEING_RESPONDED_TO),
+        _required(elements, Element.STATUS),
+        _uid(elements, Element.AFFECTED_SOP_CLASS_UID),
+        _uid(elements, Element.AFFECTED_SOP_INSTANCE_UID),
+        has_data_set=_has_data_set(elements),
+        details=_details(elements),
+    )
+
+
+def _parse_progress(
+    kind: type[CGetResponse | CMoveResponse], elements: Elements
+) -> CGetResponse | CMoveResponse:
+    return kind(
+        _required(elements, Element.MESSAGE_ID_BEING_RESPONDED_TO),
+        _required(elements, Element.STATUS),
+        _uid(elements, Element.AFFECTED_SOP_CLASS_UID),
+        us_value(elements, Element.REMAINING_SUB_OPERATIONS),
+        us_value(elements, Element.COMPLETED_SUB_OPERATIONS),
+        us_value(elements, Element.FAILED_SUB_OPERATIONS),
+        us_value(elements, Element.WARNING_SUB_OPERATIONS),
+        has_data_set=_has_data_set(elements),
+        details=_details(elements),
+    )
+
+
+_PARSERS: Final[Mapping[int, Callable[[Elements], Message]]] = {
+    CommandField.C_STORE_RQ: _parse_store_request,
+    CommandField.C_GET_RQ: partial(_parse_query, CGetRequest),
+    CommandField.C_FIND_RQ: partial(_parse_query, CFindRequest),
+    CommandField.C_MOVE_RQ: _parse_move_request,
+    CommandField.C_ECHO_RQ: _parse_echo_request,
+    CommandField.C_CANCEL_RQ: _parse_cancel,
+    CommandField.C_STORE_RSP: _parse_store_response,
+    CommandField.C_GET_RSP: partial(_parse_progress, CGetResponse),
+    CommandField.C_FIND_RSP: partial(_parse_response, CFindResponse),
+    CommandField.C_MOVE_RSP: partial(_parse_progress, CMoveResponse),
+    CommandField.C_ECHO_RSP: partial(_parse_response, CEchoResponse),
+}
+
+
+def _required(elements: Elements, number: int) -> int:
+    value = us_value(elements, number)
+    if value is None:
+        raise ProtocolError(f"a command without (0000,{number:04X})")
+    return value
+
+
+def _has_data_set(elements: Elements) -> bool:
+    return _required(elements, Element.COMMAND_DATA_SET_TYPE) != NO_DATA_SET
+
+
+def _priority(elements: Elements) -> int:
+    # PS3.7 §9.3 asks for it, and nothing is decided by it: absent is medium.
+    return us_value(elements, Element.PRIORITY) or Priority.MEDIUM
+
+
+def _uid(elements: Elements, number: int) -> str:
+    # PS3.5 §6.2: a UID is padded with one NUL; some pad with blanks, or with more.
+    return elements.get(number, b"").rstrip(b"\0 ").decode("latin-1")
+
+
+def _text(elements: Elements, number: int) -> str:
+    # PS3.5 §6.2: blanks around AE and LO say nothing.
+    return elements.get(number, b"").strip(b"\0 ").decode("latin-1")
+
+
+def _details(elements: Elements) -> ErrorDetails:
+    if _DETAILS.isdisjoint(elements):
+        return NO_DETAILS
+    tags = elements.get(Element.OFFENDING_ELEMENT, b"")
+    if len(tags) % 4:
+        raise ProtocolError("(0000,0901) holds no tags")
+    return ErrorDetails(
+        tuple(group << 16 | number for group, number in _TAGS.iter_unpack(tags)),
+        _text(elements, Element.ERROR_COMMENT),
+        us_value(elements, Element.ERROR_ID),
+    )
+
+
+_DETAILS: Final = frozenset({Element.OFFENDING_ELEMENT, Element.ERROR_COMMENT, Element.ERROR_ID})
+_TAGS: Final = Struct("<HH")
