@@ -118,7 +118,8 @@ def instance_metadata(
     study = uid(element, STUDY_INSTANCE_UID) or study_instance_uid
     rows, columns = _count_of(element, ROWS), _count_of(element, COLUMNS)
     frames = max(1, _count_of(element, NUMBER_OF_FRAMES))
-    frame_bytes = _frame_bytes(element)
+    samples, bits = _count_of(element, SAMPLES_PER_PIXEL), _count_of(element, BITS_ALLOCATED)
+    frame_bytes = _frame_bytes(element, rows * columns, samples or 1, bits)
     has_pixel_data = (rows > 0 and columns > 0) or any(map(element.get, _PIXEL_ATTRIBUTES))
     return InstanceMetadata(
         sop_instance_uid=_needed(uid(element, SOP_INSTANCE_UID), SOP_INSTANCE_UID),
@@ -128,8 +129,8 @@ def instance_metadata(
         number_of_frames=frames,
         rows=rows,
         columns=columns,
-        bits_allocated=_count_of(element, BITS_ALLOCATED),
-        samples_per_pixel=_count_of(element, SAMPLES_PER_PIXEL),
+        bits_allocated=bits,
+        samples_per_pixel=samples,
         has_pixel_data=has_pixel_data,
         available_transfer_syntax_uid=uid(element, AVAILABLE_TRANSFER_SYNTAX_UID),
         frame_bytes=frame_bytes,
@@ -205,6 +206,8 @@ def integer(element: Mapping[str, Any], tag: str) -> int | None:
 
     """
     found = value(element, tag)
+    if type(found) is int and abs(found) < 10**_MAX_DIGITS:
+        return found  # as nearly all are
     if isinstance(found, str):
         found = found.strip(" \0") or None
     if found is None:
@@ -251,11 +254,11 @@ def _count_of(element: Mapping[str, Any], tag: str) -> int:
     return number
 
 
-def _frame_bytes(element: Mapping[str, Any]) -> int | None:
+def _frame_bytes(
+    element: Mapping[str, Any], pixels: int, samples: int, bits_allocated: int
+) -> int | None:
     """Return the bytes of one uncompressed frame (PS3.5 §8.2), or None."""
-    pixels = _count_of(element, ROWS) * _count_of(element, COLUMNS)
-    samples = _count_of(element, SAMPLES_PER_PIXEL) or 1
-    bits = pixels * samples * _count_of(element, BITS_ALLOCATED)
+    bits = pixels * samples * bits_allocated
     # PS3.3 §C.7.6.3.1.2: chrominance is shared by two pixels.
     if samples == 3 and "_422" in text(element, PHOTOMETRIC_INTERPRETATION):
         bits = bits * 2 // 3

@@ -320,7 +320,7 @@ def is_sensitive(name: str) -> bool:
 
 def redacted(headers: Iterable[Header]) -> tuple[Header, ...]:
     """Replace the values of fields that may carry credentials by `<redacted>`."""
-    return tuple((name, REDACTED if is_sensitive(name) else value) for name, value in headers)
+    return tuple([(name, REDACTED if is_sensitive(name) else value) for name, value in headers])
 
 
 def headers_for_record(headers: Iterable[Header]) -> dict[str, str | list[str]]:
@@ -330,9 +330,13 @@ def headers_for_record(headers: Iterable[Header]) -> dict[str, str | list[str]]:
     was spelled first; names are compared without case (RFC 9110 §5.1).
 
     """
+    shown = redacted(headers)
+    plain = dict(shown)
+    if len({name.lower() for name in plain}) == len(shown):
+        return dict[str, str | list[str]](plain)  # none is repeated, as nearly always
     fields: dict[str, str | list[str]] = {}
     spelled: dict[str, str] = {}
-    for name, value in redacted(headers):
+    for name, value in shown:
         key = spelled.setdefault(name.lower(), name)
         found = fields.get(key)
         if found is None:
