@@ -2,8 +2,9 @@
 
     python -m benchmarks.bench_dump_nginx [--size 512k|4k|both] [--short]
 
-h2load and the bare pyreqwest loop write nothing; httpx and got write body and
-record as `dump` does, but prove nothing. Slow contenders get the first part of the
+h2load and the bare pyreqwest loop write nothing. The second pyreqwest loop hashes and
+writes, and does nothing else: what one Python process can reach here. httpx and got
+write body and record as `dump` does, but prove nothing. Slow contenders get the first part of the
 list: rates are compared, not times.
 """
 
@@ -46,6 +47,7 @@ CONCURRENCY = 32
 H2LOAD_TUNED = "h2load, windows 1 MB and 16 MB"
 H2LOAD_PLAIN = "h2load, its default windows"
 PYREQWEST = "pyreqwest, bare loop"
+FLOOR = "pyreqwest, hashed and written"
 HTTPX = "httpx, body and record"
 GOT = "got, body and record"
 DUMP = "asyncdicom dump"
@@ -132,6 +134,7 @@ def contenders(arena: Arena, slow_count: int) -> list[Contender]:
         _h2load(arena, H2LOAD_TUNED, "-w20", "-W24"),
         _h2load(arena, H2LOAD_PLAIN),
         arena.contender(PYREQWEST, *_client("pyreqwest_loop"), count=None, writes=False),
+        arena.contender(FLOOR, *_client("pyreqwest_dump"), count=None, writes=True),
         arena.contender(HTTPX, *_client("httpx_dump"), count=slow_count, writes=True),
     ]
     script = _got_script(arena.folder.parent)
