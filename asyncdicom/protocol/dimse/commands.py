@@ -1,7 +1,5 @@
 """The commands of the DIMSE-C services as frozen values that write themselves (PS3.7 §9.3).
 
-    CStoreResponse(7, Status.SUCCESS).encode()
-
 Rule: elements stand in the order of their numbers, and absent is what has no value.
 """
 
@@ -389,8 +387,7 @@ Message: TypeAlias = (
 )
 
 
-# SOP classes recur; 32 of the longest that fit into a command set are 2 MiB.
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=32)  # SOP classes recur; 32 of the longest there can be are 2 MiB
 def _class_element(uid: str) -> bytes:
     return uid_element(Element.AFFECTED_SOP_CLASS_UID, uid)
 
