@@ -20,6 +20,7 @@ COMMANDS = {
     "dump": "Write DICOMweb responses to disk exactly as the server sent them.",
     "get": "Fetch instances as DICOM files, proven complete.",
     "find": "Search studies, series or instances.",
+    "print": "Show what DICOM files say, element by element.",
     "report": "Show how a dump went: latencies, throughput, slowest requests.",
     "mock": "Serve an embedded archive, with faults on demand.",
     "demo": "Start the mock, download from it, verify, show the result.",

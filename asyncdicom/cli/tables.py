@@ -33,8 +33,10 @@ from typing import IO, TYPE_CHECKING, Any, Protocol, assert_never
 
 import orjson
 
+from asyncdicom.cli.aligned import Line, binary, encoded, sequence
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
 __all__ = ["AnswerWriter", "Column", "Format", "values_of", "writer_for"]
 
@@ -194,14 +196,12 @@ class _TextWriter:
         self._stream = stream
         self._spool = tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES)  # noqa: SIM115 -- close() is there for it
         self._count = 0
-        self._name = _names()
 
     def write(self, answer: dict[str, Any]) -> None:
-        lines = list(_lines_of(answer, self._name, depth=0))
+        lines = list(_lines_of(answer, depth=0))
         widest = max((len(line.name) for line in lines), default=0)
         for line in lines:
-            text = f"{line.name:<{widest}} {line.rest}".rstrip() + "\n"
-            self._spool.write(text.encode("utf-8", "replace"))
+            self._spool.write(encoded(line, widest))
         self._spool.write(b"\n")
         self._count += 1
 
@@ -216,25 +216,19 @@ class _TextWriter:
         self._spool.close()
 
 
-@dataclass(frozen=True, slots=True)
-class _Line:
-    name: str
-    rest: str = ""
-
-
-def _lines_of(answer: dict[str, Any], name: Callable[[str], str], depth: int) -> Iterator[_Line]:
+def _lines_of(answer: dict[str, Any], depth: int) -> Iterator[Line]:
     for key in sorted(answer):
         element = _element(answer, key)
         tag = f"{key[:4]},{key[4:]}".lower() if len(key) == 8 else ascii(key)
         vr = _vr(element)
         indent = "  " * depth
-        yield _Line(indent + (name(key) or tag), f"{tag} {vr} {_shown(element, vr)}")
+        yield Line(indent + (_name(key) or tag), f"{tag} {vr} {_shown(element, vr)}")
         if vr != "SQ" or depth >= MAX_DEPTH:
             continue
         for number, item in enumerate(values_of(answer, (key,))):
             if number:
-                yield _Line("")
-            yield from _lines_of(item if isinstance(item, dict) else {}, name, depth + 1)
+                yield Line("")
+            yield from _lines_of(item if isinstance(item, dict) else {}, depth + 1)
 
 
 def _vr(element: dict[str, Any]) -> str:
@@ -246,26 +240,22 @@ def _shown(element: dict[str, Any], vr: str) -> str:
     values = element.get("Value")
     count = len(values) if isinstance(values, list) else 0
     if vr == "SQ":
-        return f"(sequence, {count} item{'' if count == 1 else 's'})"
-    if isinstance(binary := element.get("InlineBinary"), str):
-        byte_count = len(binary) * 3 // 4 - binary[-2:].count("=")
-        return f"(binary, 1 item, {byte_count} bytes)"
+        return sequence(count)
+    if isinstance(inline := element.get("InlineBinary"), str):
+        return binary([len(inline) * 3 // 4 - inline[-2:].count("=")])
     if (reference := element.get("BulkDataURI")) is not None:
         return f"(bulk data, {reference!a})"
     return repr([_plain(value) for value in values] if isinstance(values, list) else [])
 
 
-def _names() -> Callable[[str], str]:
-    # Imported here: JSON and CSV do not pay the quarter of a second.
-    from pydicom.datadict import dictionary_description  # noqa: PLC0415 -- lazy on purpose
+def _name(key: str) -> str:
+    # Imported here: JSON and CSV do not pay the quarter of a second of pydicom.
+    from asyncdicom.storage.data_dictionary import name_of  # noqa: PLC0415 -- lazy on purpose
 
-    def name(key: str) -> str:
-        try:
-            return dictionary_description(int(key, 16))
-        except (KeyError, ValueError):
-            return ""
-
-    return name
+    try:
+        return name_of(int(key, 16))
+    except ValueError:
+        return ""
 
 
 class _TableWriter(_Writer):

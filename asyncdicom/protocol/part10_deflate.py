@@ -9,19 +9,28 @@ pass by in pieces of 64 KiB.
 from __future__ import annotations
 
 import zlib
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from asyncdicom.errors import LimitExceeded, ProtocolError, Truncated
 
 if TYPE_CHECKING:
     from asyncdicom.model import Buffer
-    from asyncdicom.protocol.part10_dataset import DataSetWalker
     from asyncdicom.protocol.part10_vocabulary import Part10Limits
 
-__all__ = ["DeflatedDataSet"]
+__all__ = ["DeflatedDataSet", "Inflated"]
 
 _BLOCK_BYTES: Final = 4 * 1024
 _PIECE_BYTES: Final = 64 * 1024
+
+
+class Inflated(Protocol):
+    """What the inflated bytes are handed to: a `DataSetWalker`, or something that keeps them."""
+
+    def receive_data(self, data: Buffer, base: int, /) -> None:
+        """Take the bytes at an offset of the inflated data set."""
+
+    def receive_eof(self) -> None:
+        """Learn that the data set has ended."""
 
 
 class DeflatedDataSet:
@@ -41,7 +50,7 @@ class DeflatedDataSet:
         "_walker",
     )
 
-    def __init__(self, walker: DataSetWalker, *, start: int, limits: Part10Limits) -> None:
+    def __init__(self, walker: Inflated, *, start: int, limits: Part10Limits) -> None:
         self._walker = walker
         self._limits = limits
         self._start = start

@@ -60,6 +60,9 @@ PEERS = (
         "orthanc-dicomweb",
         version_arguments=(),
     ),
+    # It has no option that prints its version.
+    Peer("odil", "odil", "odil", version_arguments=()),
+    Peer("dcmtk", "dcmdump", "dcmtk"),
     Peer("nginx", "nginx", "nginx-light", version_arguments=("-v",)),
     Peer("h2load", "h2load", "nghttp2-client"),
     Peer("curl", "curl", "curl"),
