@@ -112,7 +112,10 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--repetitions", type=int, default=3)
     parser.add_argument("--megabytes", type=int, default=900)
+    parser.add_argument("--short", action="store_true", help="100 MB, 2 repetitions")
     arguments = parser.parse_args()
+    if arguments.short:
+        arguments.megabytes, arguments.repetitions = 100, 2
     print(f"{platform.platform()}, Python {platform.python_version()},", end=" ")
     print(f"orjson {version('orjson')}; chunks of {CHUNK_BYTES} bytes")
     for name, indent in (("indented", 3), ("compact", None)):

@@ -55,7 +55,9 @@ def cpu_per_file_s(job: object, chunks: list[bytes], count: int) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--repetitions", type=int, default=7)
-    repetitions = parser.parse_args().repetitions
+    parser.add_argument("--short", action="store_true", help="3 repetitions")
+    options = parser.parse_args()
+    repetitions = 3 if options.short else options.repetitions
     large = dicom.ct(rows=512, columns=512)
     cases = [
         ("CT 512 KB, 64 KiB chunks", large, 64 * KIB),

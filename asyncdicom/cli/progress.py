@@ -65,8 +65,8 @@ class _JsonPrinter:
             return
         try:
             sys.stdout.buffer.write(orjson.dumps(event.to_json()) + b"\n")
-            if isinstance(event, RunEnded):
-                sys.stdout.buffer.flush()
+            # At once: whoever reads a pipe wants to follow, and half a line helps nobody.
+            sys.stdout.buffer.flush()
         except BrokenPipeError:
             # `| head` has seen enough; that is no reason to end a download. What is
             # still in the buffer goes nowhere instead of failing once more at exit.
