@@ -1,8 +1,11 @@
 """What is proposed and what is agreed on, without the machine (PS3.8 §7.1.1, PS3.7 Annex D).
 
-request = propose(contexts, requestor)       # -> AssociateRequest, IDs 1, 3, 5...
-negotiated = negotiate(request, accept)      # requestor: check and combine
-answer = accept(request, results, acceptor)  # acceptor: -> AssociateAccept
+    request = propose(contexts, party)           # requestor: IDs 1, 3, 5...
+    answer = accept(request, results, ...)       # acceptor: roles as proposed, window 1 and 1
+    negotiated = negotiate(request, answer)      # both: check and combine
+
+Rule: a context that is refused is information, not an error; one that is accepted without
+having been proposed is a mistake of the peer.
 """
 
 from __future__ import annotations
@@ -10,19 +13,35 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from asyncdicom.protocol.upper_layer.user_information import AsyncOperationsWindow
+from asyncdicom.errors import ConfigError, ProtocolError
+from asyncdicom.protocol.upper_layer.implementation import (
+    IMPLEMENTATION_CLASS_UID,
+    IMPLEMENTATION_VERSION_NAME,
+)
+from asyncdicom.protocol.upper_layer.pdu import (
+    AnsweredContext,
+    AssociateAccept,
+    AssociateRequest,
+    ProposedContext,
+    check_ae_title,
+)
+from asyncdicom.protocol.upper_layer.user_information import (
+    AsyncOperationsWindow,
+    ImplementationClass,
+    ImplementationVersion,
+    MaximumLength,
+    RoleSelection,
+    UserInformation,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
-    from asyncdicom.protocol.upper_layer.pdu import (
-        AnsweredContext,
-        AssociateAccept,
-        AssociateRequest,
-    )
     from asyncdicom.protocol.upper_layer.user_information import UserIdentity, UserItem
 
 __all__ = [
+    "ACCEPTANCE",
+    "MAX_CONTEXTS",
     "ContextProposal",
     "Negotiated",
     "NegotiatedContext",
@@ -31,6 +50,13 @@ __all__ = [
     "negotiate",
     "propose",
 ]
+
+MAX_CONTEXTS = 128
+"""Of one request: their IDs are the odd numbers of one byte (PS3.8 §9.3.2.2)."""
+ACCEPTANCE = 0
+"""Result of an accepted context (PS3.8 Table 9-18)."""
+_NOT_ANSWERED = 2
+"""Result where the answer does not mention a context: no reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +72,7 @@ class ContextProposal:
 
 @dataclass(frozen=True, slots=True)
 class Party:
-    """What we say about ourselves."""
+    """What a requestor says about itself and its peer."""
 
     called_ae: str
     calling_ae: str
@@ -60,12 +86,13 @@ class Party:
 
 @dataclass(frozen=True, slots=True)
 class NegotiatedContext:
-    """What became of one proposed context. A refusal is information, not an error."""
+    """What became of one proposed context."""
 
     context_id: int
+    """Odd, 1 to 255."""
     abstract_syntax: str
     result: int
-    """0 is acceptance (PS3.8 Table 9-18)."""
+    """0 is acceptance; in words: `meanings.RESULTS`."""
     transfer_syntax: str = ""
     """Empty unless accepted."""
     is_scu: bool = True
@@ -76,7 +103,7 @@ class NegotiatedContext:
     @property
     def is_accepted(self) -> bool:
         """Whether data may be sent in this context."""
-        return self.result == 0
+        return self.result == ACCEPTANCE
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,20 +112,78 @@ class Negotiated:
 
     contexts: tuple[NegotiatedContext, ...]
     """All that were proposed, in the order of the request."""
-    peer_max_pdu_bytes: int
-    """Longest variable field of a P-DATA-TF that the peer takes, in bytes; 0 is no limit."""
     request: AssociateRequest
     answer: AssociateAccept
 
+    @property
+    def accepted(self) -> tuple[NegotiatedContext, ...]:
+        """Contexts in which data may be sent, in the order of the request."""
+        return tuple(context for context in self.contexts if context.is_accepted)
+
+    @property
+    def async_operations(self) -> AsyncOperationsWindow:
+        """How many operations may be outstanding: the smaller of what both sides said."""
+        asked, answered = self.request.user.async_operations, self.answer.user.async_operations
+        return AsyncOperationsWindow(
+            _smaller(asked.max_invoked, answered.max_invoked),
+            _smaller(asked.max_performed, answered.max_performed),
+        )
+
+
+def _smaller(one: int, other: int) -> int:
+    """Return the smaller of two limits, of which 0 is none."""
+    return min(one, other) or max(one, other)
+
 
 def propose(contexts: Sequence[ContextProposal], party: Party) -> AssociateRequest:
-    """Make a request: contexts get the IDs 1, 3, 5...
+    """Make a request: contexts get the IDs 1, 3, 5... in their order.
 
     Raises:
-        ConfigError: If there are none or more than 128, or an AE title is none.
+        ConfigError: If there are none or more than 128 contexts, or an AE title is none.
 
     """
-    raise NotImplementedError
+    if not 1 <= len(contexts) <= MAX_CONTEXTS:
+        raise ConfigError(
+            f"{len(contexts)} presentation contexts", hint=f"1 to {MAX_CONTEXTS} fit into a request"
+        )
+    roles = _proposed_roles(contexts)
+    identity = () if party.identity is None else (party.identity,)
+    return AssociateRequest(
+        called_ae=check_ae_title(party.called_ae),
+        calling_ae=check_ae_title(party.calling_ae),
+        contexts=tuple(
+            ProposedContext(2 * index + 1, context.abstract_syntax, context.transfer_syntaxes)
+            for index, context in enumerate(contexts)
+        ),
+        user=_user_information(
+            party.max_pdu_bytes, party.async_operations, *roles, *party.extra, *identity
+        ),
+    )
+
+
+def _proposed_roles(contexts: Iterable[ContextProposal]) -> list[RoleSelection]:
+    roles: dict[str, RoleSelection] = {}
+    for context in contexts:
+        uid = context.abstract_syntax
+        known = roles.get(uid, RoleSelection(uid, is_scu=False, is_scp=False))
+        roles[uid] = RoleSelection(
+            uid,
+            is_scu=known.is_scu or context.is_scu,
+            is_scp=known.is_scp or context.is_scp,
+        )
+    # PS3.7 §D.3.3.4: without a selection, the requestor is SCU.
+    return [role for role in roles.values() if role.is_scp]
+
+
+def _user_information(max_pdu_bytes: int, *items: UserItem) -> UserInformation:
+    return UserInformation(
+        (
+            MaximumLength(max_pdu_bytes),
+            ImplementationClass(IMPLEMENTATION_CLASS_UID),
+            ImplementationVersion(IMPLEMENTATION_VERSION_NAME),
+            *items,
+        )
+    )
 
 
 def accept(
@@ -108,8 +193,31 @@ def accept(
     max_pdu_bytes: int,
     extra: Sequence[UserItem] = (),
 ) -> AssociateAccept:
-    """Make an answer: AE titles as asked, roles as proposed, window 1 and 1."""
-    raise NotImplementedError
+    """Make an answer: AE titles as in the request, roles as proposed, window 1 and 1.
+
+    Args:
+        request: What was asked for.
+        results: One for each context of the request.
+        max_pdu_bytes: Longest variable field of a P-DATA-TF that we take; 0 is no limit.
+        extra: Further sub-items, such as `UserIdentityResponse`.
+
+    """
+    accepted_ids = {one.context_id for one in results if one.result == ACCEPTANCE}
+    accepted = {
+        context.abstract_syntax
+        for context in request.contexts
+        if context.context_id in accepted_ids
+    }
+    roles = [role for uid, role in request.user.roles.items() if uid in accepted]
+    # PS3.7 §D.3.3.3: the window is answered only where it was asked for.
+    is_asked = request.user.first(AsyncOperationsWindow) is not None
+    window = (AsyncOperationsWindow(),) if is_asked else ()
+    return AssociateAccept(
+        called_ae=request.called_ae,
+        calling_ae=request.calling_ae,
+        contexts=tuple(results),
+        user=_user_information(max_pdu_bytes, *window, *roles, *extra),
+    )
 
 
 def negotiate(request: AssociateRequest, answer: AssociateAccept) -> Negotiated:
@@ -119,4 +227,48 @@ def negotiate(request: AssociateRequest, answer: AssociateAccept) -> Negotiated:
         ProtocolError: If the answer accepts what was not proposed.
 
     """
-    raise NotImplementedError
+    answered = {context.context_id: context for context in answer.contexts}
+    unknown = answered.keys() - {context.context_id for context in request.contexts}
+    if unknown:
+        raise ProtocolError(f"presentation context {min(unknown)} was answered, not proposed")
+    roles = _agreed_roles(request, answer)
+    contexts = tuple(
+        _combine(context, answered.get(context.context_id), roles) for context in request.contexts
+    )
+    return Negotiated(contexts, request, answer)
+
+
+def _agreed_roles(request: AssociateRequest, answer: AssociateAccept) -> dict[str, RoleSelection]:
+    # PS3.7 §D.3.3.4: a role holds if it was proposed and accepted; else the defaults do.
+    allowed = answer.user.roles
+    return {
+        uid: RoleSelection(
+            uid,
+            is_scu=asked.is_scu and allowed[uid].is_scu,
+            is_scp=asked.is_scp and allowed[uid].is_scp,
+        )
+        for uid, asked in request.user.roles.items()
+        if uid in allowed
+    }
+
+
+def _combine(
+    proposed: ProposedContext, answered: AnsweredContext | None, roles: dict[str, RoleSelection]
+) -> NegotiatedContext:
+    uid = proposed.abstract_syntax
+    if answered is None or answered.result != ACCEPTANCE:
+        result = _NOT_ANSWERED if answered is None else answered.result
+        return NegotiatedContext(proposed.context_id, uid, result)
+    if answered.transfer_syntax not in proposed.transfer_syntaxes:
+        raise ProtocolError(
+            f"context {proposed.context_id} was accepted with a transfer syntax not proposed"
+        )
+    role = roles.get(uid, RoleSelection(uid, is_scu=True, is_scp=False))
+    return NegotiatedContext(
+        proposed.context_id,
+        uid,
+        ACCEPTANCE,
+        answered.transfer_syntax,
+        is_scu=role.is_scu,
+        is_scp=role.is_scp,
+    )

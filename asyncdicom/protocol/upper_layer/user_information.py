@@ -2,14 +2,17 @@
 
 Rule: sub-items stay in the order they came in, and those that nobody here knows
 are kept as they are, so that what was parsed can be written again.
+
+Rule: where a sub-item may come once only and comes again, the first one counts.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 __all__ = [
+    "DEFAULT_PEER_PDU_BYTES",
     "AsyncOperationsWindow",
     "CommonExtendedNegotiation",
     "ExtendedNegotiation",
@@ -23,6 +26,9 @@ __all__ = [
     "UserInformation",
     "UserItem",
 ]
+
+DEFAULT_PEER_PDU_BYTES = 16 * 1024
+"""For peers that leave the sub-item out, though it is mandatory: all implementations take this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +68,9 @@ class AsyncOperationsWindow:
     """How many operations may be outstanding (PS3.7 §D.3.3.3); 0 is no limit."""
 
     max_invoked: int = 1
+    """By the requestor, 0 to 65535."""
     max_performed: int = 1
+    """By the requestor, 0 to 65535."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +98,13 @@ class CommonExtendedNegotiation:
     service_class_uid: str
     related_sop_class_uids: tuple[str, ...] = ()
     reserved: bytes = b""
+    """Bytes behind the last field, for later versions."""
     version: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class UserIdentity:
-    """Who asks for the association (PS3.7 §D.3.3.7)."""
+    """Who asks for the association (PS3.7 §D.3.3.7); secrets stay out of its `repr`."""
 
     kind: int
     """1 user name, 2 user name and passcode, 3 Kerberos ticket, 4 SAML assertion, 5 JWT."""
@@ -106,7 +115,7 @@ class UserIdentity:
 
     @classmethod
     def of_user(cls, name: str, passcode: str | None = None) -> UserIdentity:
-        """Make the identity of a user name, with a passcode or without."""
+        """Make the identity of a user name, with a passcode or without, in UTF-8."""
         if passcode is None:
             return cls(1, name.encode())
         return cls(2, name.encode(), passcode.encode())
@@ -132,6 +141,8 @@ UserItem: TypeAlias = (
     | RawItem
 )
 
+T = TypeVar("T", bound=UserItem)
+
 
 @dataclass(frozen=True, slots=True)
 class UserInformation:
@@ -139,32 +150,46 @@ class UserInformation:
 
     items: tuple[UserItem, ...] = ()
 
+    def first(self, kind: type[T]) -> T | None:
+        """Return the first sub-item of a kind, or None."""
+        return next((item for item in self.items if isinstance(item, kind)), None)
+
     @property
     def max_pdu_bytes(self) -> int:
         """What the sender takes, in bytes; 0 is no limit."""
-        raise NotImplementedError
+        found = self.first(MaximumLength)
+        return DEFAULT_PEER_PDU_BYTES if found is None else found.max_pdu_bytes
 
     @property
     def implementation_class_uid(self) -> str:
         """UID, or empty."""
-        raise NotImplementedError
+        found = self.first(ImplementationClass)
+        return "" if found is None else found.uid
 
     @property
     def implementation_version(self) -> str:
         """Version name, or empty."""
-        raise NotImplementedError
+        found = self.first(ImplementationVersion)
+        return "" if found is None else found.name
 
     @property
     def async_operations(self) -> AsyncOperationsWindow:
         """Window; 1 and 1 where none was sent (PS3.7 §D.3.3.3)."""
-        raise NotImplementedError
+        return self.first(AsyncOperationsWindow) or AsyncOperationsWindow()
 
     @property
     def roles(self) -> dict[str, RoleSelection]:
         """Role selections by SOP Class UID."""
-        raise NotImplementedError
+        selections = [item for item in self.items if isinstance(item, RoleSelection)]
+        return {selection.sop_class_uid: selection for selection in reversed(selections)}
 
     @property
     def identity(self) -> UserIdentity | None:
         """Who asks, or None."""
-        raise NotImplementedError
+        return self.first(UserIdentity)
+
+    @property
+    def identity_response(self) -> bytes | None:
+        """What the acceptor answered to the identity, or None."""
+        found = self.first(UserIdentityResponse)
+        return None if found is None else found.response

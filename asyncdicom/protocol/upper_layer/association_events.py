@@ -1,0 +1,59 @@
+"""What an association tells whoever uses it: indications and confirmations (PS3.8 §7)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+from asyncdicom.protocol.upper_layer.pdu import PdvFragment
+
+if TYPE_CHECKING:
+    from asyncdicom.protocol.upper_layer.negotiation import Negotiated
+    from asyncdicom.protocol.upper_layer.pdu import AssociateRequest
+
+__all__ = [
+    "AssociationAccepted",
+    "AssociationEvent",
+    "AssociationReleased",
+    "AssociationRequested",
+    "ReleaseRequested",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class AssociationRequested:
+    """A-ASSOCIATE indication: answer with `accept` or `reject` (PS3.8 §7.1)."""
+
+    request: AssociateRequest
+
+
+@dataclass(frozen=True, slots=True)
+class AssociationAccepted:
+    """A-ASSOCIATE confirmation: the association is established (PS3.8 §7.1)."""
+
+    negotiated: Negotiated
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseRequested:
+    """A-RELEASE indication: answer with `respond_to_release` (PS3.8 §7.2).
+
+    In a collision the acceptor of the association answers only after
+    `AssociationReleased` (PS3.8 §7.2.2): see `AssociationMachine.may_respond_to_release`.
+    """
+
+    is_collision: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AssociationReleased:
+    """A-RELEASE confirmation: the peer agrees to the end (PS3.8 §7.2)."""
+
+
+AssociationEvent: TypeAlias = (
+    AssociationRequested
+    | AssociationAccepted
+    | ReleaseRequested
+    | AssociationReleased
+    | PdvFragment
+)
