@@ -10,16 +10,37 @@ transfer syntaxes, take C-STOREs, and perform C-ECHO, C-FIND, C-GET and C-MOVE.
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
+
+from asyncdicom.errors import ConfigError, FetchError, ProtocolError
+from asyncdicom.ports.dimse import AcceptedContext, DimseStatistics
+from asyncdicom.protocol.upper_layer.association import AssociationMachine, AssociationRequested
+from asyncdicom.protocol.upper_layer.negotiation import accept
+from asyncdicom.protocol.upper_layer.pdu import AnsweredContext
+from asyncdicom.transports.associations import sockets
+from asyncdicom.transports.associations.connection import Connection
+from asyncdicom.transports.associations.services import BUSY, Requestor
+from asyncdicom.transports.associations.serving import ServedAssociation
+from asyncdicom.transports.associations.tls import acceptor_context
+from asyncdicom.transports.associations.wire import Wire
 
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from asyncdicom.protocol.upper_layer.negotiation import Negotiated
+    from asyncdicom.protocol.upper_layer.pdu import AssociateReject, ProposedContext
     from asyncdicom.transports.associations.services import Services
     from asyncdicom.transports.associations.settings import TlsSettings
 
 __all__ = ["AssociationServer", "ServerSettings", "ServerStatistics"]
+
+REFUSED_ABSTRACT_SYNTAX = 3
+"""PS3.8 Table 9-18."""
+REFUSED_TRANSFER_SYNTAXES = 4
+LINGER_S = 2.0
+"""How long a peer that was refused, or that released, may take to close, in seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +54,7 @@ class ServerSettings:
     max_associations: int = 64
     """At one time; the next is refused with 2/3/2, local limit exceeded."""
     max_connections: int = 2048
-    """At one time, associated or not; the next wait in the backlog."""
+    """At one time, associated or not; the next are closed at once."""
     max_pdu_bytes: int = 128 * 1024
     """Longest variable field of a P-DATA-TF that we take; a longer one is answered with A-ABORT."""
     artim_timeout_s: float = 10.0
@@ -43,23 +64,35 @@ class ServerSettings:
     tls: TlsSettings | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ServerStatistics:
     """Counters of a server since it was opened."""
 
-    connections: int
+    connections: int = 0
     """Open now."""
-    associations: int
+    associations: int = 0
     """Established now."""
-    associations_peak: int
-    accepted: int
+    associations_peak: int = 0
+    accepted: int = 0
     """Associations established so far."""
-    rejected: int
+    rejected: int = 0
     """Associations refused so far."""
 
 
+class _ServerConnection(Connection):
+    """Tells the server when it is made."""
+
+    def __init__(self, server: AssociationServer) -> None:
+        super().__init__("dicom:")
+        self._server = server
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._server.connected(self)
+
+
 class AssociationServer:
-    """Serves peers until it is left.
+    """Serves peers from entering until it is left.
 
     Leaving aborts the associations that are open, and returns when nothing is left:
     no task, no socket.
@@ -70,15 +103,39 @@ class AssociationServer:
     """
 
     def __init__(self, settings: ServerSettings, services: Services) -> None:
-        raise NotImplementedError
+        self._settings = settings
+        self._services = services
+        self._tls = None if settings.tls is None else acceptor_context(settings.tls)
+        self._statistics = ServerStatistics()
+        self._traffic = DimseStatistics()
+        self._listener: asyncio.Server | None = None
+        self._port = settings.port
+        self._tasks: set[asyncio.Task[None]] = set()
 
     @property
     def port(self) -> int:
         """Port that is listened on."""
-        raise NotImplementedError
+        return self._port
 
     async def __aenter__(self) -> Self:
-        raise NotImplementedError
+        settings = self._settings
+        try:
+            sock = sockets.listen(settings.host, settings.port)
+        except OSError as error:
+            raise ConfigError(
+                f"cannot listen on {settings.host} port {settings.port}: {error.strerror}",
+                hint="choose another port, or end who uses it",
+            ) from error
+        self._port = sock.getsockname()[1]
+        is_tls = self._tls is not None
+        self._listener = await asyncio.get_running_loop().create_server(
+            lambda: _ServerConnection(self),
+            sock=sock,
+            ssl=self._tls,
+            ssl_handshake_timeout=settings.artim_timeout_s if is_tls else None,
+            ssl_shutdown_timeout=LINGER_S if is_tls else None,
+        )
+        return self
 
     async def __aexit__(
         self,
@@ -86,16 +143,135 @@ class AssociationServer:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        raise NotImplementedError
+        self._stop_listening()
+        for task in self._tasks:
+            task.cancel()
+        while self._tasks:
+            await asyncio.wait(self._tasks)
 
     async def serve(self) -> None:
         """Wait until cancelled; peers are served from entering on, with or without this."""
-        raise NotImplementedError
+        await asyncio.get_running_loop().create_future()
 
     async def drain(self) -> None:
         """Accept nobody any more, and wait until the last association ended."""
-        raise NotImplementedError
+        self._stop_listening()
+        while self._tasks:
+            await asyncio.wait(self._tasks)
 
     def statistics(self) -> ServerStatistics:
         """Return the counters."""
-        raise NotImplementedError
+        return self._statistics
+
+    def connected(self, connection: Connection) -> None:
+        """Serve a connection in a task of its own."""
+        if self._statistics.connections >= self._settings.max_connections:
+            connection.cut()
+            return
+        self._statistics.connections += 1
+        task = asyncio.get_running_loop().create_task(self._attend(connection))
+        self._tasks.add(task)
+        task.add_done_callback(self._attended)
+
+    def _stop_listening(self) -> None:
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
+
+    def _attended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._statistics.connections -= 1
+        if not task.cancelled() and (bug := task.exception()) is not None:
+            asyncio.get_running_loop().call_exception_handler(
+                {"message": "a service failed", "exception": bug, "task": task}
+            )
+
+    async def _attend(self, connection: Connection) -> None:
+        """Serve one connection, whatever its peer does."""
+        machine = AssociationMachine.acceptor()
+        wire = Wire(connection, machine, origin="", statistics=self._traffic)
+        machine.connected()
+        connection.set_patience(self._settings.artim_timeout_s)
+        try:
+            requestor = await self._requestor(wire)
+            refusal = self._refusal(requestor)
+            if refusal is None:
+                await self._associate(wire, requestor)
+            else:
+                self._statistics.rejected += 1
+                machine.reject(refusal)
+                wire.flush()
+            await self._linger(wire)
+        except FetchError:
+            # The peer's doing, and told to `Services.ended` where it was associated.
+            wire.abort()
+        except BaseException:
+            wire.abort()
+            raise
+        finally:
+            connection.close()
+            await connection.closed()
+
+    async def _requestor(self, wire: Wire) -> Requestor:
+        event = await wire.next()
+        if not isinstance(event, AssociationRequested):
+            raise ProtocolError("a peer begins with A-ASSOCIATE-RQ")
+        return Requestor(wire.connection.peer_address, event.request)
+
+    def _refusal(self, requestor: Requestor) -> AssociateReject | None:
+        if self._statistics.associations >= self._settings.max_associations:
+            return BUSY
+        return self._services.admit(requestor)
+
+    async def _associate(self, wire: Wire, requestor: Requestor) -> None:
+        """Accept, and serve up to the release."""
+        counters = self._statistics
+        counters.associations += 1
+        counters.accepted += 1
+        counters.associations_peak = max(counters.associations_peak, counters.associations)
+        failure: BaseException | None = None
+        try:
+            contexts = self._accept(wire, requestor)
+            wire.established(
+                peer_max_pdu_bytes=requestor.request.user.max_pdu_bytes,
+                idle_timeout_s=self._settings.idle_timeout_s,
+            )
+            await ServedAssociation(wire, self._services, requestor, contexts).serve()
+        except BaseException as error:
+            failure = error
+            raise
+        finally:
+            counters.associations -= 1
+            self._services.ended(requestor, failure)
+
+    def _accept(self, wire: Wire, requestor: Requestor) -> dict[int, AcceptedContext]:
+        request = requestor.request
+        results = [self._selected(requestor, proposed) for proposed in request.contexts]
+        answer = accept(request, results, max_pdu_bytes=self._settings.max_pdu_bytes)
+        negotiated = wire.machine.accept(answer)
+        wire.flush()
+        return _accepted(negotiated)
+
+    def _selected(self, requestor: Requestor, proposed: ProposedContext) -> AnsweredContext:
+        if not self._services.offers(requestor, proposed.abstract_syntax):
+            return AnsweredContext(proposed.context_id, REFUSED_ABSTRACT_SYNTAX)
+        chosen = self._services.select(requestor, proposed)
+        if chosen is None:
+            return AnsweredContext(proposed.context_id, REFUSED_TRANSFER_SYNTAXES)
+        return AnsweredContext(proposed.context_id, 0, chosen)
+
+    async def _linger(self, wire: Wire) -> None:
+        """Let the peer close first, so that it reads our last word (PS3.8 §9.2, Sta13)."""
+        wire.connection.set_patience(LINGER_S)
+        while True:
+            await wire.next()
+
+
+def _accepted(negotiated: Negotiated) -> dict[int, AcceptedContext]:
+    return {
+        one.context_id: AcceptedContext(
+            one.context_id, one.abstract_syntax, one.transfer_syntax, one.is_scp
+        )
+        for one in negotiated.contexts
+        if one.is_accepted
+    }

@@ -36,6 +36,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from asyncdicom.errors import OperationFailed
+from asyncdicom.protocol.dimse.sop_classes import QUERY_MODELS, UNCOMPRESSED, VERIFICATION
 from asyncdicom.protocol.upper_layer.pdu import AssociateReject
 
 if TYPE_CHECKING:
@@ -78,7 +79,10 @@ CANCELLED = 0xFE00
 NOT_SUPPORTED = 0x0122
 """SOP class not supported (PS3.7 §C.5.6)."""
 
-UNCOMPRESSED = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2")
+QUERY_CLASSES = frozenset(
+    uid for model in QUERY_MODELS.values() for uid in (model.find, model.get, model.move) if uid
+)
+"""SOP classes whose data sets are identifiers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,14 +190,25 @@ class Services:
         """Return None to let a peer in, or how to refuse it."""
         return None
 
-    def select(self, _requestor: Requestor, proposed: ProposedContext, /) -> str | None:
-        """Return the transfer syntax for a context, or None to refuse it.
+    def offers(self, _requestor: Requestor, abstract_syntax: str, /) -> bool:
+        """Tell whether a SOP class is spoken; the others are refused with result 3.
 
-        By default whatever the peer names first; for SOP classes that exchange
-        identifiers, the first uncompressed one. Refused contexts are answered with 3
-        (abstract syntax) unless `knows` says that the SOP class is offered, then with 4.
+        By default verification, and with `storage` each class that is none of a query or
+        retrieval: storage classes of the standard, and those that vendors made.
         """
-        raise NotImplementedError
+        if abstract_syntax == VERIFICATION:
+            return True
+        return self.storage(_requestor) is not None and abstract_syntax not in QUERY_CLASSES
+
+    def select(self, _requestor: Requestor, proposed: ProposedContext, /) -> str | None:
+        """Return the transfer syntax of an offered SOP class, or None to refuse with result 4.
+
+        By default what the peer names first, for it knows what it has; where identifiers
+        are exchanged, the first that everybody can read.
+        """
+        if proposed.abstract_syntax not in QUERY_CLASSES:
+            return next(iter(proposed.transfer_syntaxes), None)
+        return next((one for one in proposed.transfer_syntaxes if one in UNCOMPRESSED), None)
 
     def storage(self, _requestor: Requestor, /) -> StorageHandler | None:
         """Return what takes the C-STOREs of an association, or None to refuse them (0122)."""

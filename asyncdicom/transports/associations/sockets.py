@@ -15,6 +15,7 @@ from itertools import chain, zip_longest
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from asyncio.trsock import TransportSocket
     from collections.abc import Iterable
 
 __all__ = ["Address", "acknowledge_at_once", "connect", "listen", "tune"]
@@ -31,13 +32,13 @@ QUICKACK = getattr(socket, "TCP_QUICKACK", None)
 Address = tuple[socket.AddressFamily, tuple[object, ...]]
 
 
-def tune(sock: socket.socket) -> None:
+def tune(sock: socket.socket | TransportSocket) -> None:
     """Send small messages at once, and acknowledge at once."""
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     acknowledge_at_once(sock)
 
 
-def acknowledge_at_once(sock: socket.socket) -> None:
+def acknowledge_at_once(sock: socket.socket | TransportSocket) -> None:
     """Arm TCP_QUICKACK, where there is such a thing; after each read. Costs one system call."""
     if QUICKACK is not None and sock.fileno() >= 0:
         try:

@@ -1,0 +1,255 @@
+"""A TCP or TLS connection under asyncio with a receive buffer of its own, and patience.
+
+    while (data := connection.take()) is None:
+        if connection.has_ended: ...
+        await connection.readable()
+    parse(data)                     # views of it may be kept until `take` is called again
+
+Strategy: the loop fills one buffer, and the task that reads parses it in place. A task
+that is busy, say with a disk, does not take; the buffer fills up, reading pauses, and
+TCP tells the peer.
+
+Rule: there is one timer per connection. It looks at when something was last heard, so
+that a read costs a reading of the clock and no timer. Only waiting counts as silence:
+a slow disk of ours is not the peer's fault.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from typing import TYPE_CHECKING, cast
+
+from asyncdicom.errors import AsyncDicomError, ConnectionLost, Stalled, TlsRejected
+from asyncdicom.transports.associations.sockets import acknowledge_at_once, tune
+from asyncdicom.transports.associations.tls import explain
+
+if TYPE_CHECKING:
+    from asyncio.trsock import TransportSocket
+    from collections.abc import Sequence
+
+    from asyncdicom.model import Buffer
+
+__all__ = ["Connection"]
+
+FIRST_READ_BYTES = 4 * 1024
+"""Buffer until an association is established: a thousand silent connections cost 4 MB."""
+READ_BYTES = 256 * 1024
+"""Buffer of an association."""
+LEAST_READ_BYTES = 1024
+"""Reading pauses when less of the buffer is free."""
+CLOSE_TIMEOUT_S = 1.0
+"""How long closing may take, in seconds; what is not written by then is lost."""
+LOOKS_PER_PATIENCE = 8
+"""Silence is noticed at most an eighth of the limit late."""
+
+
+class Connection(asyncio.BufferedProtocol):
+    """What the loop calls, and what one task reads from and writes to.
+
+    Args:
+        origin: Peer, for messages of errors.
+
+    """
+
+    def __init__(self, origin: str) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._origin = origin
+        self._view = memoryview(bytearray(FIRST_READ_BYTES))
+        self._next_buffer_bytes = FIRST_READ_BYTES
+        self._filled = 0
+        self._taken = 0
+        self._is_reading = True
+        self._transport: asyncio.Transport | None = None
+        self._socket: TransportSocket | None = None
+        self._lost: asyncio.Future[None] = self._loop.create_future()
+        self._waiter: asyncio.Future[None] | None = None
+        self._writable = asyncio.Event()
+        self._writable.set()
+        self._writers = 0
+        self._is_expecting = True
+        self._failure: AsyncDicomError | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._patience_s = 0.0
+        self._heard_s = 0.0
+        self.has_ended = False
+        """Whether nothing will come any more, but for what `take` still returns."""
+
+    @property
+    def failure(self) -> AsyncDicomError | None:
+        """Why the connection broke, or None: it is open, or ended in order."""
+        return self._failure
+
+    @property
+    def peer_address(self) -> str:
+        """IP address and port of the peer."""
+        name = None if self._transport is None else self._transport.get_extra_info("peername")
+        if not name:
+            return "unknown"
+        return f"[{name[0]}]:{name[1]}" if ":" in name[0] else f"{name[0]}:{name[1]}"
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport (asyncio)."""
+        self._transport = cast("asyncio.Transport", transport)
+        self._socket = transport.get_extra_info("socket")
+        if self._socket is not None:
+            tune(self._socket)
+
+    def get_buffer(self, _sizehint: int, /) -> memoryview:
+        """Lend the free part of the buffer (asyncio)."""
+        return self._view[self._filled :]
+
+    def buffer_updated(self, nbytes: int, /) -> None:
+        """Note what came (asyncio)."""
+        if self._socket is not None:
+            acknowledge_at_once(self._socket)
+        self._filled += nbytes
+        self._heard_s = self._loop.time()
+        if len(self._view) - self._filled < LEAST_READ_BYTES and self._transport is not None:
+            self._transport.pause_reading()
+            self._is_reading = False
+        self._wake()
+
+    def eof_received(self) -> None:
+        """Note that the peer will send no more; the transport closes itself (asyncio)."""
+        self.has_ended = True
+        self._wake()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Note that the connection is closed (asyncio)."""
+        self.has_ended = True
+        if exc is not None and self._failure is None:
+            self._failure = self._explained(exc)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._lost.set_result(None)
+        self._wake()
+
+    def pause_writing(self) -> None:
+        """Note that the peer does not read as fast as we write (asyncio)."""
+        self._writable.clear()
+
+    def resume_writing(self) -> None:
+        """Note that it caught up (asyncio)."""
+        self._heard_s = self._loop.time()
+        self._writable.set()
+
+    def set_patience(self, patience_s: float) -> None:
+        """Say how long the peer may be silent from now on while we wait, in seconds."""
+        self._patience_s = patience_s
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_later(patience_s / LOOKS_PER_PATIENCE, self._look)
+
+    def expect(self, is_expecting: bool, /) -> None:  # noqa: FBT001 -- reads as what it says
+        """Say whether it is the peer's turn: only then its silence counts."""
+        self._is_expecting = is_expecting
+        self._heard_s = self._loop.time()
+
+    def grow(self) -> None:
+        """Read more at a time from the next time on that the buffer is empty."""
+        self._next_buffer_bytes = READ_BYTES
+
+    def take(self) -> memoryview | None:
+        """Return what came since the last call, or None; then nobody may hold earlier views."""
+        if self._taken < self._filled:
+            data = self._view[self._taken : self._filled]
+            self._taken = self._filled
+            return data
+        self._taken = self._filled = 0
+        if len(self._view) < self._next_buffer_bytes:
+            self._view = memoryview(bytearray(self._next_buffer_bytes))
+        if not self._is_reading and self._transport is not None and not self.has_ended:
+            self._transport.resume_reading()
+            self._is_reading = True
+        return None
+
+    async def readable(self) -> None:
+        """Wait until there is something to take, or the connection ended.
+
+        Raises:
+            Stalled: If nothing came in time.
+
+        """
+        while self._taken >= self._filled and not self.has_ended:
+            if self._failure is not None:
+                raise self._failure
+            assert self._waiter is None, "one task reads"
+            self._heard_s = self._loop.time()
+            self._waiter = self._loop.create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+
+    def write(self, parts: Sequence[Buffer]) -> None:
+        """Send bytes, which must never change: the loop may keep views of them for long."""
+        if parts and self._transport is not None and not self._transport.is_closing():
+            self._transport.writelines(parts)
+
+    async def drain(self) -> None:
+        """Wait until the peer took enough of what was written.
+
+        Raises:
+            Stalled: If it took nothing in time.
+
+        """
+        if self._writable.is_set():
+            return
+        self._heard_s = self._loop.time()
+        self._writers += 1
+        try:
+            await self._writable.wait()
+        finally:
+            self._writers -= 1
+        if self._failure is not None:
+            raise self._failure
+
+    def fail(self, failure: AsyncDicomError) -> None:
+        """Close because of an error; whoever waits is told, and whoever will wait."""
+        if self._failure is None:
+            self._failure = failure
+        self.close()
+        self._wake()
+
+    def close(self) -> None:
+        """Send what was written, then close; all of it within `CLOSE_TIMEOUT_S`."""
+        transport = self._transport
+        if transport is not None and not self._lost.done() and not transport.is_closing():
+            transport.close()
+            self._loop.call_later(CLOSE_TIMEOUT_S, self.cut)
+
+    def cut(self) -> None:
+        """Close at once; what is not yet sent is lost."""
+        if self._transport is not None and not self._lost.done():
+            self._transport.abort()
+
+    async def closed(self) -> None:
+        """Wait until the connection is closed; what comes meanwhile is read by nobody."""
+        await asyncio.shield(self._lost)
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+        if self.has_ended or self._failure is not None:
+            self._writable.set()
+
+    def _look(self) -> None:
+        """End a wait that lasts too long."""
+        is_due = self._writers > 0 or (self._is_expecting and self._waiter is not None)
+        silent_s = self._loop.time() - self._heard_s if is_due else 0.0
+        if silent_s >= self._patience_s:
+            # Whoever waits ends the association: A-ABORT can still be sent.
+            self._failure = Stalled(f"nothing came for {silent_s:.3g} s", origin=self._origin)
+            self._wake()
+            return
+        rest_s = max(self._patience_s - silent_s, 0.001)
+        next_s = min(rest_s, self._patience_s / LOOKS_PER_PATIENCE)
+        self._timer = self._loop.call_later(next_s, self._look)
+
+    def _explained(self, error: Exception) -> AsyncDicomError:
+        if isinstance(error, ssl.SSLError):
+            # TLS 1.3: whether our certificate pleases is only said after the handshake.
+            return TlsRejected(explain(error), origin=self._origin)
+        return ConnectionLost("the connection broke", origin=self._origin)

@@ -1,0 +1,245 @@
+"""Messages over one connection: the upper layer's machine and the assembler, driven.
+
+    arrival = await wire.next()              # Arrived, or an event of the association
+    await wire.send(context_id, command)
+    await wire.send(context_id, command, dataset)
+
+Rule: data sets of C-STORE requests go to a sink, fragment by fragment, without a copy;
+all others are identifiers, small, and held. What a sink raises is raised by `next`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+from asyncdicom.errors import (
+    AsyncDicomError,
+    ConnectionLost,
+    LimitExceeded,
+    ProtocolError,
+    TransportError,
+)
+from asyncdicom.protocol.dimse.assembler import DataFragment, MessageAssembler, MessageBegan
+from asyncdicom.protocol.dimse.messages import CStoreRequest
+from asyncdicom.protocol.upper_layer.association import NEED_DATA, AssociationEvent
+from asyncdicom.protocol.upper_layer.p_data import fragment_bytes
+from asyncdicom.protocol.upper_layer.pdu import PdvFragment
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from asyncdicom.model import Buffer
+    from asyncdicom.ports.dimse import DimseStatistics, StoreSink
+    from asyncdicom.protocol.dimse.assembler import MessageEvent
+    from asyncdicom.protocol.dimse.messages import Message
+    from asyncdicom.protocol.upper_layer.association import AssociationMachine
+    from asyncdicom.transports.associations.connection import Connection
+
+__all__ = ["Arrival", "Arrived", "Wire"]
+
+SLICE_BYTES = 1024 * 1024
+"""Of a data set that is handed to the connection at a time, so that it need not hold all."""
+MAX_IDENTIFIER_BYTES = 8 * 1024 * 1024
+"""Longest data set that is held: the failed UIDs of 100,000 instances are 6.5 MB."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """A whole message of the peer."""
+
+    context_id: int
+    command: Message
+    dataset: bytes = b""
+    """Identifier; empty if there is none, or if it went to a sink."""
+    sink: StoreSink | None = None
+    """Took the data set of a C-STORE request; its `end` is to be called."""
+
+
+Arrival: TypeAlias = Arrived | AssociationEvent
+
+
+class Wire:
+    """One connection with its machine, for one task.
+
+    Args:
+        connection: Not yet, or just, made.
+        machine: Upper layer of our side.
+        origin: Peer, for messages of errors.
+        statistics: Counters to add to.
+
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        machine: AssociationMachine,
+        *,
+        origin: str,
+        statistics: DimseStatistics,
+    ) -> None:
+        self.connection = connection
+        self.machine = machine
+        self.begin_store: Callable[[int, CStoreRequest], StoreSink] | None = None
+        """Makes the sink of a C-STORE request; while None, nobody may send any."""
+        self._origin = origin
+        self._statistics = statistics
+        self._assembler = MessageAssembler()
+        self._began: MessageBegan | None = None
+        self._sink: StoreSink | None = None
+        self._held = bytearray()
+        self._is_eof_told = False
+        self._over: AsyncDicomError | None = None
+        self._fragment_bytes = 1
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it was aborted, or failed."""
+        return self._over is not None
+
+    def established(self, *, peer_max_pdu_bytes: int, idle_timeout_s: float) -> None:
+        """Say that messages follow: read more at a time, and be patient in another way."""
+        self._fragment_bytes = fragment_bytes(peer_max_pdu_bytes)
+        self.connection.set_patience(idle_timeout_s)
+        self.connection.grow()
+
+    async def next(self) -> Arrival:
+        """Return the next message or event, in the order of the wire.
+
+        Raises:
+            AsyncDicomError: Of the machine, the assembler or a sink; the association is over.
+
+        """
+        if self._over is not None:
+            raise self._over
+        try:
+            while (arrival := self._advance()) is None:
+                await self.connection.readable()
+        except AsyncDicomError as error:
+            self.fail(error)
+            raise
+        return arrival
+
+    async def send(self, context_id: int, command: Message, dataset: Buffer = b"") -> None:
+        """Send a message, its data set in slices as fast as the peer takes them."""
+        if self._over is not None:
+            raise self._over
+        self.machine.send_data(context_id, command.encode(), is_command=True, is_last=True)
+        if command.has_data_set:
+            await self._send_dataset(context_id, memoryview(dataset))
+        self.flush()
+        await self.connection.drain()
+
+    def flush(self) -> None:
+        """Write what the machine wants to say, and close if it wants that."""
+        self.connection.write(self.machine.data_to_send())
+        if self.machine.must_close:
+            self.connection.close()
+
+    def abort(self) -> None:
+        """Send A-ABORT, if there is an association, and close (PS3.8 §7.3)."""
+        self.interrupt(ConnectionLost("the association was aborted"))
+        self.discard()
+
+    def fail(self, error: AsyncDicomError) -> None:
+        """End the association because of an error; it is what the next caller gets, too."""
+        self.interrupt(error)
+        self.discard()
+
+    def interrupt(self, error: AsyncDicomError) -> None:
+        """End the association for a task that may be waiting, and that will discard its sink."""
+        if isinstance(error, TransportError) and not error.origin:
+            error.origin = self._origin
+        if self._over is None:
+            self._over = error
+        self.machine.abort()
+        self.flush()
+        self.connection.fail(self._over)
+
+    def discard(self) -> None:
+        """Give up the data set that is under way, if there is one."""
+        if self._sink is not None:
+            self._sink.discard()
+            self._sink = None
+
+    def replace_sink(self, sink: StoreSink) -> None:
+        """Let another sink take the rest of the data set that is under way, if there is one."""
+        if self._sink is not None:
+            self._sink.discard()
+            self._sink = sink
+
+    def stored(self) -> None:
+        """Say that the sink of the last C-STORE request came to its end."""
+        self._sink = None
+
+    def _advance(self) -> Arrival | None:
+        """Parse on to the next whole message or event; None wants more bytes."""
+        machine, receive = self.machine, self._assembler.receive
+        while True:
+            event = machine.next_event()
+            if isinstance(event, PdvFragment):
+                for one in receive(event):
+                    arrived = self._happened(one)
+                    if arrived is not None:
+                        return arrived
+            elif event is NEED_DATA:
+                if not self._feed():
+                    return None
+            else:
+                return event
+
+    def _feed(self) -> bool:
+        """Hand the machine what there is, the end included; tell whether it was anything."""
+        data = self.connection.take()
+        if data is not None:
+            self._statistics.bytes_received += len(data)
+            self.machine.receive_data(data)
+            return True
+        if self.connection.failure is not None:
+            raise self.connection.failure
+        if not self.connection.has_ended:
+            return False
+        if self._is_eof_told:
+            raise ConnectionLost("the connection is closed", origin=self._origin)
+        self._is_eof_told = True
+        self.machine.receive_eof()
+        return True
+
+    def _happened(self, event: MessageEvent) -> Arrived | None:
+        if isinstance(event, DataFragment):
+            if self._sink is not None:
+                self._sink.write(event.data)
+            else:
+                self._hold(event.data)
+            return None
+        if isinstance(event, MessageBegan):
+            self._began = event
+            if isinstance(event.command, CStoreRequest):
+                if self.begin_store is None:
+                    raise ProtocolError("the peer stores without having been asked to")
+                self._sink = self.begin_store(event.context_id, event.command)
+            return None
+        return self._ended()
+
+    def _ended(self) -> Arrived:
+        assert self._began is not None, "a message begins before it ends"
+        (context_id, command), self._began = self._began, None
+        dataset = bytes(self._held)
+        self._held.clear()
+        self._statistics.messages_received += 1
+        return Arrived(context_id, command, dataset, self._sink)
+
+    def _hold(self, data: Buffer) -> None:
+        if len(self._held) + len(data) > MAX_IDENTIFIER_BYTES:
+            raise LimitExceeded(f"an identifier is longer than {MAX_IDENTIFIER_BYTES} bytes")
+        self._held += data
+
+    async def _send_dataset(self, context_id: int, dataset: memoryview) -> None:
+        """Send a data set; each slice but the last fills its PDUs."""
+        step = max(1, SLICE_BYTES // self._fragment_bytes) * self._fragment_bytes
+        for start in range(0, max(len(dataset), 1), step):
+            piece = dataset[start : start + step]
+            is_last = start + step >= len(dataset)
+            self.machine.send_data(context_id, piece, is_command=False, is_last=is_last)
+            self.flush()
+            await self.connection.drain()
