@@ -1,12 +1,13 @@
 """What a study must hold: the list that everything received is counted against.
 
 Rule: nothing is ever called complete without such a list. It comes from the
-metadata of the study or from a search, and is compared with the counts that
-the server keeps, where it keeps them.
+metadata of the study or from a search (QIDO-RS, C-FIND), and is compared with the
+counts that the server keeps, where it keeps them.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -38,6 +39,13 @@ class Expectation:
     """Instances the server counts (0020,1208), or None if it does not say."""
     settled: set[Uid] = field(default_factory=set)
     """Instances that are on disk and verified."""
+    patient_id: str | None = None
+    """PatientID, where unique keys have to name it."""
+    further_classes: set[str] = field(default_factory=set)
+    """SOP Class UIDs in the study of which nobody says which instances they are of."""
+    class_counts: Counter[str] = field(default_factory=Counter)
+    """Instances per SOP Class UID, as far as it is known."""
+    _class_of: dict[Uid, str] = field(default_factory=dict)
     _series_of: dict[Uid, Uid] = field(default_factory=dict)
     _series: dict[Uid, _Series] = field(default_factory=dict)
 
@@ -47,15 +55,21 @@ class Expectation:
     def __contains__(self, instance: Uid) -> bool:
         return instance in self._series_of
 
-    def expect(self, instance: Uid, series: Uid, *, byte_count: int = 0) -> None:
-        """Expect an instance; a second mention changes nothing.
+    def expect(
+        self, instance: Uid, series: Uid, *, byte_count: int = 0, sop_class: str | None = None
+    ) -> None:
+        """Expect an instance; a second mention changes nothing but what was not known.
 
         Args:
             instance: SOP Instance UID.
             series: Series Instance UID.
             byte_count: Estimated size, or 0 if nobody said.
+            sop_class: SOP Class UID, where it has to be known before it is fetched.
 
         """
+        if sop_class is not None and instance not in self._class_of:
+            self._class_of[instance] = sop_class
+            self.class_counts[sop_class] += 1
         if instance in self._series_of:
             return
         found = self._series.setdefault(series, _Series())
@@ -95,9 +109,17 @@ class Expectation:
         settled, series_of = self.settled, self._series_of
         return [(series_of[uid], uid) for uid in wanted if uid not in settled and uid in series_of]
 
+    def classes_of(self, missing: Iterable[tuple[Uid, Uid]]) -> Counter[str]:
+        """Return how many of these instances are of each SOP class, as far as it is known."""
+        known = (self._class_of.get(instance) for _, instance in missing)
+        return Counter(sop_class for sop_class in known if sop_class is not None)
+
     def absorb(self, other: Expectation) -> None:
         """Expect what another look at the same study expects, too."""
         for uid, series in other._series.items():
             share = series.byte_count // max(len(series.instances), 1)
             for instance in series.instances:
-                self.expect(instance, uid, byte_count=share)
+                sop_class = other._class_of.get(instance)
+                self.expect(instance, uid, byte_count=share, sop_class=sop_class)
+        self.patient_id = self.patient_id or other.patient_id
+        self.further_classes |= other.further_classes

@@ -1,0 +1,76 @@
+"""A DIMSE application entity as an archive that jobs get instances from."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from asyncdicom.jobs.dimse_get import DimseRetriever
+from asyncdicom.jobs.dimse_lookup import DimseLookup
+from asyncdicom.jobs.dimse_plan import DimsePlanner
+from asyncdicom.jobs.get import GetJob, GetOptions
+from asyncdicom.jobs.lookup import Witness
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from asyncdicom.jobs.stores import Retriever, Store, WriterT
+    from asyncdicom.jobs.tally import Tally
+    from asyncdicom.model import Target
+    from asyncdicom.sources.dimse import DimseSource
+
+    Wrap = Callable[[Retriever[Any]], Retriever[Any]]
+
+__all__ = ["DimseArchive"]
+
+
+class DimseArchive:
+    """Makes the jobs of one application entity.
+
+    Attributes:
+        source: The application entity.
+
+    """
+
+    def __init__(self, source: DimseSource, wrap: Wrap | None = None) -> None:
+        """Prepare.
+
+        Args:
+            source: The application entity.
+            wrap: Is given each retriever, and returns the one to use.
+
+        """
+        self.source = source
+        self._wrap = wrap or _as_it_is
+
+    @property
+    def url(self) -> str:
+        """Its URL."""
+        return self.source.url
+
+    def url_of(self, target: Target) -> str:
+        """Return what names a target in reports; DIMSE has no URLs."""
+        uids = (target.study_instance_uid, target.series_instance_uid, target.sop_instance_uid)
+        return "/".join([self.url, *(uid for uid in uids if uid is not None)])
+
+    def get_job(
+        self,
+        store: Store[WriterT],
+        tally: Tally,
+        options: GetOptions,
+        *,
+        witness: Witness = Witness.AUTO,  # noqa: ARG002 -- as WebArchive; C-FIND is the only one
+    ) -> GetJob[WriterT]:
+        """Return a job that gets instances into a store."""
+        planner = DimsePlanner(
+            self.source.options.transfer_syntaxes,
+            granularity=options.granularity,
+            concurrency=options.concurrency,
+        )
+        retriever: Retriever[WriterT] = self._wrap(DimseRetriever[Any](self.source))
+        options = replace(options, planner=planner)
+        return GetJob(retriever, DimseLookup(self.source), store, tally, options)
+
+
+def _as_it_is(retriever: Retriever[Any]) -> Retriever[Any]:
+    return retriever

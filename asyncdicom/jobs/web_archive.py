@@ -1,0 +1,50 @@
+"""A DICOMweb service as an archive that jobs get instances from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from asyncdicom.jobs.get import GetJob, GetOptions
+from asyncdicom.jobs.intake import WebRetriever
+from asyncdicom.jobs.lookup import Lookup, Witness
+
+if TYPE_CHECKING:
+    from asyncdicom.jobs.stores import Store, WriterT
+    from asyncdicom.jobs.tally import Tally
+    from asyncdicom.model import Target
+    from asyncdicom.sources.dicomweb import DicomWebSource
+
+__all__ = ["WebArchive"]
+
+
+class WebArchive:
+    """Makes the jobs of one DICOMweb service.
+
+    Attributes:
+        source: The service.
+
+    """
+
+    def __init__(self, source: DicomWebSource) -> None:
+        self.source = source
+
+    @property
+    def url(self) -> str:
+        """Its root."""
+        return self.source.root.url
+
+    def url_of(self, target: Target) -> str:
+        """Return the URL of a target."""
+        return self.source.url_of(target)
+
+    def get_job(
+        self,
+        store: Store[WriterT],
+        tally: Tally,
+        options: GetOptions,
+        *,
+        witness: Witness = Witness.AUTO,
+    ) -> GetJob[WriterT]:
+        """Return a job that gets instances into a store."""
+        lookup = Lookup(self.source, witness=witness)
+        return GetJob(WebRetriever(self.source), lookup, store, tally, options)

@@ -1,0 +1,221 @@
+"""A DIMSE application entity: what is there (C-FIND) and how it is fetched (C-GET, C-MOVE).
+
+    source = DimseSource(root, transport)
+    async with aclosing(source.find(QueryLevel.STUDY, tree)) as answers: ...
+    async with aclosing(source.get(unique_keys, contexts, storage)) as responses: ...
+
+Rule: identifiers name the unique keys of all levels above (PS3.4 §C.4.1.2.1): archives
+that query across levels are many, but not all.
+"""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from asyncdicom.errors import ConfigError
+from asyncdicom.ports.dimse import PresentationContext
+from asyncdicom.protocol.dimse.sop_classes import (
+    ALL_TRANSFER_SYNTAXES,
+    STUDY_ROOT,
+    UNCOMPRESSED,
+    VERIFICATION,
+    QueryLevel,
+    QueryModel,
+)
+from asyncdicom.protocol.identifiers import (
+    IDENTIFIER_SYNTAXES,
+    Key,
+    check_level,
+    encode_identifier,
+    needs_patient,
+)
+from asyncdicom.sources.dimse_pool import AssociationPool
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Mapping
+
+    from asyncdicom.model import Target
+    from asyncdicom.ports.dimse import (
+        AcceptedContext,
+        Association,
+        DimseTransport,
+        FindAnswer,
+        StorageHandler,
+        SubOperations,
+    )
+    from asyncdicom.protocol.identifiers import Tree
+    from asyncdicom.protocol.urls import DimseRoot
+
+__all__ = ["DimseOptions", "DimseSource", "Tags", "unique_keys"]
+
+
+class Tags:
+    """Attributes that queries are made of (PS3.4 §C.6, PS3.6 §6)."""
+
+    QUERY_RETRIEVE_LEVEL = 0x00080052
+    SOP_CLASSES_IN_STUDY = 0x00080062
+    SOP_CLASS_UID = 0x00080016
+    SOP_INSTANCE_UID = 0x00080018
+    PATIENT_ID = 0x00100020
+    STUDY_INSTANCE_UID = 0x0020000D
+    SERIES_INSTANCE_UID = 0x0020000E
+    NUMBER_OF_STUDY_RELATED_INSTANCES = 0x00201208
+    NUMBER_OF_SERIES_RELATED_INSTANCES = 0x00201209
+
+
+@dataclass(frozen=True, slots=True)
+class DimseOptions:
+    """How a source is asked."""
+
+    model: QueryModel = STUDY_ROOT
+    transfer_syntaxes: tuple[str, ...] = ALL_TRANSFER_SYNTAXES
+    """What instances may be sent in."""
+    max_associations: int = 4
+    """At once, at least 1: what an archive gives a workstation, too."""
+
+
+def unique_keys(target: Target, patient_id: str | None = None) -> dict[int, Key]:
+    """Return level and unique keys that name a target (PS3.4 §C.4.1.2.1).
+
+    Args:
+        target: Study, series or instance.
+        patient_id: For models that begin with the patient.
+
+    """
+    levels = {
+        QueryLevel.IMAGE: (Tags.SOP_INSTANCE_UID, target.sop_instance_uid),
+        QueryLevel.SERIES: (Tags.SERIES_INSTANCE_UID, target.series_instance_uid),
+        QueryLevel.STUDY: (Tags.STUDY_INSTANCE_UID, target.study_instance_uid),
+    }
+    named = {level: (tag, uid) for level, (tag, uid) in levels.items() if uid is not None}
+    keys = {tag: Key("UI", uid) for tag, uid in named.values()}
+    keys[Tags.QUERY_RETRIEVE_LEVEL] = Key("CS", next(iter(named)))
+    if patient_id is not None:
+        keys[Tags.PATIENT_ID] = Key("LO", patient_id)
+    return keys
+
+
+class DimseSource:
+    """An application entity behind one address.
+
+    Attributes:
+        root: Where it is, and what it is called.
+        options: How it is asked.
+
+    """
+
+    def __init__(
+        self, root: DimseRoot, transport: DimseTransport, options: DimseOptions | None = None
+    ) -> None:
+        self.root = root
+        self.options = options or DimseOptions()
+        self._pool = AssociationPool(transport, limit=self.options.max_associations)
+
+    @property
+    def url(self) -> str:
+        """Its URL."""
+        return self.root.url
+
+    @property
+    def needs_patient(self) -> bool:
+        """Whether unique keys have to name the patient."""
+        return needs_patient(self.options.model)
+
+    async def aclose(self) -> None:
+        """Release the associations that are not in use."""
+        await self._pool.aclose()
+
+    async def echo(self) -> None:
+        """Ask whether anybody is there (C-ECHO, PS3.7 §9.1.5).
+
+        Raises:
+            FetchError: If not, or if it does not verify.
+
+        """
+        contexts = [PresentationContext(VERIFICATION, UNCOMPRESSED)]
+        async with self._pool.association(contexts) as association:
+            await association.echo()
+
+    async def find(
+        self, level: QueryLevel | None, tree: Mapping[int, Key | Tree]
+    ) -> AsyncGenerator[FindAnswer]:
+        """Yield what matches; leaving early cancels the query.
+
+        Args:
+            level: What to list; None for models without levels.
+            tree: Keys to match and keys to return.
+
+        Raises:
+            ConfigError: If the model has no such level.
+            OperationFailed: If the final status says no.
+            FetchError: As `Association.find`.
+
+        """
+        model = self.options.model
+        keys = dict(tree)
+        if level is not None:
+            check_level(model, level)
+            keys[Tags.QUERY_RETRIEVE_LEVEL] = Key("CS", level)
+        contexts = [PresentationContext(model.find, IDENTIFIER_SYNTAXES)]
+        async with self._pool.association(contexts) as association:
+            context = association.context_for(model.find)
+            identifier = encode_identifier(keys, context.transfer_syntax)
+            async with aclosing(association.find(context, identifier)) as answers:
+                async for answer in answers:
+                    yield answer
+
+    async def get(
+        self,
+        keys: Mapping[int, Key | Tree],
+        contexts: tuple[PresentationContext, ...],
+        storage: StorageHandler,
+    ) -> AsyncGenerator[SubOperations]:
+        """Let an archive send instances on the same association (C-GET, PS3.4 §C.4.3).
+
+        Args:
+            keys: Level and unique keys.
+            contexts: Of the instances, with us as SCP.
+            storage: Receives them.
+
+        Raises:
+            FetchError: As `Association.get`.
+
+        """
+        model = self._retrieving(self.options.model.get)
+        first = PresentationContext(model, IDENTIFIER_SYNTAXES)
+        async with self._pool.association((first, *contexts)) as association:
+            context, identifier = _addressed(association, model, keys)
+            async with aclosing(association.get(context, identifier, storage)) as responses:
+                async for response in responses:
+                    yield response
+
+    async def move(
+        self, keys: Mapping[int, Key | Tree], destination: str
+    ) -> AsyncGenerator[SubOperations]:
+        """Let an archive send instances to an AE title (C-MOVE, PS3.4 §C.4.2).
+
+        Raises:
+            FetchError: As `Association.move`.
+
+        """
+        model = self._retrieving(self.options.model.move)
+        first = PresentationContext(model, IDENTIFIER_SYNTAXES)
+        async with self._pool.association((first,)) as association:
+            context, identifier = _addressed(association, model, keys)
+            async with aclosing(association.move(context, identifier, destination)) as responses:
+                async for response in responses:
+                    yield response
+
+    def _retrieving(self, sop_class: str) -> str:
+        if not sop_class:
+            raise ConfigError("a worklist can be searched, not retrieved", hint="use find")
+        return sop_class
+
+
+def _addressed(
+    association: Association, sop_class: str, keys: Mapping[int, Key | Tree]
+) -> tuple[AcceptedContext, bytes]:
+    context = association.context_for(sop_class)
+    return context, encode_identifier(keys, context.transfer_syntax)

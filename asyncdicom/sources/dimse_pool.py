@@ -1,0 +1,167 @@
+"""A few associations with one peer, shared by whoever needs one (PS3.8 §7.1).
+
+    async with pool.association(contexts) as association:
+        ...
+
+Strategy: an association that is no longer used waits a few seconds for somebody
+whose contexts it has; establishing one costs a round trip or more, and archives
+accept few at once. One that was left in the middle of an operation, or with an
+error of the way, is not used again.
+
+Rule: a peer that refuses for the moment, while others of ours are established, has
+told how many it takes: from then on there are no more (`limit`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from asyncdicom.errors import AssociationRejected, NotNegotiated, OperationFailed, UsageError
+from asyncdicom.ports.dimse import PresentationContext, Proposal
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable
+    from contextlib import AbstractAsyncContextManager
+
+    from asyncdicom.ports.dimse import Association, DimseTransport
+
+__all__ = ["AssociationPool"]
+
+IDLE_S = 5.0
+"""How long an association is kept for the next one who needs it: peers end them after
+30 s of silence or more, and hold a thread for each until then."""
+
+
+@dataclass(slots=True, eq=False)
+class _Established:
+    association: Association
+    contexts: frozenset[PresentationContext]
+    block: AbstractAsyncContextManager[Association]
+    idle_since_s: float = 0.0
+
+    async def close(self, error: BaseException | None = None) -> None:
+        """Release the association; after an error, abort it."""
+        await self.block.__aexit__(type(error) if error else None, error, None)
+
+
+class AssociationPool:
+    """Associations with one peer; for one event loop.
+
+    Attributes:
+        limit: Associations at once, at least 1; a peer that refuses lowers it.
+
+    """
+
+    def __init__(self, transport: DimseTransport, *, limit: int = 4) -> None:
+        """Prepare; nothing is sent.
+
+        Args:
+            transport: Engine for the peer.
+            limit: Associations at once, at least 1.
+
+        """
+        self.limit = limit
+        self._transport = transport
+        self._count = 0
+        self._idle: list[_Established] = []
+        self._change = asyncio.Condition()
+        self._is_closed = False
+
+    @asynccontextmanager
+    async def association(
+        self, contexts: Iterable[PresentationContext]
+    ) -> AsyncIterator[Association]:
+        """Lend an association that was proposed with at least these contexts.
+
+        Raises (on entering):
+            UsageError: If the pool was closed.
+            FetchError: As `DimseTransport.associate`.
+
+        """
+        wanted = tuple(dict.fromkeys(contexts))
+        lent = await self._take(wanted)
+        try:
+            yield lent.association
+        except (OperationFailed, NotNegotiated, GeneratorExit):
+            # An answer that says no, and an operation that was cancelled in order.
+            await self._give_back(lent)
+            raise
+        except BaseException as error:
+            await self._drop(lent, error)
+            raise
+        await self._give_back(lent)
+
+    async def aclose(self) -> None:
+        """Release what is idle; what is lent is released when it comes back."""
+        self._is_closed = True
+        idle, self._idle = self._idle, []
+        for established in idle:
+            await self._drop(established)
+
+    async def _take(self, wanted: tuple[PresentationContext, ...]) -> _Established:
+        needed = frozenset(wanted)
+        while True:
+            if self._is_closed:
+                raise UsageError("the source is closed")
+            if (found := await self._idle_with(needed)) is not None:
+                return found
+            if self._count < self.limit:
+                try:
+                    return await self._establish(wanted)
+                except AssociationRejected as error:
+                    if not error.is_transient or not self._count:
+                        raise
+                    self.limit = self._count
+            elif self._idle:
+                await self._drop(self._idle.pop(0))
+            else:
+                async with self._change:
+                    await self._change.wait_for(self._has_changed)
+
+    def _has_changed(self) -> bool:
+        return bool(self._idle) or self._count < self.limit or self._is_closed
+
+    async def _idle_with(self, needed: frozenset[PresentationContext]) -> _Established | None:
+        now_s = asyncio.get_running_loop().time()
+        while stale := [one for one in self._idle if now_s - one.idle_since_s > IDLE_S]:
+            self._idle.remove(stale[0])
+            await self._drop(stale[0])
+        for one in reversed(self._idle):
+            if needed <= one.contexts:
+                self._idle.remove(one)
+                return one
+        return None
+
+    async def _establish(self, wanted: tuple[PresentationContext, ...]) -> _Established:
+        self._count += 1
+        try:
+            block = self._transport.associate(Proposal(wanted))
+            return _Established(await block.__aenter__(), frozenset(wanted), block)
+        except BaseException:
+            await self._count_out()
+            raise
+
+    async def _give_back(self, lent: _Established) -> None:
+        if self._is_closed or self._count > self.limit:
+            await self._drop(lent)
+            return
+        lent.idle_since_s = asyncio.get_running_loop().time()
+        self._idle.append(lent)
+        await self._tell_change()
+
+    async def _drop(self, established: _Established, error: BaseException | None = None) -> None:
+        try:
+            await established.close(error)
+        finally:
+            await self._count_out()
+
+    async def _count_out(self) -> None:
+        self._count -= 1
+        await self._tell_change()
+
+    async def _tell_change(self) -> None:
+        async with self._change:
+            self._change.notify_all()
