@@ -22,7 +22,7 @@ from asyncdicom.protocol.upper_layer.pdu import AnsweredContext
 from asyncdicom.transports.associations import sockets
 from asyncdicom.transports.associations.connection import Connection
 from asyncdicom.transports.associations.services import BUSY, Requestor
-from asyncdicom.transports.associations.serving import ServedAssociation
+from asyncdicom.transports.associations.serving import ServedAssociation, WirePeer
 from asyncdicom.transports.associations.tls import acceptor_context
 from asyncdicom.transports.associations.wire import Wire
 
@@ -196,6 +196,7 @@ class AssociationServer:
             requestor = await self._requestor(wire)
             refusal = self._refusal(requestor)
             if refusal is None:
+                await self._services.answering(requestor, WirePeer(wire))
                 await self._associate(wire, requestor)
             else:
                 self._statistics.rejected += 1

@@ -93,12 +93,16 @@ class PerformedOperation:
         """Send a C-STORE over this association (C-GET) and return the peer's status."""
         return await self.stored(await self.begin_store(instance))
 
+    def expect_stored(self, message_id: int) -> None:
+        """Take the answer to a C-STORE request of this message ID, once."""
+        self._answers[message_id] = asyncio.get_running_loop().create_future()
+
     async def begin_store(self, instance: Instance) -> int:
         """Send a C-STORE without waiting for its answer; return its message ID."""
         context = self.storage_context(instance.sop_class_uid, instance.transfer_syntax)
         message_id = self._next_message_id
         self._next_message_id = message_id % 0xFFFF + 1
-        self._answers[message_id] = asyncio.get_running_loop().create_future()
+        self.expect_stored(message_id)
         request = CStoreRequest(message_id, instance.sop_class_uid, instance.sop_instance_uid)
         await self._wire.send(context.context_id, request, instance.dataset)
         return message_id

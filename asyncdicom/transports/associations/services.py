@@ -58,6 +58,7 @@ __all__ = [
     "SUCCESS",
     "Instance",
     "Operation",
+    "Peer",
     "Requestor",
     "Services",
 ]
@@ -159,6 +160,9 @@ class Operation(Protocol):
 
         """
 
+    def expect_stored(self, message_id: int) -> None:
+        """Say that a C-STORE request is sent by hand; before it is: for tests of peers."""
+
     async def begin_store(self, instance: Instance) -> int:
         """Send a C-STORE without waiting for its answer; return its message ID.
 
@@ -181,6 +185,22 @@ class Operation(Protocol):
 
     def close(self) -> None:
         """Close the connection without a word, data under way included: for tests of peers."""
+
+
+class Peer(Protocol):
+    """The other end of a connection, for services that misbehave: for tests of peers."""
+
+    async def write(self, data: Buffer) -> None:
+        """Write bytes to the connection, as they are."""
+
+    def abort(self) -> None:
+        """Send A-ABORT and close."""
+
+    def close(self) -> None:
+        """Close the connection without a word."""
+
+    async def closed(self) -> None:
+        """Wait until the connection is closed."""
 
 
 class Services:
@@ -233,6 +253,12 @@ class Services:
     def move(self, _operation: Operation, /) -> AsyncGenerator[SubOperations]:
         """Store elsewhere (an own transport to `operation.destination`), as `get` does."""
         raise _refusal()
+
+    async def answering(self, _requestor: Requestor, _peer: Peer, /) -> None:
+        """Be told that an association is about to be accepted; it is, when this returns."""
+
+    async def releasing(self, _requestor: Requestor, _peer: Peer, /) -> None:
+        """Be told that a release is about to be answered; it is, when this returns."""
 
     def ended(self, _requestor: Requestor, failure: BaseException | None, /) -> None:
         """Take note that an association ended: released (None), or why not."""

@@ -32,14 +32,39 @@ from asyncdicom.transports.associations.performing import PerformedOperation
 from asyncdicom.transports.associations.wire import Arrived
 
 if TYPE_CHECKING:
+    from asyncdicom.model import Buffer
     from asyncdicom.ports.dimse import StorageHandler, StoreSink
     from asyncdicom.transports.associations.services import Requestor, Services
     from asyncdicom.transports.associations.wire import Wire
 
-__all__ = ["ServedAssociation"]
+__all__ = ["ServedAssociation", "WirePeer"]
 
 MAX_WAITING = 32
 """Requests that a peer may send while another one is performed; the next aborts."""
+
+
+class WirePeer:
+    """Implements `services.Peer`."""
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+
+    async def write(self, data: Buffer) -> None:
+        """Write bytes to the connection, as they are."""
+        self._wire.connection.write([data])
+        await self._wire.connection.drain()
+
+    def abort(self) -> None:
+        """Send A-ABORT and close."""
+        self._wire.interrupt(ConnectionLost("a service aborted the association"))
+
+    def close(self) -> None:
+        """Close the connection without a word."""
+        self._wire.connection.cut()
+
+    async def closed(self) -> None:
+        """Wait until the connection is closed."""
+        await self._wire.connection.closed()
 
 
 class ServedAssociation:
@@ -87,6 +112,7 @@ class ServedAssociation:
             await self._end_operation()
         if not isinstance(arrived, ReleaseRequested):
             raise ProtocolError("the peer negotiates again within an association")
+        await self._services.releasing(self._requestor, WirePeer(self._wire))
         self._wire.machine.respond_to_release()
         self._wire.flush()
 
