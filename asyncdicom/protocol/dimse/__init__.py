@@ -1,1 +1,1 @@
-"""The DICOM message service without its wires: commands, statuses, SOP classes (PS3.7)."""
+"""The DICOM message service without its wires: commands, statuses, SOP classes (PS3.7 §7)."""

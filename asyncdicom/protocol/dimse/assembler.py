@@ -10,8 +10,9 @@
 Strategy: a command set is small, and joined; a data set is not held at all, its
 fragments are passed on as they are.
 
-Rule: messages of one association follow each other, command set first; the fragments
-of one message share their presentation context. Anything else is refused.
+Rule (PS3.8 §E.1): messages of one association follow each other, command set first,
+and no fragment of another comes in between; all of one message are of one presentation
+context. Anything else is refused. Operations may overlap, messages never do.
 """
 
 from __future__ import annotations

@@ -47,8 +47,8 @@ __all__ = [
 ]
 
 
-_ANY_DATA_SET: Final = 0x0000
-"""Of (0000,0800), where one follows: any value but 0101 says so (PS3.7 §E.1)."""
+_ANY_DATA_SET: Final = 0x0001
+"""Of (0000,0800), where one follows: any value but 0101 says so (PS3.7 §E.1); peers send 1."""
 
 
 class CommandField(IntEnum):

@@ -7,7 +7,7 @@ Rule: text is decoded byte by byte (ISO 8859-1), so that anything can be echoed 
 came. Padding is dropped: NUL and blanks behind a UID, blanks around an AE title.
 A UID in here may be hostile; who makes a name of it validates it first.
 
-Rule: what a peer adds beyond PS3.7 is ignored; what is missing and decides what to do
+Rule: what a peer adds is ignored; what is missing and decides what to do
 is refused. A service that nobody here performs (DIMSE-N) comes as `OtherCommand`, so
 that it can be answered with 0211, unrecognized operation.
 """

@@ -73,6 +73,7 @@ class Status:
     MOVE_DESTINATION_UNKNOWN: Final = 0xA801
     DATA_SET_DOES_NOT_MATCH_SOP_CLASS: Final = 0xA900
     SUB_OPERATIONS_WITH_FAILURES: Final = 0xB000
+    MATCHES_LIMITED: Final = 0xB001
     CANNOT_UNDERSTAND: Final = 0xC000
     CANCEL: Final = 0xFE00
     PENDING: Final = 0xFF00
@@ -133,7 +134,10 @@ _OF_OPERATION: Final[Mapping[Operation, Mapping[int, str]]] = {
         0xB006: "stored, but some elements were discarded",
         0xB007: "stored, but the data set does not fit its SOP class",
     },
-    Operation.FIND: {0xA900: "the identifier does not fit the SOP class"},
+    Operation.FIND: {
+        0xA900: "the identifier does not fit the SOP class",
+        0xB001: "ended at a limit of the peer, though there may be more matches",
+    },
     Operation.GET: _RETRIEVE,
     Operation.MOVE: _RETRIEVE,
 }
