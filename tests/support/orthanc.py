@@ -44,6 +44,11 @@ class OrthancOptions:
     """`Full`, or `MainDicomTags`: what metadata of a study or series holds."""
     has_http_compression: bool = True
     """Honour `Accept-Encoding`, as Orthanc does by default."""
+    dicom_aet: str | None = None
+    """AE title of its DICOM server; None opens no DICOM port. Whoever calls may do everything."""
+    modalities: tuple[tuple[str, int], ...] = ()
+    """AE titles and ports of 127.0.0.1 that it may send to, for C-MOVE."""
+    plugins: tuple[str, ...] = (DICOMWEB_PLUGIN,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +58,9 @@ class Orthanc:
     port: int
     process_id: int
     credentials: tuple[str, str] | None
+    dicom_port: int = 0
+    """Of its DICOM server; 0 without one."""
+    dicom_aet: str = ""
 
     @property
     def url(self) -> str:
@@ -122,6 +130,15 @@ class Orthanc:
         return True
 
 
+    def is_up(self) -> bool:
+        """Tell whether its own REST interface answers (after the DICOM server)."""
+        try:
+            self.get_json("/system")
+        except OSError:
+            return False
+        return True
+
+
 @contextmanager
 def running_orthanc(folder: Path, options: OrthancOptions | None = None) -> Iterator[Orthanc]:
     """Start an archive with an empty storage below `folder`; stop it with the block.
@@ -135,17 +152,21 @@ def running_orthanc(folder: Path, options: OrthancOptions | None = None) -> Iter
 
     """
     chosen = options or OrthancOptions()
-    port = free_port()
+    port, dicom_port = free_port(), free_port() if chosen.dicom_aet else 0
     configuration = folder / "orthanc.json"
-    configuration.write_text(json.dumps(_configuration(folder, port, chosen), indent=1))
+    settings = _configuration(folder, port, chosen) | _dicom_configuration(dicom_port, chosen)
+    configuration.write_text(json.dumps(settings, indent=1))
     program = find_program("Orthanc")
     assert program is not None, "Orthanc is not installed"
     log = folder / "orthanc.log"
     with log.open("wb") as sink:
         process = subprocess.Popen([program, str(configuration)], stdout=sink, stderr=sink)
     try:
-        orthanc = Orthanc(port, process.pid, chosen.credentials)
-        wait_until(orthanc.is_answering, process, deadline_s=START_DEADLINE_S, log=log)
+        orthanc = Orthanc(
+            port, process.pid, chosen.credentials, dicom_port, chosen.dicom_aet or ""
+        )
+        is_ready = orthanc.is_answering if chosen.plugins else orthanc.is_up
+        wait_until(is_ready, process, deadline_s=START_DEADLINE_S, log=log)
         yield orthanc
     finally:
         stop(process)
@@ -160,7 +181,7 @@ def _configuration(folder: Path, port: int, options: OrthancOptions) -> dict[str
         "IndexDirectory": storage,
         # Fixtures are thrown away: waiting for the disk would only slow the uploads.
         "SyncStorageArea": False,
-        "Plugins": [DICOMWEB_PLUGIN],
+        "Plugins": list(options.plugins),
         "HttpPort": port,
         "HttpBindAddresses": ["127.0.0.1"],
         "HttpThreadsCount": 50,
@@ -182,4 +203,23 @@ def _configuration(folder: Path, port: int, options: OrthancOptions) -> dict[str
             "StudiesMetadata": options.metadata_mode,
             "SeriesMetadata": options.metadata_mode,
         },
+    }
+
+
+def _dicom_configuration(port: int, options: OrthancOptions) -> dict[str, Any]:
+    """Return what concerns DIMSE: called by its name only, it serves anybody and stores anything."""
+    if options.dicom_aet is None:
+        return {}
+    return {
+        "DicomServerEnabled": True,
+        "DicomAet": options.dicom_aet,
+        "DicomCheckCalledAet": True,
+        "DicomPort": port,
+        "DicomAlwaysAllowEcho": True,
+        "DicomAlwaysAllowFind": True,
+        "DicomAlwaysAllowGet": True,
+        "DicomAlwaysAllowMove": True,
+        "DicomAlwaysAllowStore": True,
+        "UnknownSopClassAccepted": True,
+        "DicomModalities": {aet: [aet, "127.0.0.1", port] for aet, port in options.modalities},
     }

@@ -1,0 +1,360 @@
+"""An association of pynetdicom, without the services that it builds on it.
+
+Strategy: pynetdicom's layers are used (ACSE, state machine, PDUs, messages), but its
+services are not: they decode identifiers and encode them again, and a thread for them
+looks a thousand times a second whether there is something to do.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from contextlib import suppress
+from queue import Empty
+from time import monotonic
+from typing import TYPE_CHECKING, Any, cast
+
+from pydicom.uid import UID
+from pynetdicom.ae import ApplicationEntity
+from pynetdicom.association import Association as PeerAssociation
+from pynetdicom.events import NotificationEvent
+from pynetdicom.pdu_primitives import (
+    A_P_ABORT,
+    A_RELEASE,
+    SCP_SCU_RoleSelectionNegotiation,
+    SOPClassExtendedNegotiation,
+    UserIdentityNegotiation,
+)
+from pynetdicom.presentation import build_context
+from pynetdicom.transport import AddressInformation
+
+from asyncdicom.errors import (
+    ConnectionLost,
+    FetchError,
+    NotNegotiated,
+    ProtocolError,
+    Stalled,
+    TlsRejected,
+    TransportError,
+)
+from asyncdicom.ports.dimse import AcceptedContext
+from asyncdicom.protocol.dimse.file_meta import (
+    IMPLEMENTATION_CLASS_UID,
+    IMPLEMENTATION_VERSION_NAME,
+)
+from asyncdicom.protocol.upper_layer.meanings import aborted, rejected
+from asyncdicom.protocol.upper_layer.pdu import Abort, AssociateReject
+from asyncdicom.transports.associations.pynetdicom_parts import (
+    NOTHING,
+    Messages,
+    PromptSocket,
+    Reactor,
+    nobody,
+    primitive_of,
+    transmitted,
+)
+from asyncdicom.transports.associations.tls import explain
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from asyncdicom.ports.dimse import Proposal
+    from asyncdicom.transports.associations.dialogue import Transmitted
+    from asyncdicom.transports.associations.settings import DimseSettings
+
+__all__ = ["PynetdicomSession"]
+
+BATCH_MESSAGES = 16
+"""Messages that are handed to the loop at a time, if they are there."""
+LOOK_S = 0.25
+"""How soon a release by the peer is noticed, in seconds: it wakes nobody who waits for messages."""
+JOIN_TIMEOUT_S = 1.0
+"""How long the thread of the upper layer may take to end, in seconds, each time it is asked."""
+INVALID_BEHAVIOUR = 5
+"""Provider reason with which pynetdicom marks what the state machine refuses (AA-8)."""
+
+
+class PynetdicomSession:
+    """Implements `threaded.Session`."""
+
+    def __init__(
+        self, settings: DimseSettings, proposal: Proposal, context: ssl.SSLContext | None
+    ) -> None:
+        self._settings = settings
+        self._proposal = proposal
+        self._tls = context
+        self._socket: socket.socket | None = None
+        self._peer: _Peer | None = None
+        self._is_stopped = False
+        self.accepted: tuple[AcceptedContext, ...] = ()
+        self.peer_max_pdu_bytes = 0
+        self.messages_received = 0
+
+    @property
+    def bytes_received(self) -> int:
+        """Of PDUs, headers included."""
+        return 0 if self._peer is None else self._peer.wire.bytes_received
+
+    def secure(self, sock: socket.socket) -> None:
+        """Take a connection over, and agree on TLS where it is asked for.
+
+        Raises:
+            TlsRejected: If no trust could be established.
+
+        """
+        sock.setblocking(True)
+        self._socket = sock
+        if self._tls is None:
+            return
+        try:
+            secured = self._tls.wrap_socket(
+                sock, server_hostname=self._settings.host, do_handshake_on_connect=False
+            )
+            self._socket = secured
+            secured.do_handshake()
+        except ssl.SSLError as error:
+            raise TlsRejected(explain(error), origin=self._settings.origin) from error
+        except OSError as error:
+            why = "the peer left during the TLS handshake"
+            raise TlsRejected(why, origin=self._settings.origin) from error
+
+    def open(self) -> None:
+        """Associate (PS3.8 §7.1).
+
+        Raises:
+            AssociationRejected, NotNegotiated, ConnectionLost, ProtocolError, TlsRejected:
+                As the port says.
+
+        """
+        assert self._socket is not None, "a session is secured before it is opened"
+        self._peer = peer = _Peer(self._settings, self._socket)
+        peer.propose(self._settings, self._proposal)
+        if self._is_stopped:
+            raise self._over()
+        peer.association.request()
+        answer = peer.association.acceptor.primitive
+        if peer.association.is_rejected and answer is not None:
+            why = (answer.result or 0, answer.result_source or 0, answer.diagnostic or 0)
+            raise self._named(rejected(AssociateReject(*why)))
+        if answer is not None and answer.result == 0 and not peer.association.accepted_contexts:
+            refused = dict.fromkeys(one.abstract_syntax for one in self._proposal.contexts)
+            raise NotNegotiated(
+                "the peer offers none of the services asked for", abstract_syntaxes=tuple(refused)
+            )
+        if not peer.association.is_established:
+            raise self._over()
+        self.accepted = tuple(_accepted(peer.association))
+        self.peer_max_pdu_bytes = peer.association.acceptor.maximum_length or 0
+
+    def exchange(self, messages: Sequence[Transmitted]) -> list[Transmitted]:
+        """Send messages, then wait for one of the peer; return it and some that are there."""
+        peer = self._open_peer()
+        for message in messages:
+            peer.messages.send_msg(primitive_of(message), message.context_id)
+        found = [self._next()]
+        while len(found) < BATCH_MESSAGES and (more := self._next_nowait()) is not None:
+            found.append(more)
+        return found
+
+    def release(self) -> None:
+        """Release the association (PS3.8 §7.2).
+
+        Raises:
+            ConnectionLost: If the peer does something else.
+
+        """
+        peer = self._open_peer()
+        peer.association.acse.send_release()
+        while True:
+            primitive: Any = peer.reactor.receive_pdu(wait=True)
+            if not isinstance(primitive, A_RELEASE):
+                raise self._over()
+            if primitive.result:
+                return
+            # PS3.8 §7.2.2.7: both asked; who requested the association answers first.
+            peer.association.acse.send_release(is_response=True)
+
+    def close(self) -> None:
+        """Free everything; an association that is still there has been told to abort."""
+        if self._peer is not None:
+            self._peer.end(self.cut)
+        if self._socket is not None:
+            self._socket.close()
+
+    def stop(self) -> None:
+        """Abort, and let whatever waits fail soon. Called in any thread; does not wait."""
+        if self._is_stopped:
+            return
+        self._is_stopped = True
+        if self._peer is None or not self._peer.reactor.is_alive():
+            self.cut()
+        else:
+            self._peer.abort()
+
+    def cut(self) -> None:
+        """Shut the connection down. Called in any thread; does not wait."""
+        if self._socket is not None:
+            with suppress(OSError):
+                # That of an SSLSocket would take the TLS away from whoever reads.
+                socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
+
+    def _open_peer(self) -> _Peer:
+        if self._peer is None or self._is_stopped:
+            raise self._over()
+        return self._peer
+
+    def _next(self) -> Transmitted:
+        """Wait for a message.
+
+        Raises:
+            Stalled: If nothing came for the idle time.
+            FetchError: If none will come any more.
+
+        """
+        peer = self._open_peer()
+        limit_s, begun_s = self._settings.idle_timeout_s, monotonic()
+        while True:
+            silent_s = monotonic() - max(begun_s, peer.wire.heard_s)
+            if silent_s >= limit_s:
+                why = f"nothing came for {silent_s:.3g} s"
+                raise Stalled(why, origin=self._settings.origin)
+            with suppress(Empty):
+                item = peer.messages.msg_queue.get(timeout=min(LOOK_S, limit_s - silent_s))
+                return self._transmitted(*item)
+            if peer.is_released():
+                raise self._over()
+
+    def _next_nowait(self) -> Transmitted | None:
+        """Return a message that is there, or None; the sign that none will come stays."""
+        queue = self._open_peer().messages.msg_queue
+        if queue.empty() or queue.queue[0] is NOTHING:
+            return None
+        return self._transmitted(*queue.get_nowait())
+
+    def _transmitted(self, context_id: int | None, primitive: Any) -> Transmitted:
+        if context_id is None:
+            raise self._over()
+        self.messages_received += 1
+        return transmitted(context_id, primitive)
+
+    def _over(self) -> FetchError:
+        """Return why nothing comes any more."""
+        if self._is_stopped or self._peer is None:
+            return self._named(ConnectionLost("the transport was closed"))
+        return self._named(self._peer.why_over())
+
+    def _named(self, error: FetchError) -> FetchError:
+        if isinstance(error, TransportError) and not error.origin:
+            error.origin = self._settings.origin
+        return error
+
+
+class _Peer:
+    """An association of pynetdicom, without the thread that serves its services."""
+
+    def __init__(self, settings: DimseSettings, sock: socket.socket) -> None:
+        self.association = association = PeerAssociation(
+            ApplicationEntity(settings.calling_ae), "requestor"
+        )
+        association.dul = self.reactor = Reactor(association)
+        association.dimse = self.messages = Messages(association)
+        self.wire = PromptSocket(association, sock, settings.max_pdu_bytes)
+        association.set_socket(self.wire)
+        # The loop watches over time. Where pynetdicom does, it waits for its own threads.
+        association.acse_timeout = association.network_timeout = None
+        association.requestor.address_info = _address(sock.getsockname())
+        association.acceptor.address_info = _address(sock.getpeername())
+        for event in association.get_events():
+            if isinstance(event, NotificationEvent):
+                # Those that log. pynetdicom has a list for each of these events.
+                for handler, _ in list(cast("list[Any]", association.get_handlers(event))):
+                    association.unbind(event, handler)
+
+    def propose(self, settings: DimseSettings, proposal: Proposal) -> None:
+        """Set what is asked for."""
+        self.association.acceptor.ae_title = settings.called_ae
+        requestor = self.association.requestor
+        requestor.ae_title = settings.calling_ae
+        requestor.maximum_length = settings.max_pdu_bytes
+        requestor.implementation_class_uid = UID(IMPLEMENTATION_CLASS_UID)
+        requestor.implementation_version_name = IMPLEMENTATION_VERSION_NAME
+        for item in _negotiation_items(settings, proposal):
+            requestor.add_negotiation_item(item)
+        contexts = []
+        for number, asked in enumerate(proposal.contexts):
+            context = build_context(asked.abstract_syntax, list(asked.transfer_syntaxes))
+            context.context_id = 2 * number + 1
+            contexts.append(context)
+        requestor.requested_contexts = contexts
+
+    def abort(self) -> None:
+        """Ask for A-ABORT, and let nobody wait any more."""
+        self.association.acse.send_abort(0)
+        self.messages.msg_queue.end()
+        self.reactor.to_user_queue.put(nobody())
+
+    def end(self, cut: Callable[[], None]) -> None:
+        """Let the thread of the upper layer say its last words, then end it."""
+        if self.reactor.is_alive():
+            self.reactor.join(JOIN_TIMEOUT_S)
+        cut()
+        self.reactor.kill_dul()
+        if self.reactor.is_alive():
+            self.reactor.join(JOIN_TIMEOUT_S)
+
+    def is_released(self) -> bool:
+        """Whether the peer asks for a release."""
+        waiting: Any = self.reactor.peek_next_pdu()
+        return isinstance(waiting, A_RELEASE) and not waiting.result
+
+    def why_over(self) -> FetchError:
+        """Return why the association ended, as far as we are told."""
+        for failure in (self.wire.failure, self.messages.failure, self.reactor.failure):
+            if failure is not None:
+                return failure
+        if self.wire.abort is not None:
+            return aborted(Abort(*self.wire.abort[2:4]))
+        if self.is_released():
+            return ConnectionLost("the peer released the association before its answer")
+        last: Any = self.reactor.peek_next_pdu()
+        if isinstance(last, A_P_ABORT) and last.provider_reason == INVALID_BEHAVIOUR:
+            return ProtocolError("the peer does not keep to the upper layer protocol")
+        return ConnectionLost("the connection ended before the answer did")
+
+
+def _address(name: Any) -> AddressInformation:
+    return AddressInformation.from_tuple(name)
+
+
+def _negotiation_items(settings: DimseSettings, proposal: Proposal) -> Iterator[Any]:
+    """Yield roles, extended negotiation and user identity (PS3.7 §D.3.3)."""
+    roles = {one.abstract_syntax for one in proposal.contexts if one.is_scp}
+    both = {one.abstract_syntax for one in proposal.contexts if not one.is_scp}
+    for uid in sorted(roles):
+        role = SCP_SCU_RoleSelectionNegotiation()
+        role.sop_class_uid = uid
+        role.scu_role, role.scp_role = uid in both, True
+        yield role
+    for uid, information in proposal.extended_negotiation:
+        extended = SOPClassExtendedNegotiation()
+        extended.sop_class_uid = uid
+        extended.service_class_application_information = information
+        yield extended
+    if (who := settings.identity) is not None:
+        identity = UserIdentityNegotiation()
+        identity.user_identity_type = 1 if who.passcode is None else 2
+        identity.primary_field = who.username.encode()
+        if who.passcode is not None:
+            identity.secondary_field = who.passcode.encode()
+        yield identity
+
+
+def _accepted(association: PeerAssociation) -> Iterator[AcceptedContext]:
+    for context in association.accepted_contexts:
+        assert context.context_id is not None, "each context was given an ID"
+        yield AcceptedContext(
+            context.context_id,
+            str(context.abstract_syntax),
+            str(context.transfer_syntax[0]),
+            bool(context.as_scp),
+        )
