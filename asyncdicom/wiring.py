@@ -15,7 +15,7 @@ from asyncdicom.engine.scheduler import SchedulerSettings
 from asyncdicom.errors import ConfigError
 from asyncdicom.policy.abort import AbortPolicy
 from asyncdicom.policy.retry import RetryPolicy
-from asyncdicom.protocol.urls import Root, parse_root
+from asyncdicom.protocol.urls import Root, is_dimse, parse_dimse_root, parse_root
 from asyncdicom.sources.dicomweb import DicomWebSource, SourceOptions
 from asyncdicom.transports.engines import open_transport
 from asyncdicom.transports.redirects import Session
@@ -24,7 +24,9 @@ from asyncdicom.transports.settings import TransportSettings
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Mapping
 
+    from asyncdicom.jobs.dimse_archive import DimseArchive
     from asyncdicom.jobs.instance_store import InstanceStore
+    from asyncdicom.jobs.web_archive import WebArchive
     from asyncdicom.jobs.zip_store import ZipStore
     from asyncdicom.model import Header
     from asyncdicom.ports.http import HttpTransport
@@ -32,13 +34,15 @@ if TYPE_CHECKING:
 
 __all__ = [
     "byte_count",
+    "check_root",
+    "open_archive",
     "open_source",
     "open_store",
     "scheduler_settings",
     "transport_settings",
 ]
 
-_SCHEMES_TO_COME = frozenset({"dicom", "dicoms", "s3", "gs", "idc"})
+_SCHEMES_TO_COME = frozenset({"s3", "gs", "idc"})
 
 _CREDENTIAL_OPTIONS = frozenset(
     {"authorization", "user", "bearer", "bearer_command", "oauth2_token_url", "netrc"}
@@ -113,12 +117,58 @@ def root_of(text: str) -> Root:
 
     """
     scheme = urlsplit(text).scheme
+    if is_dimse(text):
+        raise ConfigError(
+            f"this needs DICOMweb, and {scheme}: is DIMSE",
+            hint="get, find, move and echo work with DIMSE",
+        )
     if scheme in _SCHEMES_TO_COME or scheme.startswith("cod+"):
         raise ConfigError(
             f"sources of the kind {scheme}: are not supported yet",
-            hint="this version speaks DICOMweb (http:// and https://)",
+            hint="this version speaks DICOMweb (http://, https://) and DIMSE (dicom://, dicoms://)",
         )
     return parse_root(text)
+
+
+def check_root(text: str) -> None:
+    """Refuse what names no source.
+
+    Raises:
+        ConfigError: If it is no URL, or names a kind of source that is not known.
+
+    """
+    if is_dimse(text):
+        parse_dimse_root(text)
+    else:
+        root_of(text)
+
+
+@asynccontextmanager
+async def open_archive(
+    text: str, options: Mapping[str, Any]
+) -> AsyncIterator[WebArchive | DimseArchive]:
+    """Open a source of any kind by its URL, for jobs that work with all of them.
+
+    Args:
+        text: URL as the user wrote it.
+        options: Values of the connection options, and of those for DIMSE.
+
+    Raises:
+        ConfigError: If the URL, a certificate, a proxy, an AE title or a credential
+            is not usable.
+
+    """
+    # Imported here: what speaks HTTP does not pay for DIMSE, nor the other way round.
+    if is_dimse(text):
+        from asyncdicom.dimse_wiring import open_dimse_archive  # noqa: PLC0415 -- lazy on purpose
+
+        async with open_dimse_archive(text, options) as archive:
+            yield archive
+        return
+    from asyncdicom.jobs.web_archive import WebArchive  # noqa: PLC0415 -- lazy on purpose
+
+    async with open_source(text, options) as source:
+        yield WebArchive(source)
 
 
 @asynccontextmanager

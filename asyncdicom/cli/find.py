@@ -12,18 +12,20 @@ from typing import IO, TYPE_CHECKING, Any
 import click
 
 from asyncdicom.cli.exit_codes import ExitCode
-from asyncdicom.cli.options import connection_options, option
+from asyncdicom.cli.options import connection_options, dimse_options, option
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from asyncdicom.cli.run import Interrupts
     from asyncdicom.cli.tables import AnswerWriter, Column, Format
     from asyncdicom.errors import AsyncDicomError
+    from asyncdicom.jobs.dimse_find import DimseQuery, DimseSearch
     from asyncdicom.jobs.find import FindJob
-    from asyncdicom.policy.paging import Verdict
-    from asyncdicom.protocol.qido_keys import Keys, Level
     from asyncdicom.protocol.qido_rs import SearchQuery
+    from asyncdicom.sources.dicomweb import DicomWebSource
+    from asyncdicom.sources.dimse import DimseSource
+    from asyncdicom.sources.search import Search
 
 __all__ = ["command"]
 
@@ -34,17 +36,20 @@ be a range (20200101-, -20201231, 20200101-20201231) or a list of UIDs (A,B,C).
 \b
 Formats: text (the form of odil, default in a pipe), table (default on a
 terminal), json (DICOM JSON as received), csv. Columns of table and csv are the
-keys, if any is bare; otherwise the usual ones of the level. CSV keeps values as
+keys, if any is bare; otherwise the usual ones of the level, which DIMSE sources are
+then asked for in the other formats, too. CSV keeps values as
 they are: import columns as text, for a value may begin with =, +, - or @.
 \b
 Exit codes: 0 all that matches is listed, 1 the list may not be complete (the
-last line says why), 2 usage, 4 nothing matches, 5 no DICOMweb service, or it
+last line says why), 2 usage, 4 nothing matches, 5 no such service, or it
 refused us.
 \b
 Examples:
   asyncdicom find https://pacs.example/dicom-web PatientID=X StudyDate=20200101-
   asyncdicom find http://localhost:8042/dicom-web 'PatientName=DOE*' --format json
   asyncdicom find http://localhost:8042/dicom-web StudyInstanceUID=1.2.840.99.1 --level series
+  asyncdicom find dicom://ORTHANC@localhost:4242 PatientID=X StudyDate StudyInstanceUID
+  asyncdicom find dicom://RIS@localhost:104 --model worklist
   asyncdicom find http://localhost:8042/dicom-web ModalitiesInStudy=CT StudyInstanceUID \\
       StudyDate NumberOfStudyRelatedInstances -o ct.csv
 """
@@ -55,7 +60,7 @@ Examples:
 @click.argument("keys", nargs=-1, metavar="[KEY[=VALUE]]...")
 @option(
     "--level",
-    type=click.Choice(["study", "series", "instance"]),
+    type=click.Choice(["patient", "study", "series", "instance", "image"]),
     help="What to list (default: study, or what QueryRetrieveLevel= says).",
 )
 @option(
@@ -70,9 +75,9 @@ Examples:
     type=click.IntRange(1, 1_000_000),
     default=1000,
     show_default=True,
-    help="Answers to ask for at once.",
+    help="Answers to ask for at once (DICOMweb).",
 )
-@option("--fuzzy", is_flag=True, help="Ask for fuzzy matching of person names.")
+@option("--fuzzy", is_flag=True, help="Ask for fuzzy matching of person names (DICOMweb).")
 @option(
     "--includefield",
     multiple=True,
@@ -97,8 +102,11 @@ Examples:
 )
 @option("-q", "--quiet", is_flag=True, help="Say nothing but errors and the last line.")
 @connection_options
+@dimse_options
 def command(**options: Any) -> int:
     """Search studies, series or instances of SOURCE.
+
+    SOURCE is the root of a DICOMweb service, or dicom://CALLED_AE@HOST:PORT.
 
     The list is read page by page until it is known to be complete, also from
     servers that cap pages, repeat them or ignore the offset; when it is not
@@ -113,9 +121,7 @@ async def _find(options: dict[str, Any], interrupts: Interrupts) -> int:
     from asyncdicom.cli.tables import writer_for  # noqa: PLC0415 -- help must not pay for it
     from asyncdicom.engine.scheduler import Scheduler  # noqa: PLC0415 -- as above
     from asyncdicom.jobs.find import FindJob  # noqa: PLC0415 -- as above
-    from asyncdicom.protocol.qido_rs import has_escapes  # noqa: PLC0415 -- as above
-    from asyncdicom.sources.search import search  # noqa: PLC0415 -- as above
-    from asyncdicom.wiring import open_source, scheduler_settings  # noqa: PLC0415 -- as above
+    from asyncdicom.wiring import open_archive, scheduler_settings  # noqa: PLC0415 -- as above
 
     kind = _format_of(options)
     query, columns = _query_of(options, kind)
@@ -125,8 +131,8 @@ async def _find(options: dict[str, Any], interrupts: Interrupts) -> int:
         width = shutil.get_terminal_size().columns if output.is_terminal else None
         writer = writer_for(kind, output.stream, columns=columns, width=width)
         stack.callback(writer.close)
-        async with open_source(options["source"], options) as source:
-            found = search(source, query, limit=options["limit"], page_limit=options["page_size"])
+        async with open_archive(options["source"], options) as archive:
+            found = _begun(archive.source, query, options)
             job = FindJob(found, writer.write)
             scheduler = Scheduler(job, settings)
             interrupts.stops(scheduler)
@@ -135,10 +141,36 @@ async def _find(options: dict[str, Any], interrupts: Interrupts) -> int:
             return _refused(job.error)
         _end(output, writer)
     if not options["quiet"]:
-        _remark(job, found.notes)
-        if not job.written and has_escapes(query):
-            click.echo("some servers do not decode blanks and accents: ? stands for each", err=True)
-    return _sentence(query.level, found.verdict())
+        _remark(job, found)
+    return _sentence(found)
+
+
+def _query_of(
+    options: dict[str, Any], kind: Format
+) -> tuple[SearchQuery | DimseQuery, list[Column]]:
+    from asyncdicom.cli import queries  # noqa: PLC0415 -- help must not pay for it
+    from asyncdicom.protocol.urls import is_dimse  # noqa: PLC0415 -- as above
+
+    if is_dimse(options["source"]):
+        return queries.dimse_query(options, kind)
+    return queries.web_query(options, kind)
+
+
+def _begun(
+    source: DicomWebSource | DimseSource, query: SearchQuery | DimseQuery, options: dict[str, Any]
+) -> Search | DimseSearch:
+    from asyncdicom.protocol.qido_rs import SearchQuery  # noqa: PLC0415 -- as above
+    from asyncdicom.sources.dicomweb import DicomWebSource  # noqa: PLC0415 -- as above
+    from asyncdicom.sources.search import search  # noqa: PLC0415 -- as above
+
+    limit = options["limit"]
+    if isinstance(source, DicomWebSource):
+        assert isinstance(query, SearchQuery), "made for this source"
+        return search(source, query, limit=limit, page_limit=options["page_size"])
+    from asyncdicom.jobs.dimse_find import DimseSearch  # noqa: PLC0415 -- only for DIMSE
+
+    assert not isinstance(query, SearchQuery), "made for this source"
+    return DimseSearch(source, query, limit=limit)
 
 
 def _format_of(options: dict[str, Any]) -> Format:
@@ -150,67 +182,6 @@ def _format_of(options: dict[str, Any]) -> Format:
     if output is not None:
         return {".json": Format.JSON, ".csv": Format.CSV}.get(output.suffix.lower(), Format.TEXT)
     return Format.TABLE if sys.stdout.isatty() else Format.TEXT
-
-
-def _query_of(options: dict[str, Any], kind: Format) -> tuple[SearchQuery, list[Column]]:
-    """Make the search, and the columns that show its answers."""
-    from asyncdicom.cli.tables import Format  # noqa: PLC0415 -- help must not pay for it
-    from asyncdicom.jobs.find import dictionary  # noqa: PLC0415 -- as above
-    from asyncdicom.protocol.qido_keys import Level, parse_keys  # noqa: PLC0415 -- as above
-    from asyncdicom.protocol.qido_rs import search_query  # noqa: PLC0415 -- as above
-
-    fields = [name for given in options["includefield"] for name in given.split(",") if name]
-    everything = [name for name in fields if name == "all"]
-    words = [*options["keys"], *(name for name in fields if name != "all")]
-    keys = parse_keys(words, dictionary())
-    level = Level(options["level"]) if options["level"] else None
-    query = search_query(keys, level=level, include_fields=everything, fuzzy=options["fuzzy"])
-    if kind not in (Format.CSV, Format.TABLE):
-        return query, []
-    columns = _columns(keys, query.level)
-    if not keys.returned:
-        # Some of the usual columns come only when they are asked for.
-        wanted = [*everything, *(column.name for column in columns)]
-        query = search_query(keys, level=level, include_fields=wanted, fuzzy=options["fuzzy"])
-    return query, columns
-
-
-_USUAL_COLUMNS: dict[str, tuple[tuple[str, str], ...]] = {
-    "study": (
-        ("StudyDate", "00080020"),
-        ("PatientID", "00100020"),
-        ("PatientName", "00100010"),
-        ("ModalitiesInStudy", "00080061"),
-        ("StudyDescription", "00081030"),
-        ("NumberOfStudyRelatedInstances", "00201208"),
-        ("StudyInstanceUID", "0020000D"),
-    ),
-    "series": (
-        ("Modality", "00080060"),
-        ("SeriesNumber", "00200011"),
-        ("SeriesDescription", "0008103E"),
-        ("NumberOfSeriesRelatedInstances", "00201209"),
-        ("SeriesInstanceUID", "0020000E"),
-        ("StudyInstanceUID", "0020000D"),
-    ),
-    "instance": (
-        ("InstanceNumber", "00200013"),
-        ("SOPClassUID", "00080016"),
-        ("NumberOfFrames", "00280008"),
-        ("SOPInstanceUID", "00080018"),
-        ("SeriesInstanceUID", "0020000E"),
-    ),
-}
-
-
-def _columns(keys: Keys, level: Level) -> list[Column]:
-    from asyncdicom.cli.tables import Column  # noqa: PLC0415 -- help must not pay for it
-
-    named = [Column(path.name, path.tags) for path in keys.paths]
-    if keys.returned:
-        return list(dict.fromkeys(named))
-    usual = [Column(keyword, (tag,)) for keyword, tag in _USUAL_COLUMNS[level]]
-    return [column for column in named if column not in usual] + usual
 
 
 class _Output:
@@ -271,20 +242,32 @@ def _refused(error: AsyncDicomError) -> int:
     return ExitCode.UNREACHABLE if is_no_service else exit_code_of(error)
 
 
-def _remark(job: FindJob, notes: Sequence[str]) -> None:
-    for note in notes:
+def _remark(job: FindJob, found: Search | DimseSearch) -> None:
+    from asyncdicom.protocol.qido_rs import SearchQuery, has_escapes  # noqa: PLC0415 -- as above
+
+    for note in found.notes:
         click.echo(f"the server remarks: {note}", err=True)
     for name, count in job.unasked.items():
         click.echo(
             f"{count} answers have another {name} than asked for: the server ignores that key",
             err=True,
         )
+    query = found.query
+    if not job.written and isinstance(query, SearchQuery) and has_escapes(query):
+        click.echo("some servers do not decode blanks and accents: ? stands for each", err=True)
 
 
-def _sentence(level: Level, verdict: Verdict) -> int:
+def _sentence(found: Search | DimseSearch) -> int:
     """Say in the last line what was found and whether that is all."""
-    pages = f"{verdict.pages} page{'' if verdict.pages == 1 else 's'}"
-    repeated = f" · {verdict.duplicates} repeated" if verdict.duplicates else ""
+    from asyncdicom.protocol.qido_rs import SearchQuery  # noqa: PLC0415 -- as above
+
+    query, verdict = found.query, found.verdict()
+    counted = query.level.counted if isinstance(query, SearchQuery) else query.counted
+    parts = [counted(verdict.answers)]
+    if verdict.pages:
+        parts.append(f"{verdict.pages} page{'' if verdict.pages == 1 else 's'}")
+    if verdict.duplicates:
+        parts.append(f"{verdict.duplicates} repeated")
     if verdict.problem:
         end, code = f"not complete: {verdict.problem}", ExitCode.INCOMPLETE
     elif not verdict.answers:
@@ -292,5 +275,5 @@ def _sentence(level: Level, verdict: Verdict) -> int:
     else:
         end = "limit reached" if verdict.limit_reached else "complete"
         code = ExitCode.COMPLETE
-    click.echo(f"{level.counted(verdict.answers)} · {pages}{repeated} · {end}", err=True)
+    click.echo(" · ".join([*parts, end]), err=True)
     return code

@@ -8,6 +8,8 @@ import click
 
 from asyncdicom.cli.options import (
     connection_options,
+    dimse_options,
+    for_source,
     option,
     output_options,
     run_options,
@@ -18,8 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from asyncdicom.cli.run import Interrupts
+    from asyncdicom.jobs.dimse_archive import DimseArchive
+    from asyncdicom.jobs.web_archive import WebArchive
     from asyncdicom.model import Target
-    from asyncdicom.sources.dicomweb import DicomWebSource
 
 __all__ = ["command"]
 
@@ -31,6 +34,9 @@ Examples:
   asyncdicom get http://localhost:8042/dicom-web --retry-failed run.jsonl -o out
   asyncdicom get http://localhost:8042/dicom-web --study 1.2.840.99.1 --dry-run
   asyncdicom get http://localhost:8042/dicom-web --study 1.2.840.99.1 --zip -o out
+  asyncdicom get dicom://ORTHANC@localhost:4242 --study 1.2.840.99.1 -o out
+  asyncdicom get dicom://ORTHANC@localhost:4242 QueryRetrieveLevel=STUDY StudyDate=20200101- -o out
+  asyncdicom get 'dicom://PACS@pacs:104?calling=ME&retrieve=move' PatientID=4711 -o out -l tree -I
   asyncdicom get https://pacs/dicom-web --study 1.2.3 -o out --layout '{PatientID}/{Modality}'
 """
 
@@ -66,20 +72,27 @@ Examples:
     type=click.Choice(["auto", "search", "metadata"]),
     default="auto",
     show_default=True,
-    help="Who says what must arrive: QIDO-RS, the metadata, or the longer of both.",
+    help="Who says what must arrive (DICOMweb): QIDO-RS, the metadata, or the longer of both.",
+)
+@option(
+    "--level",
+    type=click.Choice(["patient", "study", "series", "instance", "image"]),
+    help="What KEY=VALUE are of (default: what QueryRetrieveLevel= says, or the deepest key).",
 )
 @option("--transfer-syntax", default="*", show_default=True, metavar="UID", help="* is as stored.")
 @option("--dry-run", is_flag=True, help="Look up and count; fetch nothing.")
 @run_options
 @connection_options
+@dimse_options
 def command(**options: Any) -> int:
     """Fetch instances as DICOM files, proven complete.
 
-    SOURCE is the root of a DICOMweb service. What to fetch is named by UIDs
-    (--study, --series, --instance) or searched for by KEY=VALUE.
+    SOURCE is the root of a DICOMweb service, or dicom://CALLED_AE@HOST:PORT. What to
+    fetch is named by UIDs (--study, --series, --instance) or searched for by KEY=VALUE.
     """
     from asyncdicom.cli.run import run  # noqa: PLC0415 -- help must not pay for it
 
+    for_source(options)
     _check_selection(options)
     return run(lambda interrupts: _get(options, interrupts))
 
@@ -96,26 +109,25 @@ def _check_selection(options: dict[str, Any]) -> None:
 
 async def _get(options: dict[str, Any], interrupts: Interrupts) -> int:
     from asyncdicom.cli.driving import drive  # noqa: PLC0415 -- help must not pay for it
-    from asyncdicom.jobs.get import GetJob, GetOptions  # noqa: PLC0415 -- as above
-    from asyncdicom.jobs.intake import WebRetriever  # noqa: PLC0415 -- as above
-    from asyncdicom.jobs.lookup import Lookup, Witness  # noqa: PLC0415 -- as above
+    from asyncdicom.jobs.get import GetOptions  # noqa: PLC0415 -- as above
+    from asyncdicom.jobs.lookup import Witness  # noqa: PLC0415 -- as above
     from asyncdicom.policy.granularity import Granularity  # noqa: PLC0415 -- as above
-    from asyncdicom.wiring import open_source, open_store  # noqa: PLC0415 -- as above
+    from asyncdicom.wiring import open_archive, open_store  # noqa: PLC0415 -- as above
 
     get_options = GetOptions(
         granularity=Granularity(options["granularity"]),
         concurrency=options["concurrency"],
         dry_run=options["dry_run"],
     )
-    async with open_source(options["source"], options) as source:
-        targets = await _targets(source, options)
+    async with open_archive(options["source"], options) as archive:
+        targets = await _targets(archive, options)
         async with open_store(options) as store, drive(options, interrupts) as driver:
-            lookup = Lookup(source, witness=Witness(options["witness"]))
-            job = GetJob(WebRetriever(source), lookup, store, driver.tally, get_options)
+            witness = Witness(options["witness"])
+            job = archive.get_job(store, driver.tally, get_options, witness=witness)
             return await driver.run(job, job.tasks(targets), finish=store.finish)
 
 
-async def _targets(source: DicomWebSource, options: dict[str, Any]) -> Iterable[Target]:
+async def _targets(archive: WebArchive | DimseArchive, options: dict[str, Any]) -> Iterable[Target]:
     from asyncdicom.cli.selection import (  # noqa: PLC0415 -- as above
         failed_targets,
         selected_targets,
@@ -125,8 +137,8 @@ async def _targets(source: DicomWebSource, options: dict[str, Any]) -> Iterable[
         return list(failed_targets(options["retry_failed"]))
     if options["keys"]:
         from asyncdicom.cli.selection_by_keys import (  # noqa: PLC0415 -- as above
-            searched_targets,
+            found_targets,
         )
 
-        return await searched_targets(source, options["keys"])
+        return await found_targets(archive.source, options["keys"], options["level"])
     return list(selected_targets(options["study"], options["series"], options["instance"]))

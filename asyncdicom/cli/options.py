@@ -9,17 +9,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import click
+from click.core import ParameterSource
 
 __all__ = [
     "connection_options",
+    "dimse_options",
+    "for_source",
     "option",
     "output_options",
     "run_options",
     "selection_options",
     "together",
 ]
+
+DIMSE_CONCURRENCY = 4
 
 F = TypeVar("F", bound=Callable[..., Any])
 Decorator = Callable[[F], F]
@@ -102,6 +108,66 @@ connection_options = together(
     ),
 )
 
+dimse_options = together(
+    option("--calling-aet", metavar="AET", help="Our own AE title (DIMSE; default ASYNCDICOM)."),
+    option(
+        "--model",
+        type=click.Choice(["study", "patient", "patient-study", "worklist"]),
+        default="study",
+        show_default=True,
+        help="Information model of queries (DIMSE); worklist can be searched only.",
+    ),
+    option(
+        "--max-associations",
+        type=click.IntRange(1, 256),
+        help="Associations at once (DIMSE; default 4, or what -c says).",
+    ),
+    option(
+        "--max-pdu",
+        type=click.IntRange(4096, 16 * 1024 * 1024),
+        default=128 * 1024,
+        show_default=True,
+        metavar="BYTES",
+        help="Longest PDU that we take (DIMSE).",
+    ),
+    option(
+        "--dimse-engine",
+        type=click.Choice(["native", "pynetdicom"]),
+        default="native",
+        show_default=True,
+        help="DIMSE implementation.",
+    ),
+    option(
+        "--tls-profile",
+        type=click.Choice(["bcp195", "bcp195-modified"]),
+        default="bcp195",
+        show_default=True,
+        help="Versions and suites for dicoms://.",
+    ),
+    option(
+        "--any-host-name",
+        is_flag=True,
+        help="Trust a certificate of dicoms:// whatever host it names.",
+    ),
+)
+
+
+def for_source(options: dict[str, Any]) -> None:
+    """Let a DIMSE source have fewer associations than an HTTP server has requests.
+
+    Four are what archives give a workstation; who says `-c` or `--max-associations`
+    has another number in mind, and gets it.
+    """
+    if urlsplit(options["source"]).scheme not in ("dicom", "dicoms"):
+        return
+    context = click.get_current_context()
+    is_given = context.get_parameter_source("concurrency") is not ParameterSource.DEFAULT
+    most = options["max_associations"]
+    wanted = options["concurrency"] if is_given else (most or DIMSE_CONCURRENCY)
+    options["concurrency"] = min(wanted, most or wanted)
+    options["max_associations"] = most or wanted
+
+
 run_options = together(
     option(
         "-c",
@@ -109,7 +175,7 @@ run_options = together(
         type=click.IntRange(1, 1024),
         default=8,
         show_default=True,
-        help="Requests at once.",
+        help="Requests at once (DIMSE: associations, 4 unless given).",
     ),
     option(
         "-r",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from asyncdicom.errors import ContentError, Incomplete, NotFound
+from asyncdicom.errors import ConfigError, ContentError, Incomplete, NotFound
 from asyncdicom.jobs.find import dictionary
 from asyncdicom.model import Resource, Target
 from asyncdicom.protocol.dicom_json import (
@@ -15,15 +15,47 @@ from asyncdicom.protocol.dicom_json import (
 )
 from asyncdicom.protocol.qido_keys import Keys, Level, parse_keys
 from asyncdicom.protocol.qido_rs import search_query
+from asyncdicom.sources.dicomweb import DicomWebSource
 from asyncdicom.sources.search import search
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
 
-    from asyncdicom.sources.dicomweb import DicomWebSource
+    from asyncdicom.sources.dimse import DimseSource
 
-__all__ = ["searched_targets"]
+__all__ = ["found_targets", "searched_targets"]
+
+
+async def found_targets(
+    source: DicomWebSource | DimseSource, words: Sequence[str], level: str | None = None
+) -> list[Target]:
+    """Return the studies, series or instances that match, in a source of any kind.
+
+    Args:
+        source: Where to search.
+        words: `KEY=VALUE`; the patients of DIMSE stand for their studies.
+        level: Name of the level, or None.
+
+    Raises:
+        ConfigError: If a key or a level is unknown.
+        NotFound: If nothing matches.
+        FetchError: As `searched_targets`.
+
+    """
+    if not isinstance(source, DicomWebSource):
+        # Imported here: who speaks HTTP does not pay for it.
+        from asyncdicom.jobs.dimse_find import query_of  # noqa: PLC0415 -- lazy on purpose
+        from asyncdicom.jobs.dimse_targets import find_targets  # noqa: PLC0415 -- as above
+
+        _, query = query_of(words, level=level)
+        assert query.level is not None, "models without levels are not retrieved from"
+        return await find_targets(source, query.tree, query.level)
+    if level == "patient":
+        raise ConfigError("DICOMweb has no patients", hint="search studies with PatientID")
+    if level is not None:
+        words = [*words, f"QueryRetrieveLevel={level}"]
+    return await searched_targets(source, words)
 
 
 async def searched_targets(source: DicomWebSource, words: Sequence[str]) -> list[Target]:

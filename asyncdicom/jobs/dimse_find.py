@@ -12,26 +12,29 @@ from __future__ import annotations
 import hashlib
 import struct
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
+from asyncdicom.errors import ConfigError
+from asyncdicom.jobs.dimse_targets import level_of
+from asyncdicom.jobs.find import dictionary
 from asyncdicom.policy.paging import Verdict
 from asyncdicom.protocol.dimse.sop_classes import IMPLICIT_VR_LITTLE_ENDIAN, QueryLevel
-from asyncdicom.protocol.identifiers import Key, texts_in
+from asyncdicom.protocol.identifiers import Key, texts_in, tree_of
+from asyncdicom.protocol.qido_keys import AttributePath, Keys, Match, parse_keys
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Iterable
 
     from pydicom.dataset import Dataset
 
     from asyncdicom.errors import AsyncDicomError
     from asyncdicom.ports.dimse import FindAnswer
     from asyncdicom.protocol.identifiers import Tree
-    from asyncdicom.protocol.qido_keys import Match
     from asyncdicom.sources.dimse import DimseSource
 
-__all__ = ["UNIQUE_KEYS", "DimseQuery", "DimseSearch", "decoded"]
+__all__ = ["UNIQUE_KEYS", "DimseQuery", "DimseSearch", "decoded", "query_of"]
 
 UNIQUE_KEYS = {
     QueryLevel.PATIENT: (0x00100020, "LO"),
@@ -66,12 +69,59 @@ class DimseQuery:
         one, many = _NOUNS[self.level]
         return f"{count} {one if count == 1 else many}"
 
+    def returning(self, paths: Iterable[AttributePath]) -> DimseQuery:
+        """Return the same query, which asks for some attributes back, too."""
+        return replace(self, tree=tree_of(Keys(self.matches, tuple(paths))))
+
     def keys(self) -> Tree:
         """Return all keys; the unique one of the level is always asked for."""
         if self.level is None:
             return self.tree
         tag, vr = UNIQUE_KEYS[self.level]
         return {tag: Key(vr), **self.tree}
+
+
+def query_of(
+    words: Iterable[str], *, level: str | None = None, has_levels: bool = True
+) -> tuple[Keys, DimseQuery]:
+    """Read the keys of a command line.
+
+    Args:
+        words: `KEY=VALUE` and `KEY`; `QueryRetrieveLevel=` names the level.
+        level: Name of the level, in any case, where it was given elsewhere.
+        has_levels: Whether the model has any.
+
+    Returns:
+        The keys without the level, and the query; the level is by default that of
+        the deepest attribute that is matched.
+
+    Raises:
+        ConfigError: If a key or the level is unknown.
+
+    """
+    words = list(words)
+    named = [word for word in words if word.partition("=")[0].strip() in _LEVEL_KEYS]
+    keys = parse_keys([word for word in words if word not in named], dictionary())
+    tree = tree_of(keys)
+    if not has_levels:
+        return keys, DimseQuery(None, tree, keys.matches)
+    text = level or (named[-1].partition("=")[2] if named else "")
+    matched = tree_of(Keys(keys.matches))
+    found = _level_named(text) if text else level_of(matched)
+    return keys, DimseQuery(found, tree, keys.matches)
+
+
+_LEVEL_KEYS = ("QueryRetrieveLevel", "00080052", "0008,0052", "(0008,0052)")
+
+
+def _level_named(text: str) -> QueryLevel:
+    name = text.strip().upper()
+    name = "IMAGE" if name == "INSTANCE" else name
+    if name not in list(QueryLevel):
+        raise ConfigError(
+            f"no level {text!r}", hint="QueryRetrieveLevel is PATIENT, STUDY, SERIES or IMAGE"
+        )
+    return QueryLevel(name)
 
 
 class DimseSearch:

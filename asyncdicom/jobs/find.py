@@ -5,26 +5,50 @@
     await job.run(Scheduler(job, settings))
     found.verdict()
 
-A page is one task of the scheduler; the next page is what follows from it. So
-retries, pauses the server asks for and signals work as in every other job.
+A page is one task of the scheduler, and so is a C-FIND; the next page is what follows from
+it. So retries, pauses the server asks for and signals work as in every other job.
 """
 
 from __future__ import annotations
 
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from asyncdicom.errors import AsyncDicomError, RunAborted
 from asyncdicom.protocol.qido_keys import Attribute, Dictionary
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 
     from asyncdicom.engine.scheduler import Scheduler
     from asyncdicom.protocol.qido_keys import Match
-    from asyncdicom.sources.search import Answer, Search
+    from asyncdicom.sources.search import Answer
 
-__all__ = ["FindJob", "dictionary"]
+__all__ = ["FindJob", "Searching", "dictionary"]
+
+
+class _Query(Protocol):
+    @property
+    def matches(self) -> Sequence[Match]:
+        """Keys to match."""
+
+
+class Searching(Protocol):
+    """A search under way, with QIDO-RS (`sources.search`) or C-FIND (`dimse_find`)."""
+
+    @property
+    def query(self) -> _Query:
+        """What is searched for."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether there is nothing more to ask."""
+
+    def page(self) -> AsyncGenerator[Answer]:
+        """Yield what is new on the next page; after a failure, the same page again."""
+
+    def fail(self, error: AsyncDicomError) -> None:
+        """End the search: the list is not complete."""
 
 
 class FindJob:
@@ -37,7 +61,7 @@ class FindJob:
 
     """
 
-    def __init__(self, search: Search, write: Callable[[Answer], None]) -> None:
+    def __init__(self, search: Searching, write: Callable[[Answer], None]) -> None:
         self.written = 0
         self.unasked: dict[str, int] = {}
         self.error: AsyncDicomError | None = None
@@ -45,7 +69,7 @@ class FindJob:
         self._write = write
         self._exact = [match for match in search.query.matches if _is_exact(match)]
 
-    async def run(self, scheduler: Scheduler[Search]) -> None:
+    async def run(self, scheduler: Scheduler[Searching]) -> None:
         """Search to the end, or until the scheduler is stopped.
 
         Raises:
@@ -63,7 +87,7 @@ class FindJob:
                 raise
             raise _first(failed_writes) from None
 
-    async def perform(self, task: Search, attempt: int) -> Iterable[Search]:  # noqa: ARG002 -- Performer
+    async def perform(self, task: Searching, attempt: int) -> Iterable[Searching]:  # noqa: ARG002 -- Performer
         """Fetch one page and write what is new on it.
 
         Raises:
@@ -77,7 +101,12 @@ class FindJob:
                 self.written += 1
         return () if task.is_over else (task,)
 
-    def give_up(self, task: Search, error: AsyncDicomError, attempts: int) -> Iterable[Search]:  # noqa: ARG002 -- Performer
+    def give_up(
+        self,
+        task: Searching,
+        error: AsyncDicomError,
+        attempts: int,  # noqa: ARG002 -- Performer
+    ) -> Iterable[Searching]:
         """Take note that a page could not be had: the list ends here, and is not complete."""
         self.error = error
         task.fail(error)

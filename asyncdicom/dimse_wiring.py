@@ -1,0 +1,126 @@
+"""From options to a DIMSE source; imported when a URL asks for one."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from asyncdicom.errors import ConfigError
+from asyncdicom.jobs.dimse_archive import DimseArchive
+from asyncdicom.model import parse_uid
+from asyncdicom.protocol.dimse.sop_classes import (
+    ALL_TRANSFER_SYNTAXES,
+    MODALITY_WORKLIST,
+    PATIENT_ROOT,
+    PATIENT_STUDY_ONLY,
+    STUDY_ROOT,
+)
+from asyncdicom.protocol.urls import DimseRoot, parse_dimse_root
+from asyncdicom.sources.dimse import DimseOptions, DimseSource
+from asyncdicom.transports.associations.engines import open_dimse_transport
+from asyncdicom.transports.associations.settings import DimseSettings, TlsSettings, UserIdentity
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+__all__ = [
+    "MODELS",
+    "associations_at_once",
+    "dimse_settings",
+    "open_dimse_archive",
+    "open_dimse_source",
+]
+
+MODELS = {
+    "study": STUDY_ROOT,
+    "patient": PATIENT_ROOT,
+    "patient-study": PATIENT_STUDY_ONLY,
+    "worklist": MODALITY_WORKLIST,
+}
+"""Information models, as `--model` names them."""
+
+MAX_ASSOCIATIONS = 4
+"""At once, unless told otherwise: an archive has 10 to 100 for everybody."""
+
+
+@asynccontextmanager
+async def open_dimse_archive(text: str, options: Mapping[str, Any]) -> AsyncIterator[DimseArchive]:
+    """Open a DIMSE source for jobs; as `open_dimse_source`."""
+    async with open_dimse_source(text, options) as source:
+        yield DimseArchive(source)
+
+
+@asynccontextmanager
+async def open_dimse_source(text: str, options: Mapping[str, Any]) -> AsyncIterator[DimseSource]:
+    """Open a DIMSE source by its URL; nothing is sent yet.
+
+    Args:
+        text: URL as the user wrote it.
+        options: Values of the connection options, and of those for DIMSE.
+
+    Raises:
+        ConfigError: If the URL, an AE title, a certificate or a model is not usable.
+
+    """
+    root = parse_dimse_root(text)
+    chosen = _dimse_options(options)
+    engine = options.get("dimse_engine") or "native"
+    transport = open_dimse_transport(engine, dimse_settings(root, options))
+    source = DimseSource(root, transport, chosen)
+    try:
+        yield source
+    finally:
+        try:
+            await source.aclose()
+        finally:
+            await transport.aclose()
+
+
+def _dimse_options(options: Mapping[str, Any]) -> DimseOptions:
+    name = options.get("model") or "study"
+    if name not in MODELS:
+        raise ConfigError(f"no model {name!r}", hint=f"known are {', '.join(MODELS)}")
+    wanted = options.get("transfer_syntax") or "*"
+    syntaxes = ALL_TRANSFER_SYNTAXES if wanted == "*" else (parse_uid(wanted),)
+    return DimseOptions(MODELS[name], syntaxes, associations_at_once(options))
+
+
+def associations_at_once(options: Mapping[str, Any]) -> int:
+    """Return how many associations a run may have: four, unless it is told otherwise."""
+    given: int | None = options.get("max_associations")
+    return given or min(options.get("concurrency", MAX_ASSOCIATIONS), MAX_ASSOCIATIONS)
+
+
+def dimse_settings(root: DimseRoot, options: Mapping[str, Any]) -> DimseSettings:
+    """Return the settings of a DIMSE transport.
+
+    Raises:
+        ConfigError: If one of them is not usable.
+
+    """
+    name, colon, passcode = (options.get("user") or "").partition(":")
+    tls = TlsSettings(
+        profile=options.get("tls_profile") or "bcp195",
+        ca_file=_path(options.get("cacert")),
+        client_cert_file=_path(options.get("cert")),
+        client_key_file=_path(options.get("key")),
+        verify=not options.get("insecure", False),
+        check_host_name=not options.get("any_host_name", False),
+    )
+    return DimseSettings(
+        host=root.host,
+        port=root.port,
+        called_ae=root.called_ae,
+        calling_ae=options.get("calling_aet") or root.calling_ae or "ASYNCDICOM",
+        max_pdu_bytes=options.get("max_pdu", 128 * 1024),
+        connect_timeout_s=options.get("connect_timeout", 10.0),
+        acse_timeout_s=options.get("timeout", 30.0),
+        idle_timeout_s=options.get("timeout", 30.0),
+        tls=tls if root.is_tls else None,
+        identity=UserIdentity(name, passcode if colon else None) if name else None,
+    )
+
+
+def _path(text: str | None) -> Path | None:
+    return None if text is None else Path(text)
