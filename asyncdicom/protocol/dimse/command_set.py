@@ -4,9 +4,11 @@ r"""Command sets: group 0000 in implicit VR little endian (PS3.7 §6.3.1, Annex 
     data = encode_command_set(elements)
 
 Rule: refused is what leaves the structure undecidable: lengths that do not add up, a
-group length that says otherwise, an element of another group or one that occurs
-twice. Unknown and retired elements, their order, odd lengths and a missing group
-length pass: the end of a command set is told by its last fragment anyway.
+group length that says otherwise, an element that occurs twice. Elements of other groups
+are passed over behind group 0000: DCMTK and Orthanc append the status detail of a C-GET
+there, Failed SOP Instance UID List with its group length. Unknown and retired elements,
+their order, odd lengths and a missing group length pass: the end of a command set is
+told by its last fragment anyway.
 """
 
 from __future__ import annotations
@@ -41,7 +43,7 @@ MAX_COMMAND_SET_BYTES = 64 * 1024
 a list of offending elements of some KiB; this is what one PDU of peers may hold."""
 
 MAX_ELEMENTS = 128
-"""PS3.7 §E.1 and §E.2 (retired ones) know about 90."""
+"""PS3.7 §E.1 and §E.2 (retired ones) know about 90; the group length is not counted."""
 
 NO_DATA_SET: Final = 0x0101
 """Of (0000,0800): no data set follows; any other value says that one does (PS3.7 §E.1)."""
@@ -95,29 +97,32 @@ def decode_command_set(data: Buffer) -> dict[int, bytes]:
         raise LimitExceeded(f"command set of {end} bytes")
     raw = bytes(data)
     elements: dict[int, bytes] = {}
-    at = count = 0
+    at = count = own_end = 0
     while at + 8 <= end:
         group, element, length = _unpack_header(raw, at)
-        if group:
-            raise ProtocolError(f"an element of group {group:04X} in a command set", offset=at)
         start = at + 8
         at = start + length
+        if group:
+            continue
+        if own_end != start - 8:
+            raise ProtocolError("group 0000 goes on behind another group", offset=start - 8)
         elements[element] = raw[start:at]
+        own_end = at
         count += 1
     if at != end:
         raise Truncated("the command set ends inside of an element", offset=end)
-    _check(elements, count, raw)
+    _check(elements, count, raw[:own_end])
     return elements
 
 
 def _check(elements: dict[int, bytes], count: int, raw: bytes) -> None:
     if len(elements) != count:
         raise ProtocolError("an element of the command set occurs twice")
-    if count > MAX_ELEMENTS:
-        raise LimitExceeded(f"command set of {count} elements")
     # PS3.7 §E.1: (0000,0000) is the number of bytes from the end of its value to the
     # end of the command set.
     value = elements.pop(Element.GROUP_LENGTH, None)
+    if len(elements) > MAX_ELEMENTS:
+        raise LimitExceeded(f"command set of {len(elements)} elements")
     if value is None:
         return
     if raw[:8] != b"\0\0\0\0\4\0\0\0":

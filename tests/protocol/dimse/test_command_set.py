@@ -42,6 +42,11 @@ PADDING = element(0x9999, b"anything")
         pytest.param(group_length(10) + ECHO, {0x0100: b"\x30\0"}, id="one element"),
         pytest.param(ECHO, {0x0100: b"\x30\0"}, id="no group length"),
         pytest.param(
+            group_length(10) + ECHO + element(0, bytes(4), group=8) + element(0x58, group=8),
+            {0x0100: b"\x30\0"},
+            id="status detail of DCMTK behind",
+        ),
+        pytest.param(
             PADDING + ECHO, {0x9999: b"anything", 0x0100: b"\x30\0"}, id="unknown, out of order"
         ),
         pytest.param(element(0x1000, b"1.2"), {0x1000: b"1.2"}, id="odd length"),
@@ -61,7 +66,10 @@ def test_what_can_be_taken_apart_in_one_way_is(data: bytes, expected: dict[int, 
         pytest.param(ECHO[:-1], Truncated, id="inside of a value"),
         pytest.param(ECHO + b"\0" * 7, Truncated, id="zeros behind"),
         pytest.param(element(1)[:4] + b"\xff" * 4, Truncated, id="undefined length"),
-        pytest.param(element(0x0010, b"", group=8), ProtocolError, id="another group"),
+        pytest.param(
+            element(0x0058, group=8) + ECHO, ProtocolError, id="group 0000 behind another group"
+        ),
+        pytest.param(ECHO + element(0x0058, b"1.2", group=8)[:-1], Truncated, id="status detail"),
         pytest.param(group_length(9) + ECHO, ProtocolError, id="group length too small"),
         pytest.param(group_length(11) + ECHO, ProtocolError, id="group length too large"),
         pytest.param(ECHO + group_length(0), ProtocolError, id="group length behind"),
@@ -85,6 +93,7 @@ def test_what_cannot_is_refused(data: bytes, error: type[ProtocolError]) -> None
 def test_as_many_elements_and_bytes_as_allowed_pass() -> None:
     many = b"".join(element(number) for number in range(1, MAX_ELEMENTS + 1))
     assert len(decode_command_set(many)) == MAX_ELEMENTS
+    assert len(decode_command_set(group_length(len(many)) + many)) == MAX_ELEMENTS
     long = element(1, bytes(MAX_COMMAND_SET_BYTES - 8))
     assert len(decode_command_set(long)[1]) == MAX_COMMAND_SET_BYTES - 8
 
