@@ -3,7 +3,7 @@
     async def script(peer):
         await peer.associate()                          # A-ASSOCIATE-RQ, -AC
         message = await peer.message()
-        answer = CEchoResponse(message.command.message_id, 0)
+        answer = CEchoResponse(message.message_id, 0)
         await peer.send(*message_pdus(message.context_id, answer))
         await peer.release()
 
@@ -57,6 +57,12 @@ class PeerMessage:
     context_id: int
     command: Message
     dataset: bytes
+
+    @property
+    def message_id(self) -> int:
+        """ID of a request, or that of the request a response or a cancel belongs to."""
+        command = self.command
+        return command.message_id if hasattr(command, "message_id") else command.responds_to
 
 
 class ScriptedPeer:

@@ -122,6 +122,8 @@ class NativeTransport:
         except TimeoutError as error:
             why = f"no connection within {settings.connect_timeout_s:g} s"
             raise Unreachable(why, origin=settings.origin) from error
+        except UnicodeError as error:
+            raise Unreachable("the host is no name", origin=settings.origin) from error
         except OSError as error:
             raise self._unreachable(error) from error
         machine = AssociationMachine.requestor()

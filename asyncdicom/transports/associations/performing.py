@@ -174,6 +174,8 @@ class PerformedOperation:
                     has_data_set=True,
                 )
                 await self._wire.send(self.context.context_id, response, identifier)
+                # A service that never waits would let nobody else run, and hear no C-CANCEL.
+                await asyncio.sleep(0)
         return Status.CANCEL if self.is_cancelled else Status.SUCCESS
 
     async def _retrieve(self, progress: AsyncGenerator[SubOperations]) -> int:

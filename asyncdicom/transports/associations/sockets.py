@@ -56,8 +56,7 @@ async def connect(host: str, port: int) -> socket.socket:
         OSError: Of the last address that failed, or of the look-up.
 
     """
-    loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    found = await _loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     addresses = _alternating((family, address) for family, _, _, _, address in found)
     if len(addresses) == 1:
         return await _connect(addresses[0])
@@ -77,6 +76,10 @@ def listen(host: str, port: int) -> socket.socket:
     return sock
 
 
+def _loop() -> asyncio.AbstractEventLoop:
+    return asyncio.get_running_loop()
+
+
 def _alternating(addresses: Iterable[Address]) -> list[Address]:
     """Let families take turns, beginning with that of the first address (RFC 8305 §4)."""
     by_family: dict[socket.AddressFamily, list[Address]] = {}
@@ -92,7 +95,7 @@ async def _connect(address: Address) -> socket.socket:
     try:
         sock.setblocking(False)
         tune(sock)
-        await asyncio.get_running_loop().sock_connect(sock, name)
+        await _loop().sock_connect(sock, name)
     except BaseException:
         sock.close()
         raise
