@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from asyncdicom.cli.exit_codes import ExitCode
+from asyncdicom.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from asyncdicom.cli.run import Interrupts
-    from asyncdicom.mock import MockServer
+    from asyncdicom.mock import DimseServer, MockServer
     from asyncdicom.mock.archive import Archive
+    from asyncdicom.mock.dimse import RecordedDimse
     from asyncdicom.mock.server import Recorded
 
 __all__ = ["command"]
@@ -24,6 +27,8 @@ __all__ = ["command"]
 EPILOG = """\b
 Without FOLDER the studies are synthetic: deterministic, and made while they are
 served. With FOLDER the DICOM files below it are served as they are.
+\b
+With --dimse-port the same studies are there for C-ECHO, C-FIND, C-GET, C-MOVE.
 \b
 A fault is NAME[:KIND][:option=value,...]; --list-faults names them all.
 \b
@@ -33,6 +38,8 @@ Examples:
   asyncdicom mock
   asyncdicom mock ~/studies --port 8042 --tls --ca-out ca.pem
   asyncdicom mock --studies 100 --instances 50 --mixed
+  asyncdicom mock --dimse-port 11112 --destination STORE=127.0.0.1:11113
+  asyncdicom mock --dimse-port 11112 --fault abort:suboperation:nth=3,at=1000
   asyncdicom mock --fault truncate:instance:times=1 --fault 503:study:retry-after=2,every=3
 """
 
@@ -99,9 +106,26 @@ SHAPE = ("studies", "series", "instances", "rows", "columns", "frames", "seed")
     show_default=True,
     help="How HTTP/1.1 bodies end.",
 )
+@option("--dimse-port", type=click.IntRange(0, 65535), help="Speak DIMSE there, too. 0: any free.")
+@option("--aet", default="MOCK", show_default=True, help="AE title of the DIMSE face.")
+@option("--any-aet", is_flag=True, help="Answer to any called AE title.")
+@option(
+    "--destination",
+    "destinations",
+    multiple=True,
+    metavar="AET=HOST:PORT",
+    help="Where a C-MOVE may send to.",
+)
+@option(
+    "--store-dir",
+    type=click.Path(path_type=Path),
+    help="Keep what is stored by C-STORE here (default: in memory, up to 256 MiB).",
+)
+@option("--sop-classes-in-study", is_flag=True, help="Answer SOPClassesInStudy, as Orthanc does.")
+@option("--no-relational", is_flag=True, help="Refuse queries without the keys of levels above.")
 @click.option("-v", "--verbose", is_flag=True, help="Show each request on stderr.")
 def command(folder: Path | None, **given: Any) -> int:
-    """Serve an embedded DICOMweb archive, with faults on demand."""
+    """Serve an embedded DICOMweb and DIMSE archive, with faults on demand."""
     if given["list_faults"]:
         print_faults()
         return ExitCode.COMPLETE
@@ -154,13 +178,67 @@ def server_of(archive: Archive, given: dict[str, Any]) -> MockServer:
         empty_search_status=int(given["empty_search"]),
         max_results=given["max_results"],
     )
+    faults, _ = faults_of(given)
     options = ServerOptions(
         host=given["host"],
         port=given["port"],
         http2=not given["no_http2"],
         framing=Framing[given["framing"].upper()],
     )
-    return MockServer(archive, faults=given["faults"], tls=given["tls"], web=web, options=options)
+    return MockServer(archive, faults=faults, tls=given["tls"], web=web, options=options)
+
+
+def faults_of(given: dict[str, Any]) -> tuple[list[str], list[str]]:
+    """Split faults into those of DICOMweb and those of DIMSE.
+
+    Raises:
+        ConfigError: If there is one of DIMSE, but no port for it.
+
+    """
+    from asyncdicom.mock.dimse_faults import is_dimse_fault  # noqa: PLC0415 -- as above
+
+    dimse = [fault for fault in given["faults"] if is_dimse_fault(fault)]
+    if dimse and given["dimse_port"] is None:
+        raise ConfigError(f"a fault of DIMSE: {dimse[0]!r}", hint="give --dimse-port as well")
+    return [fault for fault in given["faults"] if fault not in dimse], dimse
+
+
+def dimse_server_of(archive: Archive, given: dict[str, Any]) -> DimseServer | None:
+    """Make the DIMSE face that the options describe, or None if none is wanted.
+
+    Raises:
+        ConfigError: If a fault or a destination cannot be read.
+
+    """
+    if given["dimse_port"] is None:
+        return None
+    from asyncdicom.mock import DimseOptions, DimseServer  # noqa: PLC0415 -- as above
+
+    options = DimseOptions(
+        host=given["host"],
+        port=given["dimse_port"],
+        ae_title=given["aet"],
+        takes_any_called_ae=given["any_aet"],
+        destinations=dict(map(destination_of, given["destinations"])),
+        store_folder=given["store_dir"],
+        lists_sop_classes=given["sop_classes_in_study"],
+        is_relational=not given["no_relational"],
+    )
+    return DimseServer(archive, faults=faults_of(given)[1], options=options)
+
+
+def destination_of(text: str) -> tuple[str, tuple[str, int]]:
+    """Read `AET=HOST:PORT`.
+
+    Raises:
+        ConfigError: If it is none.
+
+    """
+    ae_title, _, place = text.partition("=")
+    host, _, port = place.rpartition(":")
+    if not (ae_title and host and port.isascii() and port.isdecimal() and 0 < int(port) < 65536):
+        raise ConfigError(f"not a destination: {text!r}", hint="expected AET=HOST:PORT")
+    return ae_title, (host.strip("[]"), int(port))
 
 
 class _Serving:
@@ -178,13 +256,17 @@ async def serve(archive: Archive, given: dict[str, Any], interrupts: Interrupts)
     """Serve until a signal ends it."""
     serving = _Serving()
     interrupts.stops(serving)
-    server = server_of(archive, given)
+    server, dimse = server_of(archive, given), dimse_server_of(archive, given)
     if given["verbose"]:
         server.on_request = show_request
-    async with server:
+    if given["store_dir"] is not None:
+        given["store_dir"].mkdir(parents=True, exist_ok=True)
+    async with server, dimse or nullcontext():
         if given["ca_out"] is not None:
             given["ca_out"].write_bytes(server.ca_pem)
-        print_start(server, given["ca_out"])
+        if dimse is not None and given["verbose"]:
+            dimse.on_request = show_dimse_request
+        print_start(server, given["ca_out"], dimse)
         await serving.ended.wait()
     return ExitCode.COMPLETE
 
@@ -196,8 +278,14 @@ def show_request(request: Recorded) -> None:
     click.echo(line, err=True)
 
 
-def print_start(server: MockServer, ca_file: Path | None) -> None:
-    """Print the URL, and what to do with it."""
+def show_dimse_request(request: RecordedDimse) -> None:
+    """Show a request of DIMSE in one line."""
+    fault = f"  fault {request.fault}" if request.fault else ""
+    click.echo(f"{request.kind} {request.path}{fault}", err=True)
+
+
+def print_start(server: MockServer, ca_file: Path | None, dimse: DimseServer | None) -> None:
+    """Print the URLs, and what to do with them."""
     url = server.url
     study = server.web.archive.studies[0].study_instance_uid
     ca = f" --cacert {ca_file}" if ca_file else ""
@@ -205,6 +293,10 @@ def print_start(server: MockServer, ca_file: Path | None) -> None:
     click.echo(f"  asyncdicom find {url}{ca}")
     click.echo(f"  asyncdicom get {url} --study {study} -o out{ca}")
     click.echo(f"  asyncdicom dump -w {url} -s {study} -o out{ca}")
+    if dimse is not None:
+        click.echo(dimse.url)
+        click.echo(f"  asyncdicom find {dimse.url}")
+        click.echo(f"  asyncdicom get {dimse.url} --study {study} -o out")
     click.echo("Ctrl-C ends it.")
     sys.stdout.flush()
 

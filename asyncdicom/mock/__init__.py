@@ -5,12 +5,15 @@ async with MockServer(SyntheticArchive(SyntheticOptions(studies=2))) as server:
 """
 
 from asyncdicom.mock.dicomweb import WebOptions
+from asyncdicom.mock.dimse import DimseOptions, DimseServer
 from asyncdicom.mock.faults import Fault, FaultPlan, parse_fault
 from asyncdicom.mock.folder import FolderArchive
 from asyncdicom.mock.server import MockServer, ServerOptions
 from asyncdicom.mock.synthetic import SyntheticArchive, SyntheticOptions
 
 __all__ = [
+    "DimseOptions",
+    "DimseServer",
     "Fault",
     "FaultPlan",
     "FolderArchive",

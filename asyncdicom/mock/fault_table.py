@@ -2,20 +2,40 @@
 
 from __future__ import annotations
 
-from asyncdicom.mock import faults
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from asyncdicom.mock import dimse_faults, faults
+from asyncdicom.mock.dimse_effects import DIMSE_EFFECTS, INTERRUPTING, dimse_status_effect
 from asyncdicom.mock.effects import EFFECTS, status_effect
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 __all__ = ["fault_table"]
 
 
 def fault_table() -> str:
     """Return the language, and every fault with its options."""
-    language = (faults.__doc__ or "").strip()
-    status = status_effect("503")
+    status, dimse_status = status_effect("503"), dimse_status_effect("A702")
     assert status is not None, "503 is a status"
-    lines = [language, "", "Faults", ""]
-    for name, effect in {**EFFECTS, "NNN": status}.items():
-        summary = "answer with that status, 200 to 599" if name == "NNN" else effect.summary
-        lines.append(f"  {name:<20} {summary}")
-        lines += [f"  {'':<20}   {option}: {text}" for option, text in effect.options.items()]
+    assert dimse_status is not None, "A702 is a status"
+    web = {**EFFECTS, "NNN": replace(status, summary="answer with that status, 200 to 599")}
+    end = "end with that status of DIMSE, four hexadecimal digits"
+    dimse = {**DIMSE_EFFECTS, "HHHH": replace(dimse_status, summary=end)}
+    lines = [(faults.__doc__ or "").strip(), "", "Faults", ""]
+    for name, effect in web.items():
+        lines += described(name, effect.summary, effect.options)
+    lines += ["", (dimse_faults.__doc__ or "").strip(), "", "Faults of DIMSE", ""]
+    for name, one in dimse.items():
+        kinds = ", ".join(sorted(one.kinds))
+        common = INTERRUPTING if one.interrupt else {}
+        options = {name: text for name, text in one.options.items() if name not in common}
+        lines += described(name, f"{one.summary} ({kinds})", options)
     return "\n".join(lines)
+
+
+def described(name: str, summary: str, options: Mapping[str, str]) -> list[str]:
+    """Return the lines of one effect."""
+    told = [f"  {'':<20}   {option}: {text}" for option, text in options.items()]
+    return [f"  {name:<20} {summary}", *told]

@@ -32,7 +32,7 @@ import fnmatch
 import hashlib
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from asyncdicom.errors import ConfigError
 from asyncdicom.mock.effects import EFFECTS, status_effect
@@ -40,11 +40,34 @@ from asyncdicom.mock.registry import Effect, Settings
 from asyncdicom.model import Resource
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
-__all__ = ["Fault", "FaultPlan", "Selector", "parse_fault"]
+__all__ = ["Fault", "FaultPlan", "Plan", "Selector", "parse_fault"]
 
 KINDS = frozenset(resource.value for resource in Resource)
+
+
+class Planned(Protocol):
+    """A fault of whatever face."""
+
+    @property
+    def selector(self) -> Selector:
+        """Which requests it is for."""
+
+
+class Described(Protocol):
+    """An effect of whatever face."""
+
+    @property
+    def name(self) -> str:
+        """As faults write it."""
+
+    @property
+    def options(self) -> Mapping[str, str]:
+        """What each option means."""
+
+
+F = TypeVar("F", bound=Planned)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,11 +148,13 @@ def read_pairs(options: str, text: str) -> dict[str, str]:
     return pairs
 
 
-def read_selector(kinds: str, pairs: dict[str, str], text: str) -> Selector:
-    """Take what belongs to the selector out of the pairs."""
+def read_selector(
+    kinds: str, pairs: dict[str, str], text: str, known: frozenset[str] = KINDS
+) -> Selector:
+    """Take what belongs to the selector out of the pairs; `any` is all known kinds."""
     names = frozenset(filter(None, kinds.split("+"))) or {"any"}
-    if unknown := names - KINDS - {"any"}:
-        hint = f"kinds are {', '.join(sorted(KINDS))}, any"
+    if unknown := names - known - {"any"}:
+        hint = f"kinds are {', '.join(sorted(known))}, any"
         raise ConfigError(f"unknown kind in fault {text!r}: {min(unknown)!r}", hint=hint)
     counts = {
         name: read_number(name, pairs.pop(name), text)
@@ -140,7 +165,7 @@ def read_selector(kinds: str, pairs: dict[str, str], text: str) -> Selector:
     if per not in {"", "path"} or counts.get("every") == 0:
         raise ConfigError(f"per has to be 'path', and every at least 1, in fault {text!r}")
     return Selector(
-        kinds=KINDS if "any" in names else frozenset(names),
+        kinds=known if "any" in names else frozenset(names),
         path=pairs.pop("path", "*"),
         per_path=per == "path",
         probability=read_probability(pairs.pop("probability", "1"), text),
@@ -167,7 +192,7 @@ def read_number(name: str, value: str, text: str) -> int:
         raise ConfigError(f"{name} in fault {text!r} is no number: {value!r}") from None
 
 
-def read_settings(effect: Effect, pairs: dict[str, str], text: str) -> Settings:
+def read_settings(effect: Described, pairs: dict[str, str], text: str) -> Settings:
     """Check what is left against the options of the effect."""
     for name in pairs:
         if name not in effect.options:
@@ -181,7 +206,7 @@ def read_settings(effect: Effect, pairs: dict[str, str], text: str) -> Settings:
     return settings
 
 
-class FaultPlan:
+class Plan(Generic[F]):
     """Faults with their counters: decides once per request, in order of arrival.
 
     Args:
@@ -189,12 +214,12 @@ class FaultPlan:
 
     """
 
-    def __init__(self, faults: Iterable[Fault | str] = ()) -> None:
-        self.faults = tuple(f if isinstance(f, Fault) else parse_fault(f) for f in faults)
+    def __init__(self, faults: Iterable[F] = ()) -> None:
+        self.faults = tuple(faults)
         self._seen: Counter[tuple[int, str]] = Counter()
         self._applied: Counter[tuple[int, str]] = Counter()
 
-    def decide(self, kind: str | None, path: str) -> Fault | None:
+    def decide(self, kind: str | None, path: str) -> F | None:
         """Return the fault that a request meets, or None.
 
         Args:
@@ -214,7 +239,7 @@ class FaultPlan:
     def _key(self, at: int, path: str) -> tuple[int, str]:
         return (at, path if self.faults[at].selector.per_path else "")
 
-    def _is_due(self, at: int, fault: Fault, path: str) -> bool:
+    def _is_due(self, at: int, fault: F, path: str) -> bool:
         """Count a request, and tell whether the fault is due for it."""
         key, path_key = self._key(at, path), (at, f"path {path}")
         self._seen[path_key] += 1
@@ -222,3 +247,15 @@ class FaultPlan:
             self._seen[key] += 1
         is_due = fault.selector.is_due(self._seen[key], self._applied[key])
         return is_due and fault.selector.is_drawn(path, self._seen[path_key])
+
+
+class FaultPlan(Plan[Fault]):
+    """Faults of DICOMweb.
+
+    Args:
+        faults: As text, or read already.
+
+    """
+
+    def __init__(self, faults: Iterable[Fault | str] = ()) -> None:
+        super().__init__(f if isinstance(f, Fault) else parse_fault(f) for f in faults)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["EFFECTS", "Effect", "Settings", "effect", "same_request", "search_effect"]
 
-TEXT_OPTIONS = frozenset({"to", "retry-after"})
+TEXT_OPTIONS = frozenset({"to", "retry-after", "as", "uid", "where"})
 """Options whose values are text; `at` is a number or `head`; all others are numbers."""
 
 
