@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from asyncdicom.errors import ConfigError, ProtocolError
-from asyncdicom.protocol.upper_layer.implementation import (
+from asyncdicom.protocol.dimse.file_meta import (
     IMPLEMENTATION_CLASS_UID,
     IMPLEMENTATION_VERSION_NAME,
 )

@@ -57,6 +57,8 @@ _ASSOCIATE = (0x01, 0x02)
 _SHORT = (0x03, 0x05, 0x06, 0x07)
 _SHORT_BYTES = 4
 """Variable field of all PDUs that say one thing (PS3.8 §9.3.4, §9.3.6, §9.3.7, §9.3.8)."""
+_MIN_ASSOCIATE_BYTES = 68
+"""Variable field of an association PDU without its items (PS3.8 Table 9-11)."""
 _MAX_LENGTH = 0xFFFFFFFF
 _IS_COMMAND = 0b01
 _IS_LAST = 0b10
@@ -134,8 +136,11 @@ class PduReader:
 
         Raises:
             Truncated: In the middle of a PDU; `offset` is the number of bytes received.
+            UsageError: If events were not drained, or after an error.
 
         """
+        if self._at < self._end or self._chunks or self._state is PduReader._refuse:
+            raise UsageError("events are drained before the end is told, and none follow an error")
         is_between = self._state is PduReader._read_pdu_header and not self._held
         if self._pdv_left or not is_between:
             message = "the connection ended in the middle of a PDU"
@@ -235,7 +240,8 @@ class PduReader:
         if pdu_type not in _ASSOCIATE + _SHORT:
             self.abort_reason = UNRECOGNIZED_PDU
             raise self._error(f"a PDU of type {pdu_type:02X}")
-        if pdu_type in _SHORT and length != _SHORT_BYTES:
+        is_short = pdu_type in _SHORT
+        if length != _SHORT_BYTES if is_short else length < _MIN_ASSOCIATE_BYTES:
             raise self._error(f"a PDU of type {pdu_type:02X} with {length} bytes")
         if length > self._limits.max_associate_bytes:
             message = f"an association PDU of {length} bytes"
