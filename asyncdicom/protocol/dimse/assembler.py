@@ -70,7 +70,7 @@ class _Phase(Enum):
 class MessageAssembler:
     """Turns the fragments of one direction of an association into messages.
 
-    Cost: a command set is copied once, a data set never; holds 64 KiB at most.
+    Cost: a command set is copied once, a data set never; holds 256 KiB at most.
     """
 
     def __init__(self) -> None:

@@ -6,14 +6,15 @@ Rule: elements stand in the order of their numbers, and absent is what has no va
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import IntEnum
 from functools import lru_cache
 from struct import Struct
 from typing import TYPE_CHECKING, ClassVar, Final, TypeAlias
 
 from asyncdicom.protocol.dimse.command_set import (
     NO_DATA_SET,
+    CommandField,
     Element,
+    Priority,
     encode_command_set,
     raw_element,
     text_element,
@@ -49,30 +50,6 @@ __all__ = [
 
 _ANY_DATA_SET: Final = 0x0001
 """Of (0000,0800), where one follows: any value but 0101 says so (PS3.7 §E.1); peers send 1."""
-
-
-class CommandField(IntEnum):
-    """Values of (0000,0100) (PS3.7 §E.1)."""
-
-    C_STORE_RQ = 0x0001
-    C_GET_RQ = 0x0010
-    C_FIND_RQ = 0x0020
-    C_MOVE_RQ = 0x0021
-    C_ECHO_RQ = 0x0030
-    C_CANCEL_RQ = 0x0FFF
-    C_STORE_RSP = 0x8001
-    C_GET_RSP = 0x8010
-    C_FIND_RSP = 0x8020
-    C_MOVE_RSP = 0x8021
-    C_ECHO_RSP = 0x8030
-
-
-class Priority(IntEnum):
-    """Values of (0000,0700) (PS3.7 §E.1)."""
-
-    MEDIUM = 0
-    HIGH = 1
-    LOW = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +161,9 @@ class _Progress(_Response):
     """(0000,1022)."""
     warning: int | None = None
     """(0000,1023)."""
+    failed_sop_instance_uids: tuple[str, ...] = field(default=(), kw_only=True)
+    """(0008,0058) as DCMTK and Orthanc send it, within the command set; as sent, hostile or not.
+    The Standard puts it into the data set (PS3.4 §C.4.3)."""
 
     def encode(self) -> bytes:
         """Write the command set."""
@@ -193,6 +173,9 @@ class _Progress(_Response):
             _optional_us(Element.COMPLETED_SUB_OPERATIONS, self.completed),
             _optional_us(Element.FAILED_SUB_OPERATIONS, self.failed),
             _optional_us(Element.WARNING_SUB_OPERATIONS, self.warning),
+            status_detail=uid_element(
+                Element.FAILED_SOP_INSTANCE_UID_LIST, "\\".join(self.failed_sop_instance_uids)
+            ),
         )
 
 
@@ -359,7 +342,7 @@ class OtherCommand:
     """(0000,0110), or (0000,0120) of a response."""
     has_data_set: bool
     elements: Mapping[int, bytes] = field(default_factory=dict)
-    """All of the command set: element number to value as it came."""
+    """All of the command set: tag to value as it came."""
 
     @property
     def is_request(self) -> bool:
@@ -387,7 +370,7 @@ Message: TypeAlias = (
 )
 
 
-@lru_cache(maxsize=32)  # SOP classes recur; 32 of the longest there can be are 2 MiB
+@lru_cache(maxsize=32)  # SOP classes recur; 32 of the longest there can be are 8 MiB
 def _class_element(uid: str) -> bytes:
     return uid_element(Element.AFFECTED_SOP_CLASS_UID, uid)
 

@@ -177,6 +177,7 @@ def _parse_progress(
         us_value(elements, Element.COMPLETED_SUB_OPERATIONS),
         us_value(elements, Element.FAILED_SUB_OPERATIONS),
         us_value(elements, Element.WARNING_SUB_OPERATIONS),
+        failed_sop_instance_uids=_uids(elements, Element.FAILED_SOP_INSTANCE_UID_LIST),
         has_data_set=_has_data_set(elements),
         details=_details(elements),
     )
@@ -197,10 +198,10 @@ _PARSERS: Final[Mapping[int, Callable[[Elements], Message]]] = {
 }
 
 
-def _required(elements: Elements, number: int) -> int:
-    value = us_value(elements, number)
+def _required(elements: Elements, tag: int) -> int:
+    value = us_value(elements, tag)
     if value is None:
-        raise ProtocolError(f"a command without (0000,{number:04X})")
+        raise ProtocolError(f"a command without (0000,{tag:04X})")
     return value
 
 
@@ -213,14 +214,19 @@ def _priority(elements: Elements) -> int:
     return us_value(elements, Element.PRIORITY) or Priority.MEDIUM
 
 
-def _uid(elements: Elements, number: int) -> str:
+def _uid(elements: Elements, tag: int) -> str:
     # PS3.5 §6.2: a UID is padded with one NUL; some pad with blanks, or with more.
-    return elements.get(number, b"").rstrip(b"\0 ").decode("latin-1")
+    return elements.get(tag, b"").rstrip(b"\0 ").decode("latin-1")
 
 
-def _text(elements: Elements, number: int) -> str:
+def _uids(elements: Elements, tag: int) -> tuple[str, ...]:
+    parts = (part.strip("\0 ") for part in _uid(elements, tag).split("\\"))
+    return tuple(part for part in parts if part)
+
+
+def _text(elements: Elements, tag: int) -> str:
     # PS3.5 §6.2: blanks around AE and LO say nothing.
-    return elements.get(number, b"").strip(b"\0 ").decode("latin-1")
+    return elements.get(tag, b"").strip(b"\0 ").decode("latin-1")
 
 
 def _details(elements: Elements) -> ErrorDetails:

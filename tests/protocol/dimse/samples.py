@@ -48,6 +48,9 @@ MESSAGES: dict[str, Message] = {
     "last get response": CGetResponse(
         4, 0xB000, PATIENT_ROOT.get, None, 2, 1, 0, has_data_set=True
     ),
+    "last get response of Orthanc": CGetResponse(
+        4, 0xB000, PATIENT_ROOT.get, 0, 2, 1, 0, failed_sop_instance_uids=("2.999.1", "2.999.2")
+    ),
     "move request": CMoveRequest(5, STUDY_ROOT.move, "DEST"),
     "move response": CMoveResponse(5, 0xA801, STUDY_ROOT.move, details=DETAILS),
     "cancel": CCancelRequest(5),
@@ -69,6 +72,8 @@ def messages() -> st.SearchStrategy[Message]:
     )
     counts = dict.fromkeys(("remaining", "completed", "failed", "warning"), maybe)
     plain = {"has_data_set": flag, "details": details}
+    some = st.text("0123456789.", min_size=1, max_size=64)
+    counts["failed_sop_instance_uids"] = st.lists(some, max_size=3).map(tuple)
     return st.one_of(
         st.builds(CEchoRequest, number, uid, flag),
         st.builds(CEchoResponse, number, number, uid, **plain),

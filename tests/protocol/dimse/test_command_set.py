@@ -43,7 +43,7 @@ PADDING = element(0x9999, b"anything")
         pytest.param(ECHO, {0x0100: b"\x30\0"}, id="no group length"),
         pytest.param(
             group_length(10) + ECHO + element(0, bytes(4), group=8) + element(0x58, group=8),
-            {0x0100: b"\x30\0"},
+            {0x0100: b"\x30\0", 0x00080000: bytes(4), 0x00080058: b""},
             id="status detail of DCMTK behind",
         ),
         pytest.param(
@@ -110,10 +110,11 @@ def test_no_more_is_written_than_read() -> None:
         with_group_length(element(1, body + b"\0"))
 
 
+TAGS = st.integers(1, 0xFFFF) | st.integers(0x00080000, 0xFFFFFFFF)
 VALUES = st.binary(max_size=40).filter(lambda value: len(value) % 2 == 0)
 
 
-@given(st.dictionaries(st.integers(1, 0xFFFF), VALUES, max_size=MAX_ELEMENTS))
+@given(st.dictionaries(TAGS, VALUES, max_size=MAX_ELEMENTS))
 def test_what_was_written_is_read_and_written_again(elements: dict[int, bytes]) -> None:
     written = encode_command_set(elements)
     assert decode_command_set(written) == elements

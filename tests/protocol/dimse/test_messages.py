@@ -148,6 +148,15 @@ def test_empty_counters_are_absent() -> None:
     assert (read.remaining, read.completed, read.failed, read.warning) == (None, 2, 1, 0)
 
 
+def test_failed_uids_of_the_status_detail_are_read_as_they_came() -> None:
+    data = with_elements(
+        MESSAGES["get response"], FAILED_SOP_INSTANCE_UID_LIST=b"1.2\\ ../x \\\\1.3\0"
+    )
+    read = parse_command(data)
+    assert isinstance(read, CGetResponse)
+    assert read.failed_sop_instance_uids == ("1.2", "../x", "1.3")
+
+
 def test_half_a_tag_is_refused() -> None:
     data = with_elements(MESSAGES["failed find response"], OFFENDING_ELEMENT=b"\1\0")
     with pytest.raises(ProtocolError, match="no tags"):
