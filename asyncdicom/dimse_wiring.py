@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from asyncdicom.errors import ConfigError
+from asyncdicom.errors import ConfigError, Unreachable
 from asyncdicom.jobs.dimse_archive import DimseArchive
+from asyncdicom.jobs.dimse_move import MoveReceiver
 from asyncdicom.model import parse_uid
 from asyncdicom.protocol.dimse.sop_classes import (
     ALL_TRANSFER_SYNTAXES,
@@ -18,6 +21,7 @@ from asyncdicom.protocol.dimse.sop_classes import (
 )
 from asyncdicom.protocol.urls import DimseRoot, parse_dimse_root
 from asyncdicom.sources.dimse import DimseOptions, DimseSource
+from asyncdicom.transports.associations.acceptor import ServerSettings
 from asyncdicom.transports.associations.engines import open_dimse_transport
 from asyncdicom.transports.associations.settings import DimseSettings, TlsSettings, UserIdentity
 
@@ -40,15 +44,64 @@ MODELS = {
 }
 """Information models, as `--model` names them."""
 
+MOVE_PORT = 11112
+"""Where our receiver listens; registered for DICOM, and above what needs privileges."""
+
 MAX_ASSOCIATIONS = 4
 """At once, unless told otherwise: an archive has 10 to 100 for everybody."""
 
 
 @asynccontextmanager
 async def open_dimse_archive(text: str, options: Mapping[str, Any]) -> AsyncIterator[DimseArchive]:
-    """Open a DIMSE source for jobs; as `open_dimse_source`."""
+    """Open a DIMSE source for jobs, with a receiver where instances shall come by C-MOVE.
+
+    Raises:
+        ConfigError: As `open_dimse_source`.
+
+    """
     async with open_dimse_source(text, options) as source:
-        yield DimseArchive(source)
+        if not source.root.retrieves_by_move:
+            yield DimseArchive(source)
+            return
+        receiver = await _receiver_for(source, options)
+        try:
+            yield DimseArchive(source, receiver)
+        finally:
+            await receiver.aclose()
+
+
+async def _receiver_for(source: DimseSource, options: Mapping[str, Any]) -> MoveReceiver:
+    settings = dimse_settings(source.root, options)
+    tls = settings.tls
+    if tls is not None and tls.client_cert_file is None:
+        raise ConfigError(
+            "what is moved over dicoms:// needs a certificate of ours", hint="give --cert and --key"
+        )
+    host = options.get("move_host") or await _own_address(source.root)
+    return MoveReceiver(
+        options.get("move_aet") or settings.calling_ae,
+        ServerSettings(
+            host=host,
+            port=options.get("move_port", MOVE_PORT),
+            max_pdu_bytes=settings.max_pdu_bytes,
+            idle_timeout_s=settings.idle_timeout_s,
+            tls=tls,
+        ),
+        source.options.transfer_syntaxes,
+    )
+
+
+async def _own_address(root: DimseRoot) -> str:
+    """Return the address that this machine has on the way to the archive; nothing is sent."""
+    loop = asyncio.get_running_loop()
+    try:
+        found = await loop.getaddrinfo(root.host, root.port, type=socket.SOCK_DGRAM)
+        family, kind, protocol, _, address = found[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.connect(address)
+            return str(probe.getsockname()[0])
+    except OSError as error:
+        raise Unreachable(f"no way to the archive: {error.strerror or error}") from error
 
 
 @asynccontextmanager

@@ -20,7 +20,11 @@ COMMANDS = {
     "dump": "Write DICOMweb responses to disk exactly as the server sent them.",
     "get": "Fetch instances as DICOM files, proven complete.",
     "find": "Search studies, series or instances.",
+    "probe": "Find out what a server can do, and where it is odd.",
+    "move": "Let a DIMSE archive send instances to another application entity.",
+    "echo": "Ask whether a source answers, and how fast.",
     "print": "Show what DICOM files say, element by element.",
+    "dicomdir": "Build or update the DICOMDIR of a folder.",
     "report": "Show how a dump went: latencies, throughput, slowest requests.",
     "mock": "Serve an embedded archive, with faults on demand.",
     "demo": "Start the mock, download from it, verify, show the result.",
@@ -155,7 +159,12 @@ def exit_code_of(error: AsyncDicomError) -> ExitCode:
             return ExitCode.USAGE
         case errors.RunAborted():
             return ExitCode.ABORTED
-        case errors.TransportError() | errors.Unauthorized() | errors.UnexpectedContent():
+        case (
+            errors.TransportError()
+            | errors.Unauthorized()
+            | errors.UnexpectedContent()
+            | errors.NotNegotiated()
+        ):
             return ExitCode.UNREACHABLE
         case errors.NotFound():
             return ExitCode.NO_MATCH

@@ -10,6 +10,7 @@ from asyncdicom.cli.options import (
     connection_options,
     dimse_options,
     for_source,
+    move_options,
     option,
     output_options,
     run_options,
@@ -84,6 +85,7 @@ Examples:
 @run_options
 @connection_options
 @dimse_options
+@move_options
 def command(**options: Any) -> int:
     """Fetch instances as DICOM files, proven complete.
 
@@ -121,6 +123,7 @@ async def _get(options: dict[str, Any], interrupts: Interrupts) -> int:
     )
     async with open_archive(options["source"], options) as archive:
         targets = await _targets(archive, options)
+        await archive.prepare()
         async with open_store(options) as store, drive(options, interrupts) as driver:
             witness = Witness(options["witness"])
             job = archive.get_job(store, driver.tally, get_options, witness=witness)

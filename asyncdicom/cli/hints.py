@@ -21,6 +21,12 @@ def hint_for(error: AsyncDicomError | None) -> str:
             return "give the proxy's user and password in --proxy http://NAME:PASSWORD@HOST:PORT"
         case errors.Unauthorized():
             return "give --user, --bearer or --authorization"
+        case errors.AssociationRejected():
+            return _hint_for_rejection(error)
+        case errors.NotNegotiated():
+            return "it may offer another --model, or the other of ?retrieve=get and ?retrieve=move"
+        case errors.OperationFailed(status=0xA801):
+            return "the archive has to know the AE title: its configuration names host and port"
         case errors.TlsRejected() | errors.TransportError():
             return "" if "--" in str(error) else "check the address, and that the server is up"
         case errors.OriginError(status_code=400 | 413):
@@ -31,3 +37,14 @@ def hint_for(error: AsyncDicomError | None) -> str:
             return "check that SOURCE is the root of a DICOMweb service"
         case _:
             return ""
+
+
+def _hint_for_rejection(error: errors.AssociationRejected) -> str:
+    """Return whose AE title is wrong (PS3.8 Table 9-21), or that patience helps."""
+    if error.is_transient:
+        return "it is busy: try again later, or with --max-associations 1"
+    if "called AE" in error.message:
+        return "check CALLED_AE in dicom://CALLED_AE@HOST:PORT; upper and lower case count"
+    if "calling AE" in error.message:
+        return "the archive has to know our AE title: give one that it knows with --calling-aet"
+    return "check both AE titles (--calling-aet), and that the archive admits this machine"

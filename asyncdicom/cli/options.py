@@ -18,6 +18,7 @@ __all__ = [
     "connection_options",
     "dimse_options",
     "for_source",
+    "move_options",
     "option",
     "output_options",
     "run_options",
@@ -148,6 +149,27 @@ dimse_options = together(
         "--any-host-name",
         is_flag=True,
         help="Trust a certificate of dicoms:// whatever host it names.",
+    ),
+)
+
+
+move_options = together(
+    option(
+        "--move-aet",
+        metavar="AET",
+        help="AE title of our receiver for retrieve=move (default: that of --calling-aet).",
+    ),
+    option(
+        "--move-port",
+        type=click.IntRange(0, 65535),
+        default=11112,
+        show_default=True,
+        help="Port of our receiver for retrieve=move.",
+    ),
+    option(
+        "--move-host",
+        metavar="ADDRESS",
+        help="Address that our receiver listens on (default: that on the way to the archive).",
     ),
 )
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from asyncdicom.jobs.dimse_get import DimseRetriever
 from asyncdicom.jobs.dimse_lookup import DimseLookup
+from asyncdicom.jobs.dimse_move import MoveRetriever
 from asyncdicom.jobs.dimse_plan import DimsePlanner
 from asyncdicom.jobs.get import GetJob, GetOptions
 from asyncdicom.jobs.lookup import Witness
@@ -14,6 +15,7 @@ from asyncdicom.jobs.lookup import Witness
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from asyncdicom.jobs.dimse_move import MoveReceiver
     from asyncdicom.jobs.stores import Retriever, Store, WriterT
     from asyncdicom.jobs.tally import Tally
     from asyncdicom.model import Target
@@ -29,18 +31,27 @@ class DimseArchive:
 
     Attributes:
         source: The application entity.
+        receiver: Where it moves instances to, or None if they are fetched by C-GET.
 
     """
 
-    def __init__(self, source: DimseSource, wrap: Wrap | None = None) -> None:
+    def __init__(
+        self,
+        source: DimseSource,
+        receiver: MoveReceiver | None = None,
+        *,
+        wrap: Wrap | None = None,
+    ) -> None:
         """Prepare.
 
         Args:
             source: The application entity.
+            receiver: Where it moves instances to, instead of C-GET.
             wrap: Is given each retriever, and returns the one to use.
 
         """
         self.source = source
+        self.receiver = receiver
         self._wrap = wrap or _as_it_is
 
     @property
@@ -53,6 +64,16 @@ class DimseArchive:
         uids = (target.study_instance_uid, target.series_instance_uid, target.sop_instance_uid)
         return "/".join([self.url, *(uid for uid in uids if uid is not None)])
 
+    async def prepare(self) -> None:
+        """Begin to listen, where instances come by C-MOVE.
+
+        Raises:
+            ConfigError: If the address is not ours or taken.
+
+        """
+        if self.receiver is not None:
+            await self.receiver.open()
+
     def get_job(
         self,
         store: Store[WriterT],
@@ -62,14 +83,17 @@ class DimseArchive:
         witness: Witness = Witness.AUTO,  # noqa: ARG002 -- as WebArchive; C-FIND is the only one
     ) -> GetJob[WriterT]:
         """Return a job that gets instances into a store."""
+        source, receiver = self.source, self.receiver
         planner = DimsePlanner(
-            self.source.options.transfer_syntaxes,
+            source.options.transfer_syntaxes if receiver is None else None,
             granularity=options.granularity,
             concurrency=options.concurrency,
         )
-        retriever: Retriever[WriterT] = self._wrap(DimseRetriever[Any](self.source))
+        retriever: Retriever[Any] = (
+            DimseRetriever(source) if receiver is None else MoveRetriever(source, receiver)
+        )
         options = replace(options, planner=planner)
-        return GetJob(retriever, DimseLookup(self.source), store, tally, options)
+        return GetJob(self._wrap(retriever), DimseLookup(source), store, tally, options)
 
 
 def _as_it_is(retriever: Retriever[Any]) -> Retriever[Any]:

@@ -22,6 +22,7 @@ from asyncdicom.errors import (
 )
 from asyncdicom.jobs.intake import InstanceIntake
 from asyncdicom.jobs.stores import WriterT
+from asyncdicom.model import Uid
 from asyncdicom.ports.dimse import PresentationContext
 from asyncdicom.protocol.dimse.contexts import storage_proposals
 from asyncdicom.protocol.dimse.file_meta import file_meta
@@ -34,11 +35,18 @@ if TYPE_CHECKING:
     from asyncdicom.jobs.expectation import Expectation
     from asyncdicom.jobs.get_plan import Missing
     from asyncdicom.jobs.stores import Reception
-    from asyncdicom.model import Buffer, Uid
+    from asyncdicom.model import Buffer
     from asyncdicom.ports.dimse import StoreRequest, SubOperations
     from asyncdicom.sources.dimse import DimseSource
 
-__all__ = ["DimseRetriever", "ReceivingStorage", "contexts_for"]
+__all__ = [
+    "DimseRetriever",
+    "ReceivingStorage",
+    "Refusal",
+    "contexts_for",
+    "judge",
+    "last_response",
+]
 
 Contexts = tuple[PresentationContext, ...]
 
@@ -84,17 +92,17 @@ class ReceivingStorage(Generic[WriterT]):
         self.taken: set[Uid] = set()
         self._reception = reception
 
-    def begin(self, request: StoreRequest) -> _Sink[WriterT] | _Refusal:
+    def begin(self, request: StoreRequest) -> _Sink[WriterT] | Refusal:
         """Begin an instance, or refuse it: when the disk is full, or its UID is none."""
         try:
             if self.disk_is_full:
-                return _Refusal(Status.OUT_OF_RESOURCES)
+                return Refusal(Status.OUT_OF_RESOURCES)
             header = file_meta(request)
             sink = _Sink(self, self._reception)
             sink.write(header)
         except AsyncDicomError as error:
             self.errors.append(error)
-            return _Refusal(_status_of(error))
+            return Refusal(_status_of(error))
         return sink
 
     @property
@@ -104,6 +112,16 @@ class ReceivingStorage(Generic[WriterT]):
         # Commits of what was taken may still be under way.
         missing = reception.study.missing(reception.target)
         return [pair for pair in missing if pair[1] not in self.taken]
+
+    def expects(self, sop_instance_uid: str) -> bool:
+        """Tell whether an instance is of the target and has not arrived."""
+        study, target = self._reception.study, self._reception.target
+        series = study.series_of(Uid(sop_instance_uid))
+        if series is None or sop_instance_uid in study.settled:
+            return False
+        if target.sop_instance_uid is not None:
+            return sop_instance_uid == target.sop_instance_uid
+        return target.series_instance_uid in (None, series)
 
     @property
     def disk_is_full(self) -> bool:
@@ -117,7 +135,7 @@ class ReceivingStorage(Generic[WriterT]):
             raise error
 
 
-class _Refusal:
+class Refusal:
     """Swallows a data set, and answers that it was not kept."""
 
     def __init__(self, status: int) -> None:

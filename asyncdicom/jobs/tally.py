@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, assert_never
 
 from asyncdicom.errors import (
     NotFound,
+    NotNegotiated,
     ProtocolError,
     TransportError,
     UidMismatch,
@@ -83,10 +84,11 @@ class Tally:
 
     @property
     def was_refused_at_once(self) -> bool:
-        """Whether nothing succeeded: unreachable, refused, or no DICOMweb service at all."""
+        """Whether nothing succeeded: unreachable, refused, or no such service at all."""
         nothing = self.stored == 0 and self.skipped == 0
         return nothing and isinstance(
-            self.first_error, TransportError | Unauthorized | UnexpectedContent
+            self.first_error,
+            TransportError | Unauthorized | UnexpectedContent | NotNegotiated,
         )
 
     @property

@@ -37,6 +37,9 @@ class WebArchive:
         """Return the URL of a target."""
         return self.source.url_of(target)
 
+    async def prepare(self) -> None:
+        """Do nothing: requests need no preparation."""
+
     def get_job(
         self,
         store: Store[WriterT],

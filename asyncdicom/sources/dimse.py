@@ -10,6 +10,7 @@ that query across levels are many, but not all.
 
 from __future__ import annotations
 
+import time
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -127,16 +128,24 @@ class DimseSource:
         """Release the associations that are not in use."""
         await self._pool.aclose()
 
-    async def echo(self) -> None:
+    async def echo(self) -> tuple[float, float]:
         """Ask whether anybody is there (C-ECHO, PS3.7 §9.1.5).
 
+        Returns:
+            Seconds to establish an association, about 0 if there was one, and seconds
+            to the answer.
+
         Raises:
-            FetchError: If not, or if it does not verify.
+            FetchError: If nobody is there, or does not verify.
 
         """
+        begun_s = time.perf_counter()
         contexts = [PresentationContext(VERIFICATION, UNCOMPRESSED)]
         async with self._pool.association(contexts) as association:
+            established_s = time.perf_counter()
             await association.echo()
+            ended_s = time.perf_counter()
+        return established_s - begun_s, ended_s - established_s
 
     async def find(
         self, level: QueryLevel | None, tree: Mapping[int, Key | Tree]
