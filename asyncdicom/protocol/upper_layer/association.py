@@ -293,7 +293,7 @@ class AssociationMachine:
             AssociationRejected: If the peer refuses (A-ASSOCIATE-RJ).
             AssociationAborted: If the peer aborts (A-ABORT).
             ConnectionLost: If the connection ended before the association did.
-            ProtocolError: If the peer breaks PS3.8; A-ABORT is left in `data_to_send`.
+            ProtocolError: If the peer breaks PS3.8 §9; A-ABORT is left in `data_to_send`.
 
         """
         while self._progress.state is not State.STA1 and not self._is_deaf:

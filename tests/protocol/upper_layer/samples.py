@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from hypothesis import strategies as st
 
@@ -281,8 +281,28 @@ def _release(machine: AssociationMachine, state: State) -> None:
             machine.abort()
 
 
-def verdict(machine: AssociationMachine, chunks: Iterable[bytes]) -> tuple[object, ...]:
-    """Feed chunks and the end, and return all that must not depend on where they were cut.
+def command(context_id: int, data: bytes) -> PdvFragment:
+    """Return a whole command as it is told."""
+    return PdvFragment(context_id, is_command=True, is_last=True, data=memoryview(data))
+
+
+def dataset(context_id: int, data: bytes) -> PdvFragment:
+    """Return a whole data set as it is told."""
+    return PdvFragment(context_id, is_command=False, is_last=True, data=memoryview(data))
+
+
+class Verdict(NamedTuple):
+    """All that must not depend on where the network cuts."""
+
+    told: list[object]
+    error: str
+    state: State
+    must_close: bool
+    sent: bytes
+
+
+def verdict(machine: AssociationMachine, chunks: Iterable[bytes]) -> Verdict:
+    """Feed chunks and the end, and return what they came to.
 
     Fragments are joined as far as the last one that is marked; how much of an open one
     was passed on is nobody's promise.
@@ -305,4 +325,4 @@ def verdict(machine: AssociationMachine, chunks: Iterable[bytes]) -> tuple[objec
         told += drained(machine)
     except FetchError as failure:
         error = f"{type(failure).__name__}: {failure}"
-    return told, error, machine.state, machine.must_close, sent(machine)
+    return Verdict(told, error, machine.state, machine.must_close, sent(machine))

@@ -85,6 +85,10 @@ def test_a_value_with_its_own_length_is_found() -> None:
     assert write_sized(b"AB") == bytes.fromhex("0002 4142")
 
 
+def test_a_value_of_the_length_it_must_have_is_found() -> None:
+    assert ItemReader(bytes(9)).exact(Item(0x51, 0, 4, 8), 4) == 4
+
+
 @pytest.mark.parametrize("length", [3, 5])
 def test_a_value_of_another_length_than_it_must_have_is_refused(length: int) -> None:
     with pytest.raises(ProtocolError):
