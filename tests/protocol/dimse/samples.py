@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hypothesis import strategies as st
 
@@ -70,7 +70,7 @@ def messages() -> st.SearchStrategy[Message]:
         text,
         maybe,
     )
-    counts = dict.fromkeys(("remaining", "completed", "failed", "warning"), maybe)
+    counts: dict[str, Any] = dict.fromkeys(("remaining", "completed", "failed", "warning"), maybe)
     plain = {"has_data_set": flag, "details": details}
     some = st.text("0123456789.", min_size=1, max_size=64)
     counts["failed_sop_instance_uids"] = st.lists(some, max_size=3).map(tuple)

@@ -81,8 +81,14 @@ def test_what_one_association_does_not_hold_goes_to_another() -> None:
     assert classes_of(second) == [SC]
 
 
+def test_what_just_fits_stays_in_one_association() -> None:
+    wanted = [f"2.999.7.{number}" for number in range(64)]
+    (proposal,) = storage_proposals([CT, MR], wanted, reserved=0)
+    assert len(proposal) == MAX_CONTEXTS
+
+
 def test_small_groups_fill_the_room_that_is_left() -> None:
-    wanted = [*UNCOMPRESSED, *(LOSSLESS * 1), *(f"1.2.840.10008.1.2.4.{n}" for n in range(50, 94))]
+    wanted = [*UNCOMPRESSED, *LOSSLESS, *(f"1.2.840.10008.1.2.4.{n}" for n in range(50, 94))]
     first, second = storage_proposals([CT, MR, SC, REPORT], wanted)
     assert REPORT in classes_of(first)
     assert REPORT not in classes_of(second)
