@@ -38,6 +38,7 @@ __all__ = [
     "DimseStatistics",
     "DimseTransport",
     "FindAnswer",
+    "PeerFacts",
     "PresentationContext",
     "Proposal",
     "StorageHandler",
@@ -66,6 +67,18 @@ class Proposal:
     """1 to `MAX_CONTEXTS`."""
     extended_negotiation: tuple[tuple[str, bytes], ...] = ()
     """SOP Class UID and its service class application information (PS3.7 §D.3.3.5)."""
+    max_operations_invoked: int = 1
+    """Window to ask for (PS3.7 §D.3.3.3). A question only: no engine has two under way."""
+
+
+@dataclass(frozen=True, slots=True)
+class PeerFacts:
+    """What a peer says about itself when it accepts (PS3.7 §D.3.3)."""
+
+    implementation_class_uid: str = ""
+    implementation_version: str = ""
+    max_operations_invoked: int = 1
+    """Window that it grants, 0 for any number; 1 where it says nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +184,10 @@ class Association(Protocol):
     @property
     def peer_max_pdu_bytes(self) -> int:
         """Longest variable field of a P-DATA-TF that the peer takes; 0 is no limit."""
+
+    @property
+    def peer(self) -> PeerFacts:
+        """What the peer says about itself."""
 
     def context_for(self, abstract_syntax: str) -> AcceptedContext:
         """Return the first accepted context of a SOP class.

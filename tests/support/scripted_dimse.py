@@ -25,6 +25,7 @@ from asyncdicom.ports.dimse import (
     AcceptedContext,
     DimseStatistics,
     FindAnswer,
+    PeerFacts,
     StoreRequest,
     SubOperations,
 )
@@ -152,6 +153,7 @@ class ScriptedAssociation:
     """Implements `ports.Association`."""
 
     peer_max_pdu_bytes = 0
+    peer = PeerFacts("1.2.3", "SCRIPTED")
 
     def __init__(self, peer: ScriptedPeer, proposal: Proposal) -> None:
         self._peer = peer

@@ -18,7 +18,13 @@ from asyncdicom.errors import (
     Stalled,
     UsageError,
 )
-from asyncdicom.ports.dimse import AcceptedContext, FindAnswer, StoreRequest, SubOperations
+from asyncdicom.ports.dimse import (
+    AcceptedContext,
+    FindAnswer,
+    PeerFacts,
+    StoreRequest,
+    SubOperations,
+)
 from asyncdicom.protocol.dimse import statuses
 from asyncdicom.protocol.dimse.identifiers import identifier_values
 from asyncdicom.protocol.dimse.messages import (
@@ -206,6 +212,16 @@ class NativeAssociation:
     def peer_max_pdu_bytes(self) -> int:
         """Longest variable field of a P-DATA-TF that the peer takes; 0 is no limit."""
         return self._negotiated.answer.user.max_pdu_bytes
+
+    @property
+    def peer(self) -> PeerFacts:
+        """What the peer says about itself."""
+        user = self._negotiated.answer.user
+        return PeerFacts(
+            user.implementation_class_uid,
+            user.implementation_version,
+            user.async_operations.max_invoked,
+        )
 
     def context_for(self, abstract_syntax: str) -> AcceptedContext:
         """Return the first accepted context of a SOP class.

@@ -24,7 +24,11 @@ from asyncdicom.errors import (
 from asyncdicom.ports.dimse import DimseStatistics
 from asyncdicom.protocol.upper_layer.association import AssociationAccepted, AssociationMachine
 from asyncdicom.protocol.upper_layer.negotiation import ContextProposal, Party, propose
-from asyncdicom.protocol.upper_layer.user_information import ExtendedNegotiation, UserIdentity
+from asyncdicom.protocol.upper_layer.user_information import (
+    AsyncOperationsWindow,
+    ExtendedNegotiation,
+    UserIdentity,
+)
 from asyncdicom.transports.associations import sockets
 from asyncdicom.transports.associations.association import NativeAssociation
 from asyncdicom.transports.associations.connection import Connection
@@ -161,6 +165,7 @@ class NativeTransport:
             settings.calling_ae,
             settings.max_pdu_bytes,
             None if who is None else UserIdentity.of_user(who.username, who.passcode),
+            async_operations=AsyncOperationsWindow(proposal.max_operations_invoked),
             extra=tuple(ExtendedNegotiation(*one) for one in proposal.extended_negotiation),
         )
         contexts = [

@@ -21,6 +21,7 @@ from pynetdicom.events import NotificationEvent
 from pynetdicom.pdu_primitives import (
     A_P_ABORT,
     A_RELEASE,
+    AsynchronousOperationsWindowNegotiation,
     SCP_SCU_RoleSelectionNegotiation,
     SOPClassExtendedNegotiation,
     UserIdentityNegotiation,
@@ -37,7 +38,7 @@ from asyncdicom.errors import (
     TlsRejected,
     TransportError,
 )
-from asyncdicom.ports.dimse import AcceptedContext
+from asyncdicom.ports.dimse import AcceptedContext, PeerFacts
 from asyncdicom.protocol.dimse.file_meta import (
     IMPLEMENTATION_CLASS_UID,
     IMPLEMENTATION_VERSION_NAME,
@@ -88,6 +89,7 @@ class PynetdicomSession:
         self._is_stopped = False
         self.accepted: tuple[AcceptedContext, ...] = ()
         self.peer_max_pdu_bytes = 0
+        self.peer = PeerFacts()
         self.messages_received = 0
 
     @property
@@ -145,6 +147,7 @@ class PynetdicomSession:
             raise self._over()
         self.accepted = tuple(_accepted(peer.association))
         self.peer_max_pdu_bytes = peer.association.acceptor.maximum_length or 0
+        self.peer = _facts(peer.association)
 
     def exchange(self, messages: Sequence[Transmitted]) -> list[Transmitted]:
         """Send messages, then wait for one of the peer; return it and some that are there."""
@@ -340,6 +343,11 @@ def _negotiation_items(settings: DimseSettings, proposal: Proposal) -> Iterator[
         extended.sop_class_uid = uid
         extended.service_class_application_information = information
         yield extended
+    if proposal.max_operations_invoked != 1:
+        window = AsynchronousOperationsWindowNegotiation()
+        window.maximum_number_operations_invoked = proposal.max_operations_invoked
+        window.maximum_number_operations_performed = 1
+        yield window
     if (who := settings.identity) is not None:
         identity = UserIdentityNegotiation()
         identity.user_identity_type = 1 if who.passcode is None else 2
@@ -358,3 +366,12 @@ def _accepted(association: PeerAssociation) -> Iterator[AcceptedContext]:
             str(context.transfer_syntax[0]),
             bool(context.as_scp),
         )
+
+
+def _facts(association: PeerAssociation) -> PeerFacts:
+    acceptor = association.acceptor
+    return PeerFacts(
+        str(acceptor.implementation_class_uid or ""),
+        acceptor.implementation_version_name or "",
+        acceptor.asynchronous_operations[0],
+    )

@@ -26,7 +26,13 @@ from asyncdicom.errors import (
     Stalled,
     UsageError,
 )
-from asyncdicom.ports.dimse import AcceptedContext, FindAnswer, StoreRequest, SubOperations
+from asyncdicom.ports.dimse import (
+    AcceptedContext,
+    FindAnswer,
+    PeerFacts,
+    StoreRequest,
+    SubOperations,
+)
 from asyncdicom.protocol.dimse.messages import (
     CCancelRequest,
     CEchoRequest,
@@ -77,6 +83,10 @@ class Session(Protocol):
     def peer_max_pdu_bytes(self) -> int:
         """As negotiated; 0 is no limit."""
 
+    @property
+    def peer(self) -> PeerFacts:
+        """What the peer says about itself, once open."""
+
     def secure(self, sock: socket.socket) -> None:
         """Take a connection, which belongs to the session from now on, and make it TLS."""
 
@@ -121,6 +131,11 @@ class ThreadedAssociation:
     def peer_max_pdu_bytes(self) -> int:
         """Longest variable field of a P-DATA-TF that the peer takes; 0 is no limit."""
         return self._session.peer_max_pdu_bytes
+
+    @property
+    def peer(self) -> PeerFacts:
+        """What the peer says about itself."""
+        return self._session.peer
 
     def context_for(self, abstract_syntax: str) -> AcceptedContext:
         """Return the first accepted context of a SOP class."""
