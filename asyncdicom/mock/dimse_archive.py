@@ -277,7 +277,8 @@ async def interrupted(sending: Sending, fault: DimseFault) -> Outcome:
     await sending.channel.send(context_id, command.encode(), is_command=True)
     await sending.channel.send(context_id, data[:at], is_command=False, is_last=False)
     assert fault.effect.interrupt is not None, "effects on sub-operations transmit or interrupt"
-    scene = Scene(sending.channel, context_id, sending.peer_max_pdu_bytes)
+    max_bytes = sending.peer_max_pdu_bytes
+    scene = Scene(sending.channel, context_id, max_bytes, is_within_data=True)
     await fault.effect.interrupt(scene, fault.settings)
     await sending.channel.send(context_id, data[at:], is_command=False)
     return Outcome(await sending.channel.stored(command.message_id))
@@ -320,7 +321,8 @@ def scene_of(operation: Operation) -> Scene:
 
     max_bytes = operation.requestor.request.user.max_pdu_bytes
     context_id = operation.context.context_id
-    return Scene(operation, context_id, max_bytes, operation.message_id, respond)
+    number = operation.message_id
+    return Scene(operation, context_id, max_bytes, message_id=number, respond=respond)
 
 
 async def until_closed(interruption: Awaitable[None], peer: Peer) -> None:

@@ -80,6 +80,8 @@ class Scene:
     """An accepted context; 0 before the association is established."""
     peer_max_pdu_bytes: int
     """What the peer takes, in bytes; 0 is no limit."""
+    is_within_data: bool = False
+    """Whether a data set has begun that did not end."""
     message_id: int = 0
     """Of the request that is performed."""
     respond: Callable[[int], Awaitable[None]] | None = None

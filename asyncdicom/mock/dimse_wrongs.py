@@ -43,7 +43,10 @@ def pdu_header(pdu_type: int, length: int) -> bytes:
 
 
 def pdv_header(context_id: int, length: int, control: int = 0) -> bytes:
-    """Write the header of a PDV of so many bytes (PS3.8 §9.3.5.1); control 0 is more data."""
+    """Write the header of a PDV of so many bytes (PS3.8 §9.3.5.1).
+
+    Bit 0 of the control header tells a command, bit 1 a last fragment (PS3.8 §E.2).
+    """
     return struct.pack(">IBB", length + 2, context_id, control)
 
 
@@ -78,7 +81,8 @@ async def half_pdu(scene: Scene, _settings: Settings) -> None:
     """Announce more than is sent."""
     header = pdu_header(P_DATA_TF, HALF_PDU_BYTES + 6)
     half = bytes(HALF_PDU_BYTES // 2)
-    await scene.channel.write(header + pdv_header(scene.context_id, HALF_PDU_BYTES) + half)
+    pdv = pdv_header(scene.context_id, HALF_PDU_BYTES, 0 if scene.is_within_data else 1)
+    await scene.channel.write(header + pdv + half)
     await forever()
 
 
@@ -189,9 +193,7 @@ async def no_dataset(sending: Sending, _settings: Settings) -> Outcome:
 @transmission("other-uid", "name another SOP Instance UID in the command than in the data set")
 async def other_uid(sending: Sending, _settings: Settings) -> Outcome:
     """Contradict the data set."""
-    uid = sending.instance.sop_instance_uid
-    other = uid[:-1] + ("1" if uid[-1] != "1" else "2")
-    command = sending.command(sop_instance_uid=other)
+    command = sending.command(sop_instance_uid=f"{sending.instance.sop_instance_uid}.1")
     return Outcome(await sending.transmit(command, sending.instance.dataset))
 
 
