@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from asyncdicom.cli.run import Interrupts
     from asyncdicom.engine.attempt import Performer
-    from asyncdicom.events import RunEnded
+    from asyncdicom.events import Observer, RunEnded
 
 __all__ = ["Driver", "drive", "exit_code_of"]
 
@@ -62,10 +62,19 @@ class Driver:
 
 
 @asynccontextmanager
-async def drive(options: Mapping[str, Any], interrupts: Interrupts) -> AsyncIterator[Driver]:
-    """Open what a run reports to, and close it whatever happens."""
+async def drive(
+    options: Mapping[str, Any], interrupts: Interrupts, *further: Observer
+) -> AsyncIterator[Driver]:
+    """Open what a run reports to, and close it whatever happens.
+
+    Args:
+        options: Values of the run options.
+        interrupts: What a signal stops.
+        further: Who listens, too.
+
+    """
     with ExitStack() as stack:
-        observers = observers_for(options)
+        observers = [*observers_for(options), *further]
         if options["report"]:
             observers.append(stack.enter_context(ReportFile.open(options["report"])))
         yield Driver(Tally(observers), options, interrupts)

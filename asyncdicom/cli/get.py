@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from asyncdicom.cli.dicomdir import check_dicomdir_options, key_options
 from asyncdicom.cli.options import (
     connection_options,
     dimse_options,
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from asyncdicom.cli.run import Interrupts
+    from asyncdicom.events import Event
     from asyncdicom.jobs.dimse_archive import DimseArchive
     from asyncdicom.jobs.web_archive import WebArchive
     from asyncdicom.model import Target
@@ -36,8 +38,8 @@ Examples:
   asyncdicom get http://localhost:8042/dicom-web --study 1.2.840.99.1 --dry-run
   asyncdicom get http://localhost:8042/dicom-web --study 1.2.840.99.1 --zip -o out
   asyncdicom get dicom://ORTHANC@localhost:4242 --study 1.2.840.99.1 -o out
-  asyncdicom get dicom://ORTHANC@localhost:4242 QueryRetrieveLevel=STUDY StudyDate=20200101- -o out
-  asyncdicom get 'dicom://PACS@pacs:104?calling=ME&retrieve=move' PatientID=4711 -o out -l tree -I
+  asyncdicom get dicom://ORTHANC@localhost:4242 QueryRetrieveLevel=STUDY StudyDate=20200101- -o o
+  asyncdicom get 'dicom://PACS@pacs:104?calling=ME&retrieve=move' PatientID=4711 -o out -l tree -I -D
   asyncdicom get https://pacs/dicom-web --study 1.2.3 -o out --layout '{PatientID}/{Modality}'
 """
 
@@ -59,6 +61,10 @@ Examples:
     "-I", "--iso-9660", is_flag=True, help="Names of at most 8 characters, files IM000001 and up."
 )
 @option("--extension", default=".dcm", show_default=True, help="Of flat and tree; '' for none.")
+@option(
+    "-D", "--dicomdir", is_flag=True, help="Write or update the DICOMDIR of the folder (needs -I)."
+)
+@key_options(has_short_series_key=False)
 @option("--zip", "as_zip", is_flag=True, help="One zip archive per study.")
 @option(
     "--granularity",
@@ -95,8 +101,17 @@ def command(**options: Any) -> int:
     from asyncdicom.cli.run import run  # noqa: PLC0415 -- help must not pay for it
 
     for_source(options)
+    _sort_out_s(options)
     _check_selection(options)
+    check_dicomdir_options(options)
     return run(lambda interrupts: _get(options, interrupts))
+
+
+def _sort_out_s(options: dict[str, Any]) -> None:
+    """Tell studies from keys of series: odil has `-s KEYWORD` where dicomweb-dump has `-s UID`."""
+    keys = [word for word in options["study"] if word[0:1].isalpha() or "," in word]
+    options["study"] = tuple(word for word in options["study"] if word not in keys)
+    options["series_key"] = (*options["series_key"], *keys)
 
 
 def _check_selection(options: dict[str, Any]) -> None:
@@ -124,10 +139,43 @@ async def _get(options: dict[str, Any], interrupts: Interrupts) -> int:
     async with open_archive(options["source"], options) as archive:
         targets = await _targets(archive, options)
         await archive.prepare()
-        async with open_store(options) as store, drive(options, interrupts) as driver:
+        files = _Files()
+        async with open_store(options) as store, drive(options, interrupts, files) as driver:
             witness = Witness(options["witness"])
             job = archive.get_job(store, driver.tally, get_options, witness=witness)
-            return await driver.run(job, job.tasks(targets), finish=store.finish)
+            code = await driver.run(job, job.tasks(targets), finish=store.finish)
+    if options["dicomdir"] and files.paths:
+        code = code or await _index(options, files.paths)
+    return code
+
+
+class _Files:
+    """Listens for the paths of files that are there."""
+
+    def __init__(self) -> None:
+        self.paths: list[str] = []
+
+    def __call__(self, event: Event) -> None:
+        from asyncdicom.events import Finished  # noqa: PLC0415 -- as above
+        from asyncdicom.model import Skipped, Stored  # noqa: PLC0415 -- as above
+
+        if isinstance(event, Finished) and isinstance(event.outcome, Stored | Skipped):
+            self.paths.append(event.outcome.path)
+
+
+async def _index(options: dict[str, Any], paths: Iterable[str]) -> int:
+    from asyncdicom.cli.dicomdir import (  # noqa: PLC0415 -- as above
+        dicomdir_keys,
+        index_files,
+        tell_dicomdir,
+    )
+    from asyncdicom.storage.folder import OutputFolder  # noqa: PLC0415 -- as above
+    from asyncdicom.storage.rules import Durability  # noqa: PLC0415 -- as above
+
+    durability = Durability(options["durability"])
+    with OutputFolder.open(options["output"], durability=durability) as folder:
+        report = await index_files(folder, paths, dicomdir_keys(options))
+    return tell_dicomdir(report, options["output"])
 
 
 async def _targets(archive: WebArchive | DimseArchive, options: dict[str, Any]) -> Iterable[Target]:

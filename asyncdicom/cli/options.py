@@ -230,7 +230,11 @@ run_options = together(
 
 selection_options = together(
     option(
-        "--study", "-s", multiple=True, metavar="UID", help="Study ('-' reads them from stdin)."
+        "--study",
+        "-s",
+        multiple=True,
+        metavar="UID",
+        help="Study ('-' reads them from stdin); -s KEYWORD is --series-key, as odil has it.",
     ),
     option("--series", multiple=True, metavar="UID", help="Series (needs one --study)."),
     option("--instance", multiple=True, metavar="UID", help="Instance (needs one --series)."),
@@ -239,7 +243,9 @@ selection_options = together(
 output_options = together(
     option(
         "-o",
+        "-d",
         "--output",
+        "--directory",
         default=".",
         show_default=True,
         metavar="DIR",

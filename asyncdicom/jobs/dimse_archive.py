@@ -59,6 +59,10 @@ class DimseArchive:
         """Its URL."""
         return self.source.url
 
+    def wrapping(self, wrap: Wrap) -> DimseArchive:
+        """Return the same archive, whose retrievers are wrapped."""
+        return DimseArchive(self.source, self.receiver, wrap=wrap)
+
     def url_of(self, target: Target) -> str:
         """Return what names a target in reports; DIMSE has no URLs."""
         uids = (target.study_instance_uid, target.series_instance_uid, target.sop_instance_uid)

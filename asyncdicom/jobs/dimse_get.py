@@ -97,9 +97,7 @@ class ReceivingStorage(Generic[WriterT]):
         try:
             if self.disk_is_full:
                 return Refusal(Status.OUT_OF_RESOURCES)
-            header = file_meta(request)
-            sink = _Sink(self, self._reception)
-            sink.write(header)
+            sink = _Sink(self, self._reception, file_meta(request))
         except AsyncDicomError as error:
             self.errors.append(error)
             return Refusal(_status_of(error))
@@ -155,11 +153,18 @@ class Refusal:
 class _Sink(Generic[WriterT]):
     """Takes one data set."""
 
-    def __init__(self, storage: ReceivingStorage[WriterT], reception: Reception[WriterT]) -> None:
+    def __init__(
+        self, storage: ReceivingStorage[WriterT], reception: Reception[WriterT], header: bytes
+    ) -> None:
         self._storage = storage
         self._reception = reception
         self._intake = InstanceIntake(reception.store)
         self._error: AsyncDicomError | None = None
+        try:
+            self._intake.write(header)
+        except AsyncDicomError:
+            self._intake.discard()
+            raise
 
     def write(self, fragment: Buffer) -> None:
         """Take bytes; after an error they are counted and swallowed."""

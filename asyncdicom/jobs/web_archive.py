@@ -25,8 +25,16 @@ class WebArchive:
 
     """
 
-    def __init__(self, source: DicomWebSource) -> None:
+    def __init__(self, source: DicomWebSource, *, retrieving: DicomWebSource | None = None) -> None:
+        """Prepare.
+
+        Args:
+            source: The service.
+            retrieving: The same service, as instances shall be retrieved from it.
+
+        """
         self.source = source
+        self._retrieving = retrieving or source
 
     @property
     def url(self) -> str:
@@ -50,4 +58,4 @@ class WebArchive:
     ) -> GetJob[WriterT]:
         """Return a job that gets instances into a store."""
         lookup = Lookup(self.source, witness=witness)
-        return GetJob(WebRetriever(self.source), lookup, store, tally, options)
+        return GetJob(WebRetriever(self._retrieving), lookup, store, tally, options)

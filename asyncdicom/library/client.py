@@ -10,9 +10,7 @@ from asyncdicom.engine.slot import Slot
 from asyncdicom.errors import ConfigError
 from asyncdicom.jobs.dump import DumpJob
 from asyncdicom.jobs.dump import DumpOptions as DumpJobOptions
-from asyncdicom.jobs.get import GetJob
-from asyncdicom.jobs.intake import WebRetriever
-from asyncdicom.jobs.lookup import Lookup, Witness
+from asyncdicom.jobs.lookup import Witness
 from asyncdicom.jobs.run import run_job
 from asyncdicom.jobs.tally import Tally
 from asyncdicom.library.background import Background, streamed
@@ -30,12 +28,14 @@ from asyncdicom.library.options import (
 from asyncdicom.library.prefetch import Prefetch
 from asyncdicom.library.reporting import ReportedStore
 from asyncdicom.library.retrieving import Retrieval, get_options
-from asyncdicom.library.searching import ANSWERS_AHEAD, Pages, query_of
-from asyncdicom.library.watching import watched
+from asyncdicom.library.searching import ANSWERS_AHEAD, Pages, begun, words_of
+from asyncdicom.library.watching import watched, watched_archive
 from asyncdicom.model import Resource, Target, parse_uid
+from asyncdicom.protocol.urls import is_dimse
+from asyncdicom.sources.dicomweb import DicomWebSource
 from asyncdicom.storage.atomic import Durability, FileWriter
 from asyncdicom.storage.folder import OutputFolder
-from asyncdicom.wiring import open_source, open_store, root_of, scheduler_settings
+from asyncdicom.wiring import check_root, open_archive, open_store, scheduler_settings
 
 if TYPE_CHECKING:
     import os
@@ -45,14 +45,18 @@ if TYPE_CHECKING:
 
     from asyncdicom.engine.scheduler import Performer
     from asyncdicom.events import RunEnded
+    from asyncdicom.jobs.dimse_archive import DimseArchive
+    from asyncdicom.jobs.web_archive import WebArchive
     from asyncdicom.library.instance import Instance
     from asyncdicom.library.reporting import Reporter
-    from asyncdicom.sources.dicomweb import DicomWebSource
     from asyncdicom.sources.search import Answer
 
     T = TypeVar("T")
 
 __all__ = ["Source", "connect"]
+
+ASSOCIATIONS = 4
+"""At once with one DIMSE archive by default; archives have few for everybody."""
 
 PREFETCH_BYTES = 64 * 1024 * 1024
 """What waits for the consumer of `retrieve` by default: half a second on a fast network."""
@@ -77,8 +81,9 @@ def connect(
                 print(instance.sop_instance_uid, len(instance.data))
 
     Args:
-        url: Root of a DICOMweb service.
-        concurrency: Requests at once for each stream or job, 1 to 1,024.
+        url: Root of a DICOMweb service, or `dicom://CALLED_AE@host:port`.
+        concurrency: Requests at once for each stream or job, 1 to 1,024; of DIMSE
+            at most as many as there may be associations.
         retry: Further tries of a failed request, 0 to 100; the last one comes
             after everything else.
         timeout: Seconds without a byte before a try is given up (idle, not
@@ -95,17 +100,19 @@ def connect(
 
     """
     check_names("connect", options, ConnectOptions)
-    root_of(url)
+    check_root(url)
     if concurrency < 1 or retry < 0:
         raise ConfigError("concurrency must be at least 1, and retry at least 0")
     values = connection_values(options, concurrency)
+    if is_dimse(url):
+        concurrency = min(concurrency, values.setdefault("max_associations", ASSOCIATIONS))
     return _open(url, {**values, "concurrency": concurrency, "retry": retry, "timeout": timeout})
 
 
 @asynccontextmanager
 async def _open(url: str, values: Mapping[str, Any]) -> AsyncIterator[Source]:
-    async with open_source(url, values) as origin:
-        source = Source(origin, values)
+    async with open_archive(url, values) as archive:
+        source = Source(archive, values)
         try:
             yield source
         finally:
@@ -113,7 +120,7 @@ async def _open(url: str, values: Mapping[str, Any]) -> AsyncIterator[Source]:
 
 
 class Source:
-    """A DICOMweb service, opened by `connect`; for one event loop.
+    """A DICOMweb service or a DIMSE archive, opened by `connect`; for one event loop.
 
     Any number of streams and jobs may run at once. Each has its own requests
     at once; a pause that the server asks for (Retry-After) holds for all.
@@ -123,9 +130,9 @@ class Source:
 
     """
 
-    def __init__(self, origin: DicomWebSource, values: Mapping[str, Any]) -> None:
-        self.url = origin.root.url
-        self._origin = origin
+    def __init__(self, archive: WebArchive | DimseArchive, values: Mapping[str, Any]) -> None:
+        self.url = archive.url
+        self._archive = archive
         self._values = values
         self._slot = Slot(tasks_per_s=values.get("rate"))
         self._background = Background()
@@ -137,19 +144,21 @@ class Source:
     def search(
         self,
         *,
-        level: Literal["study", "series", "instance"] = "study",
+        level: Literal["patient", "study", "series", "instance"] = "study",
         fields: Iterable[str] = (),
         limit: int | None = None,
         **keys: Any,
     ) -> AsyncGenerator[Answer]:
-        """Search (QIDO-RS, PS3.18 §10.6), page after page.
+        """Search (QIDO-RS, PS3.18 §10.6, page after page; C-FIND, PS3.4 §C.4.1).
+
+        A C-FIND returns the attributes that are asked for, and no others.
 
         Example:
             async for answer in source.search(PatientID="*", fields=["StudyDescription"]):
                 print(answer["0020000D"]["Value"][0])
 
         Args:
-            level: What to list.
+            level: What to list; only DIMSE lists patients.
             fields: Further attributes to return, by keyword or tag, or "all".
             limit: Answers wanted at most, at least 1; None for all.
             **keys: What has to match, by keyword: `StudyDate="20200101-"`. Values may
@@ -166,13 +175,11 @@ class Source:
         Cancellation: ends the search; so does leaving it early.
 
         """
-        query = query_of(level, keys, fields)
+        begin = begun(self._archive, level, words_of(keys, fields), limit)
         retry = scheduler_settings(self._values).retry
         prefetch: Prefetch[Answer] = Prefetch(ANSWERS_AHEAD)
-        pages = Pages(prefetch, query, limit=limit)
-        return streamed(
-            self._background, prefetch, lambda: pages.run(self._origin, retry, self._slot)
-        )
+        pages = Pages(prefetch)
+        return streamed(self._background, prefetch, lambda: pages.run(begin(), retry, self._slot))
 
     def retrieve(
         self,
@@ -218,7 +225,7 @@ class Source:
         target = _target(study, series, instance)
         values = {**self._values, **options}
         store = MemoryStore(Prefetch(values.get("prefetch_bytes", PREFETCH_BYTES)))
-        retrieval = Retrieval(self._origin, self._slot, target, values)
+        retrieval = Retrieval(self._archive, self._slot, target, values)
         return streamed(self._background, store.prefetch, lambda: retrieval.run(store))
 
     def download(
@@ -255,10 +262,11 @@ class Source:
         async def work(reporter: Reporter) -> RunEnded:
             async with open_store(values) as store:
                 tally = Tally([reporter])
-                reported = ReportedStore[FileWriter](store, self._origin.url_of, reporter)
-                lookup = Lookup(self._origin, witness=Witness(values.get("expect", "auto")))
-                origin = watched(self._origin, reporter)
-                job = GetJob(WebRetriever(origin), lookup, reported, tally, get_options(values))
+                reported = ReportedStore[FileWriter](store, self._archive.url_of, reporter)
+                await self._archive.prepare()
+                archive = watched_archive(self._archive, reporter)
+                witness = Witness(values.get("expect", "auto"))
+                job = archive.get_job(reported, tally, get_options(values), witness=witness)
                 return await self._run(job, job.tasks(targets), tally, reporter, values)
 
         return Job(work, self._background, f"download to {output}")
@@ -289,6 +297,9 @@ class Source:
 
         """
         check_names("dump", options, DumpOptions)
+        service = self._archive.source
+        if not isinstance(service, DicomWebSource):
+            raise ConfigError("only DICOMweb has answers to dump", hint="use download")
         uids = [target.study_instance_uid for target in _targets(studies)]
         job_options = DumpJobOptions(
             kinds=dump_kinds(kinds),
@@ -301,7 +312,7 @@ class Source:
 
         async def work(reporter: Reporter) -> RunEnded:
             tally = Tally([reporter])
-            origin = watched(self._origin, reporter)
+            origin = watched(service, reporter)
             with OutputFolder.open(output, durability=durability) as folder:
                 async with DumpJob(origin, folder, tally, job_options) as job:
                     return await self._run(job, job.tasks(uids), tally, reporter, values)

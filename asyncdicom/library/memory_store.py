@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from asyncdicom.jobs.expectation import Expectation
     from asyncdicom.jobs.intake import Arrival
     from asyncdicom.library.prefetch import Prefetch
+    from asyncdicom.library.watching import Answering
     from asyncdicom.model import Buffer, Outcome, Uid
-    from asyncdicom.sources.transaction import Transaction
 
 __all__ = ["MemoryStore", "MemoryWriter"]
 
@@ -82,16 +82,16 @@ class MemoryStore:
         study.settled.discard(instance)
         return True
 
-    async def until_room(self, transaction: Transaction) -> None:
+    async def until_room(self, answer: Answering) -> None:
         """Hold an answer back while the budget is used up."""
-        await self.prefetch.until_room(transaction)
+        await self.prefetch.until_room(answer)
 
-    def received(self, transaction: Transaction, byte_count: int) -> None:
+    def received(self, answer: Answering, byte_count: int) -> None:
         """Do nothing: bytes are counted where they are kept."""
 
-    def left(self, transaction: Transaction) -> None:
+    def left(self, answer: Answering) -> None:
         """Let another answer go on."""
-        self.prefetch.leave(transaction)
+        self.prefetch.leave(answer)
 
 
 class MemoryBatch:

@@ -67,6 +67,26 @@ class ConnectOptions(TypedDict, total=False):
     """http://, https:// or socks5:// URL."""
     transfer_syntax: str
     """Transfer Syntax UID to ask for; "*" (default) is as stored."""
+    calling_aet: str
+    """Our own AE title (DIMSE)."""
+    model: Literal["study", "patient", "patient-study", "worklist"]
+    """Information model of queries (DIMSE); "study" by default."""
+    max_associations: int
+    """Associations at once (DIMSE), 4 by default."""
+    max_pdu: int
+    """Longest PDU that we take (DIMSE), 4,096 to 16,777,216 bytes; 131,072 by default."""
+    dimse_engine: Literal["native", "pynetdicom"]
+    """DIMSE implementation; "native" by default."""
+    tls_profile: Literal["bcp195", "bcp195-modified"]
+    """Versions and suites for dicoms://."""
+    any_host_name: bool
+    """Trust a certificate of dicoms:// whatever host it names."""
+    move_aet: str
+    """AE title of our receiver for `?retrieve=move`."""
+    move_port: int
+    """Port of our receiver; 11,112 by default."""
+    move_host: str
+    """Address that our receiver listens on; that on the way to the archive by default."""
     rate: float
     """Requests per second, at most."""
     bandwidth: str | int

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from asyncdicom.jobs.expectation import Expectation
     from asyncdicom.jobs.intake import Arrival
     from asyncdicom.jobs.stores import Batch, Store
+    from asyncdicom.library.watching import Answering
     from asyncdicom.model import Outcome, Skipped, Target, Uid
     from asyncdicom.protocol.part10 import Part10Walker
-    from asyncdicom.sources.transaction import Transaction
 
 __all__ = ["Downloaded", "Extracted", "Listener", "Progress", "ReportedStore", "Reporter"]
 
@@ -171,24 +171,22 @@ class Reporter:
                 self.failure = self.failure or error
                 self.stop("a callback failed", grace_s=0)
 
-    async def until_room(self, transaction: Transaction) -> None:  # noqa: ARG002 -- Watcher
+    async def until_room(self, answer: Answering) -> None:  # noqa: ARG002 -- Watcher
         """Hold answers back while events wait for whoever iterates."""
         while any(len(one.waiting) >= MAX_EVENTS_WAITING for one in self._listeners):
             self._room.clear()
             await self._room.wait()
 
-    def received(self, transaction: Transaction, byte_count: int) -> None:
+    def received(self, answer: Answering, byte_count: int) -> None:
         """Tell of a chunk, or of the end of an answer."""
-        if transaction.response.status_code != 200:
+        if not answer.is_wanted:
             return
-        url = transaction.request.url
         if byte_count:
-            length = transaction.response.header("content-length") or ""
-            self.tell(Progress(url, byte_count, int(length) if length.isdecimal() else None))
+            self.tell(Progress(answer.url, byte_count, answer.total_bytes))
         else:
-            self.tell(Downloaded(url, transaction.bytes_downloaded))
+            self.tell(Downloaded(answer.url, answer.byte_count))
 
-    def left(self, transaction: Transaction) -> None:
+    def left(self, answer: Answering) -> None:
         """Do nothing: an answer that was cut is told as a failure or a retry."""
 
 

@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Any
 from asyncdicom.engine.scheduler import Scheduler
 from asyncdicom.errors import Incomplete
 from asyncdicom.events import Finished, Planned, Withdrawn
-from asyncdicom.jobs.get import GetJob, GetOptions
-from asyncdicom.jobs.intake import WebRetriever
-from asyncdicom.jobs.lookup import Lookup, Witness
+from asyncdicom.jobs.get import GetOptions
+from asyncdicom.jobs.lookup import Witness
 from asyncdicom.jobs.run import run_job
 from asyncdicom.jobs.tally import Tally
-from asyncdicom.library.watching import watched
+from asyncdicom.library.watching import watched_archive
 from asyncdicom.model import Failed, Stored
 from asyncdicom.policy.granularity import Granularity
 from asyncdicom.wiring import scheduler_settings
@@ -27,9 +26,10 @@ if TYPE_CHECKING:
 
     from asyncdicom.engine.slot import Slot
     from asyncdicom.events import Event
+    from asyncdicom.jobs.dimse_archive import DimseArchive
+    from asyncdicom.jobs.web_archive import WebArchive
     from asyncdicom.library.memory_store import MemoryStore
     from asyncdicom.model import Target
-    from asyncdicom.sources.dicomweb import DicomWebSource
 
 __all__ = ["Retrieval", "get_options"]
 
@@ -49,7 +49,7 @@ class Retrieval:
     """Retrieves one target into a store in memory.
 
     Args:
-        source: Where from.
+        archive: Where from.
         slot: Bookkeeping of the source.
         target: What.
         options: Values of the options of `retrieve`.
@@ -57,9 +57,13 @@ class Retrieval:
     """
 
     def __init__(
-        self, source: DicomWebSource, slot: Slot, target: Target, options: Mapping[str, Any]
+        self,
+        archive: WebArchive | DimseArchive,
+        slot: Slot,
+        target: Target,
+        options: Mapping[str, Any],
     ) -> None:
-        self._source = source
+        self._archive = archive
         self._slot = slot
         self._target = target
         self._options = options
@@ -76,12 +80,12 @@ class Retrieval:
 
         """
         tally = Tally([self._take_note])
-        job = GetJob(
-            WebRetriever(watched(self._source, store)),
-            Lookup(self._source, witness=Witness(self._options.get("expect", "auto"))),
+        await self._archive.prepare()
+        job = watched_archive(self._archive, store).get_job(
             store,
             tally,
             get_options(self._options),
+            witness=Witness(self._options.get("expect", "auto")),
         )
         scheduler = Scheduler(
             job, scheduler_settings(self._options), slot=self._slot, observe=tally.tell

@@ -3,63 +3,94 @@
 from __future__ import annotations
 
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from asyncdicom.engine.scheduler import Scheduler, SchedulerSettings
 from asyncdicom.errors import AsyncDicomError, Incomplete
-from asyncdicom.jobs.find import dictionary
+from asyncdicom.jobs.find import Searching, dictionary
 from asyncdicom.protocol.qido_keys import Level, parse_keys
 from asyncdicom.protocol.qido_rs import search_query
-from asyncdicom.sources.search import Answer, Search, search
+from asyncdicom.sources.dicomweb import DicomWebSource
+from asyncdicom.sources.search import Answer, search
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from asyncdicom.engine.slot import Slot
+    from asyncdicom.jobs.dimse_archive import DimseArchive
+    from asyncdicom.jobs.web_archive import WebArchive
     from asyncdicom.library.prefetch import Prefetch
+    from asyncdicom.policy.paging import Verdict
     from asyncdicom.policy.retry import RetryPolicy
     from asyncdicom.protocol.qido_rs import SearchQuery
-    from asyncdicom.sources.dicomweb import DicomWebSource
 
-__all__ = ["ANSWERS_AHEAD", "Pages", "query_of"]
+__all__ = ["ANSWERS_AHEAD", "Pages", "begun", "query_of", "words_of"]
 
 ANSWERS_AHEAD = 1000
 """Answers that wait for the consumer: one page, about 2 MB."""
 
 
-def query_of(level: str, keys: Mapping[str, Any], fields: Iterable[str]) -> SearchQuery:
-    """Make a search of keyword arguments.
+class Found(Searching, Protocol):
+    """A search of any kind."""
+
+    def verdict(self) -> Verdict:
+        """Return what is proven so far; final once the search is over."""
+
+
+def begun(
+    archive: WebArchive | DimseArchive, level: str, words: Iterable[str], limit: int | None
+) -> Callable[[], Found]:
+    """Return what begins a search.
 
     Args:
-        level: "study", "series" or "instance".
-        keys: Value by keyword, tag or path.
-        fields: Further attributes to return, or "all".
+        archive: Where to search.
+        level: "patient" (DIMSE), "study", "series" or "instance".
+        words: `KEY=VALUE` and `KEY`.
+        limit: Answers wanted at most, or None.
 
     Raises:
         ConfigError: If a key is unknown, or a value cannot be matched.
 
     """
-    everything = [name for name in fields if name == "all"]
-    words = [f"{name}={value}" for name, value in keys.items()]
-    words += [name for name in fields if name != "all"]
-    return search_query(
-        parse_keys(words, dictionary()), level=Level(level), include_fields=everything
-    )
+    source = archive.source
+    if isinstance(source, DicomWebSource):
+        query = query_of(level, words)
+        return lambda: search(source, query, limit=limit)
+    # Imported here: who speaks HTTP does not pay for it.
+    from asyncdicom.jobs import dimse_find  # noqa: PLC0415 -- lazy on purpose
+
+    dimse, has_levels = source, bool(source.options.model.levels)
+    _, wanted = dimse_find.query_of(words, level=level, has_levels=has_levels)
+    return lambda: dimse_find.DimseSearch(dimse, wanted, limit=limit)
+
+
+def words_of(keys: Mapping[str, Any], fields: Iterable[str]) -> list[str]:
+    """Return keyword arguments as words of a command line."""
+    return [*(f"{name}={value}" for name, value in keys.items()), *fields]
+
+
+def query_of(level: str, words: Iterable[str]) -> SearchQuery:
+    """Make a search of words; `all` among them includes everything.
+
+    Raises:
+        ConfigError: If a key is unknown, or a value cannot be matched.
+
+    """
+    words = list(words)
+    everything = [word for word in words if word == "all"]
+    keys = parse_keys([word for word in words if word != "all"], dictionary())
+    return search_query(keys, level=Level(level), include_fields=everything)
 
 
 class Pages:
     """Performs the pages of one search; driven by a scheduler with one worker."""
 
-    def __init__(
-        self, prefetch: Prefetch[Answer], query: SearchQuery, *, limit: int | None = None
-    ) -> None:
+    def __init__(self, prefetch: Prefetch[Answer]) -> None:
         self._prefetch = prefetch
-        self._query = query
-        self._limit = limit
         self._answers = 0
         self._error: AsyncDicomError | None = None
 
-    async def run(self, source: DicomWebSource, retry: RetryPolicy, slot: Slot) -> None:
+    async def run(self, found: Found, retry: RetryPolicy, slot: Slot) -> None:
         """Hand over everything that matches.
 
         Raises:
@@ -67,7 +98,6 @@ class Pages:
             FetchError: If there is no list at all.
 
         """
-        found = search(source, self._query, limit=self._limit)
         settings = SchedulerSettings(concurrency=1, retry=retry)
         await Scheduler(self, settings, slot=slot).run([found])
         if self._error is not None and not self._answers:
@@ -78,7 +108,7 @@ class Pages:
                 verdict.problem, expected=None, received=self._answers
             ) from self._error
 
-    async def perform(self, task: Search, attempt: int) -> Iterable[Search]:  # noqa: ARG002 -- Performer
+    async def perform(self, task: Found, attempt: int) -> Iterable[Found]:  # noqa: ARG002 -- Performer
         """Hand over what is new on one page.
 
         Raises:
@@ -93,7 +123,7 @@ class Pages:
                 self._answers += 1
         return () if task.is_over else (task,)
 
-    def give_up(self, task: Search, error: AsyncDicomError, attempts: int) -> Iterable[Search]:  # noqa: ARG002 -- Performer
+    def give_up(self, task: Found, error: AsyncDicomError, attempts: int) -> Iterable[Found]:  # noqa: ARG002 -- Performer
         """Take note that the list ends here."""
         self._error = error
         task.fail(error)

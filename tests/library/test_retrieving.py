@@ -12,6 +12,7 @@ import pytest
 
 import asyncdicom
 from asyncdicom.engine.slot import Slot
+from asyncdicom.jobs.web_archive import WebArchive
 from asyncdicom.library.background import Background, streamed
 from asyncdicom.library.memory_store import MemoryStore
 from asyncdicom.library.prefetch import Prefetch
@@ -229,7 +230,7 @@ async def test_a_slow_consumer_holds_the_server_back(granularity: str, budget_by
     options = {"granularity": granularity, "concurrency": CONCURRENCY}
     background, count = Background(), 0
     async with MockServer(LARGE) as server, open_source(server.url, options) as origin:
-        retrieval = Retrieval(origin, Slot(), Target(Resource.STUDY, study), options)
+        retrieval = Retrieval(WebArchive(origin), Slot(), Target(Resource.STUDY, study), options)
         store = MemoryStore(prefetch)
         async for _ in streamed(background, prefetch, lambda: retrieval.run(store)):
             count += 1

@@ -13,6 +13,7 @@ from asyncdicom.library.prefetch import Prefetch
 from asyncdicom.library.searching import Pages, query_of
 from asyncdicom.mock import MockServer, SyntheticArchive, SyntheticOptions
 from asyncdicom.policy.retry import RetryPolicy
+from asyncdicom.sources.search import search
 from asyncdicom.wiring import open_source
 from tests.library.support import ARCHIVE, STUDY, UID, opened
 
@@ -90,10 +91,11 @@ async def test_an_unknown_key_is_refused_at_once() -> None:
 async def test_a_slow_consumer_holds_the_search_back() -> None:
     prefetch: Prefetch[dict[str, Any]] = Prefetch(10)
     uid = MANY.studies[0].study_instance_uid
-    pages = Pages(prefetch, query_of("instance", {"StudyInstanceUID": uid}, ()))
+    pages = Pages(prefetch)
+    query = query_of("instance", [f"StudyInstanceUID={uid}"])
     async with MockServer(MANY) as server, open_source(server.url, {}) as origin:
         answers = streamed(
-            Background(), prefetch, lambda: pages.run(origin, RetryPolicy(0), Slot())
+            Background(), prefetch, lambda: pages.run(search(origin, query), RetryPolicy(0), Slot())
         )
         assert len([answer async for answer in answers]) == 2500
     assert prefetch.held_bytes_peak == 10

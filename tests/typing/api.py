@@ -51,7 +51,7 @@ async def searching(source: Source) -> None:
     assert_type(source.search(PatientID="4711"), AsyncGenerator[dict[str, Any]])
     async for answer in source.search(level="series", limit=3, fields=["all"], Modality="CT"):
         assert_type(answer, dict[str, Any])
-    source.search(level="patient")  # type: ignore[arg-type]  # -- DICOMweb has no such level
+    source.search(level="frame")  # type: ignore[arg-type]  # -- there is no such level
 
 
 async def retrieving(source: Source) -> None:
