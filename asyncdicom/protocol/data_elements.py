@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from asyncdicom.protocol.part10_vocabulary import Encoding
 
 __all__ = [
-    "LONG_VRS",
+    "SHORT_VRS",
     "ElementFound",
     "ElementReader",
     "Event",
@@ -50,10 +50,14 @@ __all__ = [
     "SourceBytes",
 ]
 
-LONG_VRS: Final = frozenset(
-    ["OB", "OD", "OF", "OL", "OV", "OW", "SQ", "SV", "UC", "UN", "UR", "UT", "UV"]
+SHORT_VRS: Final = frozenset(
+    [
+        *("AE", "AS", "AT", "CS", "DA", "DS", "DT", "FD", "FL", "IS"),
+        *("LO", "LT", "PN", "SH", "SL", "SS", "ST", "TM", "UI", "UL", "US"),
+    ]
 )
-"""PS3.5 Table 7.1-1: two reserved bytes and a 32-bit length follow the VR."""
+"""PS3.5 Table 7.1-2: a 16-bit length follows the VR. All others have 32 bits, also those
+that are still to come (PS3.5 §6.2)."""
 
 _DEFAULT_LIMITS: Final = Part10Limits()
 _NO_FENCE: Final = 1 << 63
@@ -180,8 +184,8 @@ class ElementReader:
             source: Where the data set is.
             encoding: Of the data set.
             vr_of: The VR of a tag, as implicit VR needs it; UN where nobody knows.
-            may_skip: Whether a sequence of defined length is handed out as one
-                element, so that it costs nothing; asked with its tag.
+            may_skip: Whether a sequence of defined length at the top level is handed
+                out as one element, so that it costs nothing; asked with its tag.
             limits: What is refused so that memory and time stay bounded.
 
         """
@@ -209,60 +213,69 @@ class ElementReader:
         yield from self._elements(level, self._encoding)
 
     def _elements(self, level: _Level, encoding: Encoding) -> Iterator[Event]:
-        first = self._at
+        source, first = self._source, self._at
         while self._at < level.end:
-            if not level.depth and self._is_end():
+            head = source.read(self._at, 12)
+            if not level.depth and not head[:4].strip(b"\0") and self._is_end():
                 return
-            header = self._header(encoding)
+            header = self._header(head, encoding)
             if header.vr == "" and self._at == first and encoding is EXPLICIT:
                 # Some writers copy items of implicit VR into explicit data sets.
                 encoding = IMPLICIT
-                header = self._header(encoding)
+                header = self._header(head, encoding)
             if header.tag == Tags.ITEM_DELIMITATION and level.is_open:
                 self._at = header.value
                 return
             if header.vr == "":
                 raise ProtocolError("no VR stands where one belongs", offset=self._at)
-            yield from self._value(header, level, encoding)
+            if header.vr == "SQ" or header.byte_count == UNDEFINED_LENGTH:
+                yield from self._inside(header, level, encoding)
+            else:
+                yield self._value(header, level, encoding)
         if level.is_open:
             raise self._truncated()
 
-    def _header(self, encoding: Encoding) -> _Header:
+    def _header(self, head: bytes, encoding: Encoding) -> _Header:
         """Read tag, VR and length (PS3.5 §7.1.2, §7.1.3); the VR is empty where none stands."""
         at = self._at
-        head = self._source.read(at, 12)
         if len(head) < 8:
             raise self._truncated()
-        group, element, vr_bytes, short = _EXPLICIT[encoding.is_big_endian](head)
+        group, element, vr_bytes, byte_count = _EXPLICIT[encoding.is_big_endian](head)
         tag = group << 16 | element
         if not encoding.is_explicit or group == 0xFFFE:
             (byte_count,) = _LENGTH[encoding.is_big_endian](head, 4)
             return _Header(tag, "" if group == 0xFFFE else self._vr_of(tag), at + 8, byte_count)
+        vr = _SHORT_VRS.get(vr_bytes)
+        if vr is not None:
+            return _Header(tag, vr, at + 8, byte_count)
         if not (vr_bytes.isalpha() and vr_bytes.isupper()):
             return _Header(tag, "", at + 8, 0)
-        vr = vr_bytes.decode("ascii")
-        if vr not in LONG_VRS and vr in _SHORT_VRS:
-            return _Header(tag, vr, at + 8, short)
         if len(head) < 12:
             raise self._truncated()
         # PS3.5 §6.2: a VR to come has a 32-bit length.
         (byte_count,) = _LENGTH[encoding.is_big_endian](head, 8)
-        return _Header(tag, vr, at + 12, byte_count)
+        return _Header(tag, vr_bytes.decode("ascii"), at + 12, byte_count)
 
-    def _value(self, header: _Header, level: _Level, encoding: Encoding) -> Iterator[Event]:
+    def _value(self, header: _Header, level: _Level, encoding: Encoding) -> ElementFound:
         tag, vr, start, byte_count = header
-        is_open = byte_count == UNDEFINED_LENGTH
-        if not is_open and start + byte_count > level.end:
+        if start + byte_count > level.end:
             raise self._overrun()
-        if is_open and (tag == Tags.PIXEL_DATA or vr in ("OB", "OW")):
+        self._skip_to(start + byte_count)
+        return ElementFound(level.depth, tag, vr, start, byte_count, encoding)
+
+    def _inside(self, header: _Header, level: _Level, encoding: Encoding) -> Iterator[Event]:
+        """Enter a sequence or encapsulated pixel data, unless it may be skipped."""
+        is_open = header.byte_count == UNDEFINED_LENGTH
+        if not is_open and header.value + header.byte_count > level.end:
+            raise self._overrun()
+        if is_open and (header.tag == Tags.PIXEL_DATA or header.vr in ("OB", "OW")):
             yield self._fragments(header, level, encoding)
-        elif is_open or (vr == "SQ" and not self._may_skip(tag)):
+        elif is_open or level.depth or not self._may_skip(header.tag):
             # PS3.5 §6.2.2: UN of undefined length is a sequence in implicit VR.
-            inner = IMPLICIT if vr == "UN" else encoding
+            inner = IMPLICIT if header.vr == "UN" else encoding
             yield from self._items(header, level, inner)
         else:
-            self._skip_to(start + byte_count)
-            yield ElementFound(level.depth, tag, vr, start, byte_count, encoding)
+            yield self._value(header, level, encoding)
 
     def _items(self, header: _Header, level: _Level, encoding: Encoding) -> Iterator[Event]:
         """Read the items of a sequence (PS3.5 §7.5)."""
@@ -275,7 +288,7 @@ class ElementReader:
         self._at, count = header.value, 0
         yield SequenceBegan(level.depth, header.tag)
         while self._at < end:
-            tag, _, value, byte_count = self._header(encoding)
+            tag, _, value, byte_count = self._header(self._source.read(self._at, 12), encoding)
             if tag == Tags.SEQUENCE_DELIMITATION and is_open:
                 self._at = value
                 break
@@ -299,7 +312,7 @@ class ElementReader:
         self._at = header.value
         lengths: list[int] = []
         while True:
-            tag, _, value, byte_count = self._header(encoding)
+            tag, _, value, byte_count = self._header(self._source.read(self._at, 12), encoding)
             if tag == Tags.SEQUENCE_DELIMITATION:
                 break
             if tag != Tags.ITEM or byte_count == UNDEFINED_LENGTH:
@@ -315,8 +328,6 @@ class ElementReader:
 
     def _is_end(self) -> bool:
         """Tell whether nothing but zeros is left, as writers leave that fill sectors."""
-        if self._source.read(self._at, 4).strip(b"\0"):
-            return False
         limit = self._limits.max_zero_padding_bytes
         rest = self._source.read(self._at, limit + 1)
         return len(rest) <= limit and not rest.strip(b"\0")
@@ -334,12 +345,7 @@ class ElementReader:
         return Truncated("the file ends inside of a data set", offset=self._source.byte_count)
 
 
-_SHORT_VRS: Final = frozenset(
-    [
-        *("AE", "AS", "AT", "CS", "DA", "DS", "DT", "FD", "FL", "IS"),
-        *("LO", "LT", "PN", "SH", "SL", "SS", "ST", "TM", "UI", "UL", "US"),
-    ]
-)
+_SHORT_VRS: Final = {vr.encode(): vr for vr in SHORT_VRS}
 # Indexed by `is_big_endian`.
 _EXPLICIT: Final = (Struct("<HH2sH").unpack_from, Struct(">HH2sH").unpack_from)
 _LENGTH: Final = (Struct("<I").unpack_from, Struct(">I").unpack_from)

@@ -64,7 +64,8 @@ def tag_and_vr_of(keyword: str) -> tuple[int, str] | None:
     """Return tag and VR of a keyword such as PatientBirthDate; None if there is none."""
     from pydicom.datadict import tag_for_keyword  # noqa: PLC0415 -- lazy on purpose
 
-    tag = tag_for_keyword(keyword)
+    # The dictionary has retired elements without a keyword.
+    tag = tag_for_keyword(keyword) if keyword else None
     return None if tag is None else (int(tag), vr_of(int(tag)))
 
 

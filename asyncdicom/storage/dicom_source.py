@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from asyncdicom.protocol.part10_vocabulary import Encoding
     from asyncdicom.storage.system import System
 
-__all__ = ["DicomFile", "FileSource", "open_dicom_file"]
+__all__ = ["DicomFile", "FileSource", "NotDicom", "open_dicom_file"]
 
 WINDOW_BYTES: Final = 64 * 1024
 """Most data sets have less than this in front of their pixels."""
@@ -49,6 +49,10 @@ SPOOL_BYTES: Final = 16 * 1024 * 1024
 
 _TRANSFER_SYNTAX_UID: Final = 0x00020010
 _META_LIMIT_BYTES: Final = Part10Limits().max_file_meta_bytes
+
+
+class NotDicom(ProtocolError):
+    """A file that is no DICOM file at all (PS3.10 §7.1)."""
 
 
 class FileSource:
@@ -154,14 +158,15 @@ def open_dicom_file(
         window_bytes: As of `FileSource`.
 
     Raises:
-        ProtocolError: If it is no DICOM file, or its file meta is broken.
+        NotDicom: If it is no DICOM file.
+        ProtocolError: If its file meta is broken.
         LimitExceeded: If a deflated data set grows too much.
         StorageError: If the disk fails.
 
     """
     source = FileSource(fd, window_bytes=window_bytes)
     if source.read(128, 4) != b"DICM":
-        raise ProtocolError('no "DICM" behind the preamble: not a DICOM file', offset=128)
+        raise NotDicom('no "DICM" behind the preamble: not a DICOM file', offset=128)
     meta, end = _read_meta(source)
     uids = [decode_text(raw) for tag, _, raw in meta if tag == _TRANSFER_SYNTAX_UID]
     if not uids:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from asyncdicom.storage.folder import OutputFolder
 
-__all__ = ["Inventory", "claimed_uid"]
+__all__ = ["Inventory", "claimed_uid", "files_below"]
 
 HEAD_BYTES = 4096
 """Of a file; its meta information takes 200 to 600 bytes."""
@@ -53,7 +53,7 @@ class Inventory:
 
         """
         paths: dict[Uid, str] = {}
-        for path in _files_below(folder, "", MAX_DEPTH):
+        for path in files_below(folder, "", MAX_DEPTH):
             uid = claimed_uid(folder, path)
             if uid is not None:
                 paths.setdefault(uid, path)
@@ -94,13 +94,24 @@ def claimed_uid(folder: OutputFolder, path: str) -> Uid | None:
     return Uid(text) if is_uid(text) else None
 
 
-def _files_below(folder: OutputFolder, path: str, depth: int) -> Iterator[str]:
+def files_below(folder: OutputFolder, path: str = "", depth: int = MAX_DEPTH) -> Iterator[str]:
+    """Yield the files below a folder by name, without temporary ones; links are files here.
+
+    Args:
+        folder: Where to look.
+        path: Relative to it; empty for its root.
+        depth: Levels of folders below that are entered.
+
+    Raises:
+        StorageError: If a folder cannot be read.
+
+    """
     for name in sorted(folder.names(path)):
         if name.startswith(RESERVED_PREFIX):
             continue
         below = f"{path}/{name}" if path else name
         if folder.is_folder(below):
             if depth:
-                yield from _files_below(folder, below, depth - 1)
+                yield from files_below(folder, below, depth - 1)
         else:
             yield below

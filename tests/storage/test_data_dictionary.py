@@ -50,6 +50,7 @@ def test_names(tag: int, name: str) -> None:
 def test_keywords() -> None:
     assert tag_and_vr_of("PatientBirthDate") == (0x00100030, "DA")
     assert tag_and_vr_of("Nonsense") is None
+    assert tag_and_vr_of("") is None
 
 
 def test_names_of_uids() -> None:
