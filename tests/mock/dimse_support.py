@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CT",
     "EVERYTHING",
+    "EXPLICIT",
     "Kept",
     "archive_of",
     "associated",
