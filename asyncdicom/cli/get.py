@@ -38,8 +38,8 @@ Examples:
   asyncdicom get http://localhost:8042/dicom-web --study 1.2.840.99.1 --dry-run
   asyncdicom get http://localhost:8042/dicom-web --study 1.2.840.99.1 --zip -o out
   asyncdicom get dicom://ORTHANC@localhost:4242 --study 1.2.840.99.1 -o out
-  asyncdicom get dicom://ORTHANC@localhost:4242 QueryRetrieveLevel=STUDY StudyDate=20200101- -o o
-  asyncdicom get 'dicom://PACS@pacs:104?calling=ME&retrieve=move' PatientID=4711 -o out -l tree -I -D
+  asyncdicom get dicom://ORTHANC@localhost:4242 QueryRetrieveLevel=STUDY PatientID=4711 -o out
+  asyncdicom get 'dicom://PACS@pacs?calling=ME&retrieve=move' PatientID=4711 -o out -l tree -I -D
   asyncdicom get https://pacs/dicom-web --study 1.2.3 -o out --layout '{PatientID}/{Modality}'
 """
 

@@ -12,8 +12,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from asyncdicom.errors import AsyncDicomError, ConnectionLost
 from asyncdicom.jobs.dimse_get import contexts_for
-from asyncdicom.jobs.get_plan import by_series, one_by_one
+from asyncdicom.jobs.get_plan import by_series, is_about_the_answer, one_by_one
 from asyncdicom.model import Resource, Target
 from asyncdicom.policy.granularity import Granularity, may_be_repeated_whole
 
@@ -35,6 +36,10 @@ class DimsePlanner:
     granularity: Granularity = Granularity.AUTO
     concurrency: int = 4
     """Operations at once."""
+
+    def may_help(self, error: AsyncDicomError) -> bool:
+        """Tell whether it was about the answer; an archive may break at one object, each time."""
+        return is_about_the_answer(error) or isinstance(error, ConnectionLost)
 
     def first(self, study: Expectation, target: Target) -> Iterable[Target]:
         """Return the study, its series, or its instances."""

@@ -22,11 +22,7 @@ from asyncdicom.errors import (
     Doubtful,
     FetchError,
     Incomplete,
-    NameTaken,
-    TransportError,
     UidMismatch,
-    Unauthorized,
-    UnsafeName,
 )
 from asyncdicom.events import Planned, Retrying
 from asyncdicom.jobs.get_plan import Planner, WebPlanner, one_by_one
@@ -132,7 +128,7 @@ class GetJob(Generic[WriterT]):
             self._tally.record(Failed(task.target, error, attempts))
             return ()
         missing = study.missing(task.target)
-        if task.target.resource is not Resource.INSTANCE and _is_about_the_answer(error):
+        if task.target.resource is not Resource.INSTANCE and self._planner.may_help(error):
             return _tasks(self._planner.narrower(study, task.target, missing))
         for series, instance in missing:
             target = Target(Resource.INSTANCE, study.study_instance_uid, series, instance)
@@ -273,13 +269,6 @@ class GetJob(Generic[WriterT]):
 
 def _tasks(targets: Iterable[Target]) -> Iterator[GetTask]:
     return map(GetTask, targets)
-
-
-def _is_about_the_answer(error: AsyncDicomError) -> bool:
-    """Tell whether asking for less at once may succeed where this failed."""
-    if isinstance(error, NameTaken | UnsafeName):
-        return True  # one instance cannot have its name; the others have other ones
-    return isinstance(error, FetchError) and not isinstance(error, TransportError | Unauthorized)
 
 
 def _instance_of(target: Target) -> Uid:

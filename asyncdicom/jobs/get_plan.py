@@ -9,6 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
+from asyncdicom.errors import (
+    AsyncDicomError,
+    FetchError,
+    NameTaken,
+    TransportError,
+    Unauthorized,
+    UnsafeName,
+)
 from asyncdicom.model import Resource, Target, Uid
 from asyncdicom.policy.granularity import (
     Granularity,
@@ -22,7 +30,7 @@ if TYPE_CHECKING:
 
     from asyncdicom.jobs.expectation import Expectation
 
-__all__ = ["Missing", "Planner", "WebPlanner", "by_series", "one_by_one"]
+__all__ = ["Missing", "Planner", "WebPlanner", "by_series", "is_about_the_answer", "one_by_one"]
 
 Missing: TypeAlias = tuple[Uid, Uid]
 """Series and SOP Instance UID of an instance that is not settled."""
@@ -31,6 +39,9 @@ Missing: TypeAlias = tuple[Uid, Uid]
 class Planner(Protocol):
     """Decides how instances are asked for."""
 
+    def may_help(self, error: AsyncDicomError) -> bool:
+        """Tell whether asking for less at once may succeed where this failed for good."""
+
     def first(self, study: Expectation, target: Target) -> Iterable[Target]:
         """Return what to ask for, as coarsely as is sensible."""
 
@@ -38,6 +49,13 @@ class Planner(Protocol):
         self, study: Expectation, target: Target, missing: Sequence[Missing]
     ) -> Iterable[Target]:
         """Return what to ask for instead of a target that left something missing."""
+
+
+def is_about_the_answer(error: AsyncDicomError) -> bool:
+    """Tell whether it was what came, not the way there or who we are, that failed."""
+    if isinstance(error, NameTaken | UnsafeName):
+        return True  # one instance cannot have its name; the others have other ones
+    return isinstance(error, FetchError) and not isinstance(error, TransportError | Unauthorized)
 
 
 def one_by_one(study: Expectation, missing: Iterable[Missing]) -> Iterator[Target]:
@@ -61,6 +79,10 @@ class WebPlanner:
 
     granularity: Granularity = Granularity.AUTO
     concurrency: int = 8
+
+    def may_help(self, error: AsyncDicomError) -> bool:
+        """Tell whether it was about the answer."""
+        return is_about_the_answer(error)
 
     def first(self, study: Expectation, target: Target) -> Iterable[Target]:
         """Return the study, its series, or its instances."""
