@@ -156,8 +156,15 @@ async def index_files(
         cancelled.set()
 
 
-def tell_dicomdir(report: DicomdirReport, directory: str) -> int:
-    """Say on stderr what is listed and what is not; return the exit code."""
+def tell_dicomdir(report: DicomdirReport, directory: str, *, is_quiet: bool = False) -> int:
+    """Say on stderr what is listed and what is not; return the exit code.
+
+    Args:
+        report: What was done.
+        directory: As the user named it.
+        is_quiet: Say only what is wrong.
+
+    """
     from asyncdicom.storage.dicomdir import ProblemKind  # noqa: PLC0415 -- as above
 
     for removed in report.removed:
@@ -172,7 +179,8 @@ def tell_dicomdir(report: DicomdirReport, directory: str) -> int:
     if not report.is_written and not report.problems:
         _say(f"asyncdicom: nothing to list: no DICOM file in {directory}")
         return ExitCode.NO_MATCH
-    _say(_sentence(report))
+    if not is_quiet:
+        _say(_sentence(report))
     return ExitCode.INCOMPLETE if report.problems else ExitCode.COMPLETE
 
 

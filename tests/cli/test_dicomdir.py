@@ -334,8 +334,13 @@ class TestWhatGetUses:
         assert {"-p", "-S", "-i"} <= set(spellings)
 
     @pytest.mark.anyio
-    async def test_files_are_indexed_beside_the_loop(self, out: Path) -> None:
+    async def test_files_are_indexed_beside_the_loop(
+        self, out: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
         with OutputFolder.open(out) as folder:
             report = await index_files(folder, ALL, DicomdirKeys())
+        assert tell_dicomdir(report, str(out), is_quiet=True) == 0
+        assert capsys.readouterr().err == ""
         assert tell_dicomdir(report, str(out)) == 0
+        assert capsys.readouterr().err.startswith("3 instances listed")
         assert files_in(out) == ALL
