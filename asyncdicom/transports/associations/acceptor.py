@@ -27,6 +27,7 @@ from asyncdicom.transports.associations.tls import acceptor_context
 from asyncdicom.transports.associations.wire import Wire
 
 if TYPE_CHECKING:
+    import socket
     from types import TracebackType
 
     from asyncdicom.protocol.upper_layer.negotiation import Negotiated
@@ -79,18 +80,6 @@ class ServerStatistics:
     """Associations refused so far."""
 
 
-class _ServerConnection(Connection):
-    """Tells the server when it is made."""
-
-    def __init__(self, server: AssociationServer) -> None:
-        super().__init__("dicom:")
-        self._server = server
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)
-        self._server.connected(self)
-
-
 class AssociationServer:
     """Serves peers from entering until it is left.
 
@@ -108,7 +97,7 @@ class AssociationServer:
         self._tls = None if settings.tls is None else acceptor_context(settings.tls)
         self._statistics = ServerStatistics()
         self._traffic = DimseStatistics()
-        self._listener: asyncio.Server | None = None
+        self._listener: sockets.Listener | None = None
         self._port = settings.port
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -127,14 +116,7 @@ class AssociationServer:
                 hint="choose another port, or end who uses it",
             ) from error
         self._port = sock.getsockname()[1]
-        is_tls = self._tls is not None
-        self._listener = await asyncio.get_running_loop().create_server(
-            lambda: _ServerConnection(self),
-            sock=sock,
-            ssl=self._tls,
-            ssl_handshake_timeout=settings.artim_timeout_s if is_tls else None,
-            ssl_shutdown_timeout=LINGER_S if is_tls else None,
-        )
+        self._listener = sockets.Listener(sock, self._accepted)
         return self
 
     async def __aexit__(
@@ -163,13 +145,13 @@ class AssociationServer:
         """Return the counters."""
         return self._statistics
 
-    def connected(self, connection: Connection) -> None:
+    def _accepted(self, sock: socket.socket) -> None:
         """Serve a connection in a task of its own."""
         if self._statistics.connections >= self._settings.max_connections:
-            connection.cut()
+            sock.close()
             return
         self._statistics.connections += 1
-        task = asyncio.get_running_loop().create_task(self._attend(connection))
+        task = asyncio.get_running_loop().create_task(self._attend(sock))
         self._tasks.add(task)
         task.add_done_callback(self._attended)
 
@@ -186,8 +168,13 @@ class AssociationServer:
                 {"message": "a service failed", "exception": bug, "task": task}
             )
 
-    async def _attend(self, connection: Connection) -> None:
+    async def _attend(self, sock: socket.socket) -> None:
         """Serve one connection, whatever its peer does."""
+        try:
+            connection = await self._connection(sock)
+        except OSError:
+            # A peer that left at once, or with whom no TLS was possible.
+            return
         machine = AssociationMachine.acceptor()
         wire = Wire(connection, machine, origin="", statistics=self._traffic)
         machine.connected()
@@ -212,6 +199,19 @@ class AssociationServer:
         finally:
             connection.close()
             await connection.closed()
+
+    async def _connection(self, sock: socket.socket) -> Connection:
+        is_tls = self._tls is not None
+        connection = Connection("dicom:")
+        # What uvloop 0.23 returns beside the transport is its own protocol where TLS is spoken.
+        await asyncio.get_running_loop().connect_accepted_socket(
+            lambda: connection,
+            sock,
+            ssl=self._tls,
+            ssl_handshake_timeout=self._settings.artim_timeout_s if is_tls else None,
+            ssl_shutdown_timeout=LINGER_S if is_tls else None,
+        )
+        return connection
 
     async def _requestor(self, wire: Wire) -> Requestor:
         event = await wire.next()
@@ -251,7 +251,7 @@ class AssociationServer:
         answer = accept(request, results, max_pdu_bytes=self._settings.max_pdu_bytes)
         negotiated = wire.machine.accept(answer)
         wire.flush()
-        return _accepted(negotiated)
+        return _by_id(negotiated)
 
     def _selected(self, requestor: Requestor, proposed: ProposedContext) -> AnsweredContext:
         if not self._services.offers(requestor, proposed.abstract_syntax):
@@ -268,7 +268,7 @@ class AssociationServer:
             await wire.next()
 
 
-def _accepted(negotiated: Negotiated) -> dict[int, AcceptedContext]:
+def _by_id(negotiated: Negotiated) -> dict[int, AcceptedContext]:
     return {
         one.context_id: AcceptedContext(
             one.context_id, one.abstract_syntax, one.transfer_syntax, one.is_scp

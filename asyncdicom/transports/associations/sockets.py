@@ -16,15 +16,21 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from asyncio.trsock import TransportSocket
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
-__all__ = ["Address", "acknowledge_at_once", "connect", "listen", "tune"]
+__all__ = ["Address", "Listener", "acknowledge_at_once", "connect", "listen", "tune"]
 
 STAGGER_S = 0.25
 """Head start of an address over the next, in seconds (RFC 8305 §5)."""
 
 BACKLOG = 512
 """Connections the kernel keeps until we take them; it cuts the number to what it allows."""
+
+ACCEPTS_PER_TURN = 64
+"""Connections taken in one turn of the loop, so that those that are served get theirs."""
+
+ACCEPT_PAUSE_S = 1.0
+"""Pause after a failed accept, in seconds: out of descriptors or memory, as a rule."""
 
 QUICKACK = getattr(socket, "TCP_QUICKACK", None)
 """Linux only."""
@@ -74,6 +80,50 @@ def listen(host: str, port: int) -> socket.socket:
     sock = socket.create_server((host, port), family=family, backlog=BACKLOG)
     sock.setblocking(False)
     return sock
+
+
+class Listener:
+    """Takes connections from a listening socket, and hands them over as they are.
+
+    The loop's own servers make a transport before anybody can refuse the connection, and
+    lose one that arrives while they close.
+
+    Args:
+        sock: Listening, not blocking; closed with this.
+        accepted: Called with each connection, which it then owns.
+
+    """
+
+    def __init__(self, sock: socket.socket, accepted: Callable[[socket.socket], None]) -> None:
+        self._sock = sock
+        self._accepted = accepted
+        self._pause: asyncio.TimerHandle | None = None
+        self._begin()
+
+    def close(self) -> None:
+        """Take no more connections; harmless when repeated."""
+        if self._pause is not None:
+            self._pause.cancel()
+        if self._sock.fileno() >= 0:
+            _loop().remove_reader(self._sock)
+            self._sock.close()
+
+    def _begin(self) -> None:
+        self._pause = None
+        _loop().add_reader(self._sock, self._accept)
+
+    def _accept(self) -> None:
+        for _ in range(ACCEPTS_PER_TURN):
+            try:
+                sock, _ = self._sock.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError:
+                _loop().remove_reader(self._sock)
+                self._pause = _loop().call_later(ACCEPT_PAUSE_S, self._begin)
+                return
+            sock.setblocking(False)
+            self._accepted(sock)
 
 
 def _loop() -> asyncio.AbstractEventLoop:

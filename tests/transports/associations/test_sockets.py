@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import resource
 import socket
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -147,3 +149,25 @@ async def test_a_socket_that_was_reset_is_not_armed() -> None:
             await until(lambda: sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
             sockets.acknowledge_at_once(sock)
         sockets.acknowledge_at_once(sock)
+
+
+async def test_when_descriptors_run_out_connections_wait(
+    listener: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sockets, "ACCEPT_PAUSE_S", 0.01)
+    taken: list[socket.socket] = []
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with socket.create_connection(listener.getsockname()) as waiting:
+        used = max(int(one.name) for one in Path("/proc/self/fd").iterdir())
+        resource.setrlimit(resource.RLIMIT_NOFILE, (used, hard))
+        taking = sockets.Listener(listener, taken.append)
+        try:
+            await until(lambda: taking._pause is not None)
+            assert taken == []
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        await until(lambda: taken)
+        assert taken[0].getpeername() == waiting.getsockname()
+        taken[0].close()
+    taking.close()
+    taking.close()
