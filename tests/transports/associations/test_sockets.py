@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import resource
 import socket
-from pathlib import Path
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -151,21 +152,32 @@ async def test_a_socket_that_was_reset_is_not_armed() -> None:
         sockets.acknowledge_at_once(sock)
 
 
+@contextmanager
+def no_descriptor_left() -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))
+    taken: list[int] = []
+    try:
+        with suppress(OSError):
+            while True:
+                taken.append(os.dup(0))
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        for one in taken:
+            os.close(one)
+
+
 async def test_when_descriptors_run_out_connections_wait(
     listener: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sockets, "ACCEPT_PAUSE_S", 0.01)
     taken: list[socket.socket] = []
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with socket.create_connection(listener.getsockname()) as waiting:
-        used = max(int(one.name) for one in Path("/proc/self/fd").iterdir())
-        resource.setrlimit(resource.RLIMIT_NOFILE, (used, hard))
-        taking = sockets.Listener(listener, taken.append)
-        try:
+        with no_descriptor_left():
+            taking = sockets.Listener(listener, taken.append)
             await until(lambda: taking._pause is not None)
             assert taken == []
-        finally:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
         await until(lambda: taken)
         assert taken[0].getpeername() == waiting.getsockname()
         taken[0].close()
