@@ -25,7 +25,8 @@ A DICOMweb root gets at most 30 small requests, one at a time; a DIMSE peer at m
 instance the first 64 KB are read at most. Lines with ! are odd: not as the
 standard has it, and what was asked and answered stands beside them.
 \b
---save writes the options that suit the server into a file for --config.
+--save writes the options that suit the server into a file for other commands:
+asyncdicom --config orthanc.toml find dicom://ORTHANC@localhost:4242
 \b
 Exit codes: 0 probed to the end, 1 the server gave up on the way (the last line
 says why), 2 usage, 5 no such service, or it refused us.
@@ -34,7 +35,6 @@ Examples:
   asyncdicom probe https://pacs.example/dicom-web
   asyncdicom probe http://localhost:8042/dicom-web --json
   asyncdicom probe dicom://ORTHANC@localhost:4242 --save orthanc.toml
-  asyncdicom get --config orthanc.toml dicom://ORTHANC@localhost:4242 --study 1.2.840.99.1 -o out
 """
 
 MAX_WIDTH = 40

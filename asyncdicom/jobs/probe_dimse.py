@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 __all__ = ["MAX_ASSOCIATIONS", "probe_dimse"]
 
 MAX_ASSOCIATIONS: Final = 40
-ASKED_WINDOW: Final = 16
+ASKED_OPERATIONS: Final = 16
 """Operations at once that are asked for, to see what is granted."""
 ECHOES: Final = 3
 
@@ -98,13 +98,13 @@ class _Prober:
 
     @asynccontextmanager
     async def _associated(
-        self, contexts: Iterable[PresentationContext], *, window: int = 1
+        self, contexts: Iterable[PresentationContext], *, operations: int = 1
     ) -> AsyncGenerator[Association | None]:
         """Associate; None if all contexts are refused."""
         if self.report.exchanges >= MAX_ASSOCIATIONS:
             raise UsageError(f"more than {MAX_ASSOCIATIONS} associations")
         self.report.exchanges += 1
-        proposal = Proposal(tuple(contexts), max_operations_invoked=window)
+        proposal = Proposal(tuple(contexts), max_operations_invoked=operations)
         association = self._transport.associate(proposal)
         try:
             entered = await association.__aenter__()
@@ -128,7 +128,7 @@ class _Prober:
         """See who is there (PS3.7 §9.1.5)."""
         context = PresentationContext(VERIFICATION, UNCOMPRESSED)
         begun_s = time.perf_counter()
-        async with self._associated([context], window=ASKED_WINDOW) as association:
+        async with self._associated([context], operations=ASKED_OPERATIONS) as association:
             associated_s = time.perf_counter() - begun_s
             self.report.add("association", "associate-s", round(associated_s, 4))
             if association is None:
@@ -149,7 +149,7 @@ class _Prober:
             "association",
             "operations-at-once",
             granted or "any",
-            f"asked for {ASKED_WINDOW}; no engine of ours uses more than one",
+            f"asked for {ASKED_OPERATIONS}; no engine of ours uses more than one",
         )
 
     async def _echo(self, association: Association) -> None:
