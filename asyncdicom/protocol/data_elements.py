@@ -233,7 +233,7 @@ class ElementReader:
             else:
                 yield self._value(header, level, encoding)
         if level.is_open:
-            raise self._truncated()
+            raise self._overrun()
 
     def _header(self, head: bytes, encoding: Encoding) -> _Header:
         """Read tag, VR and length (PS3.5 §7.1.2, §7.1.3); the VR is empty where none stands."""
@@ -304,7 +304,7 @@ class ElementReader:
             yield from self._elements(item, encoding)
         else:
             if is_open:
-                raise self._truncated()
+                raise self._overrun()
         yield SequenceEnded(level.depth, header.tag, count)
 
     def _fragments(self, header: _Header, level: _Level, encoding: Encoding) -> FragmentsFound:

@@ -127,7 +127,7 @@ def items_of(events: Iterator[Event], source: Source, depth: int) -> Iterator[tu
 
     """
     offset, item = -1, Item()
-    for event in events:
+    for event in events:  # pragma: no branch -- a sequence ends, or its events raise
         if isinstance(event, SequenceEnded) and event.depth == depth:
             break
         if isinstance(event, ItemBegan):
@@ -167,7 +167,7 @@ class _Collector:
     def items(self, depth: int, *, is_wanted: bool = True) -> tuple[Item, ...]:
         """Read to the end of a sequence; encapsulated values in it are left out."""
         items: list[Item] = []
-        for event in self._events:
+        for event in self._events:  # pragma: no branch -- as above
             if isinstance(event, SequenceEnded):
                 if event.depth == depth:
                     break

@@ -167,7 +167,7 @@ def open_dicom_file(
     source = FileSource(fd, window_bytes=window_bytes)
     if source.read(128, 4) != b"DICM":
         raise NotDicom('no "DICM" behind the preamble: not a DICOM file', offset=128)
-    meta, end = _read_meta(source)
+    meta, end = _read_meta(source, vr_of)
     uids = [decode_text(raw) for tag, _, raw in meta if tag == _TRANSFER_SYNTAX_UID]
     if not uids:
         raise ProtocolError("file meta lacks TransferSyntaxUID")
@@ -180,12 +180,14 @@ def open_dicom_file(
         yield DicomFile(meta, uids[0], encoding, inflated, 0, is_inflated=True, vr_of=vr_of)
 
 
-def _read_meta(source: Source) -> tuple[tuple[tuple[int, str, bytes], ...], int]:
+def _read_meta(
+    source: Source, vr_of: Callable[[int], str]
+) -> tuple[tuple[tuple[int, str, bytes], ...], int]:
     """Read group 0002 element by element, whatever its group length says."""
     meta: list[tuple[int, str, bytes]] = []
     end = 132
     while _is_meta(source.read(end, 6)):
-        event = next(ElementReader(source, EXPLICIT, vr_of=_unknown).events(end))
+        event = next(ElementReader(source, EXPLICIT, vr_of=vr_of).events(end))
         if not isinstance(event, ElementFound):
             raise ProtocolError("file meta holds a sequence", offset=end)
         if event.byte_count > _META_LIMIT_BYTES:
@@ -199,11 +201,6 @@ def _is_meta(head: bytes) -> bool:
     """Tell an element of group 0002 from the start of a data set, deflated ones included."""
     vr = head[4:6]
     return head[:2] == b"\2\0" and vr.isalpha() and vr.isupper()
-
-
-def _unknown(_tag: int) -> str:
-    """Return the VR of any tag: group 0002 is explicit VR, so nobody asks."""
-    return "UN"
 
 
 class _Spool:

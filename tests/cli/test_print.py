@@ -21,6 +21,7 @@ from pydicom.uid import (
     SecondaryCaptureImageStorage,
 )
 
+from asyncdicom.cli import print_json
 from asyncdicom.cli.app import main
 from tests.support import dicom
 from tests.support.peers import require_peer
@@ -240,6 +241,13 @@ class TestJson:
         large = dicom.ct(rows=64, columns=64, transfer_syntax_uid="1.2.840.10008.1.2.1.99")
         found = orjson.loads(shown("--format", "json", saved(large)))
         assert len(found["7FE00010"]["InlineBinary"]) == (8192 + 2) // 3 * 4
+
+    def test_what_is_too_large_to_be_inline_is_told(
+        self, shown: Print, saved: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(print_json, "UNPLACED_BYTES", 500)
+        shown("--format", "json", saved(dicom.samples()["deflated"]), code=1)
+        assert "a value has more than 500 bytes, and nothing can point at it" in shown.stderr
 
     def test_each_file_is_one_line(self, shown: Print, saved: Any) -> None:
         text = shown("--format", "json", saved(dicom.ct(), "a"), saved(dicom.ct(), "b"))

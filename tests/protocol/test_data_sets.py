@@ -112,6 +112,15 @@ def test_encapsulated_values_in_items_are_left_out() -> None:
     content = dicom.part10(dataset, "1.2.840.10008.1.2.4.90")
     found = collected(content, [0x00880200])
     assert [list(item) for item in found[0x00880200].items] == [[0x00280010]]
+    source = SourceBytes(content)
+    events = ElementReader(source, EXPLICIT, vr_of=vr_of).events(dicom.data_set_offset(content))
+    began = next(event for event in events if isinstance(event, SequenceBegan))
+    assert [list(item) for _, item in items_of(events, source, began.depth)] == [[0x00280010]]
+
+
+def test_what_stands_behind_encapsulated_pixels_is_found() -> None:
+    content = dicom.encapsulated() + encoded(DataElement(0xFFFCFFFC, "OB", b"ab"))
+    assert list(collected(content, [0xFFFCFFFC])) == [0xFFFCFFFC]
 
 
 def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,7 +23,8 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
-from asyncdicom.errors import AsyncDicomError, ConfigError, StorageError
+from asyncdicom.errors import AsyncDicomError, ConfigError, LimitExceeded, StorageError
+from asyncdicom.storage import dicomdir_file
 from asyncdicom.storage.data_dictionary import tag_and_vr_of
 from asyncdicom.storage.dicomdir import (
     DicomdirReport,
@@ -555,6 +556,16 @@ class TestUpdate:
             media.build("A")
         assert media.dicomdir.read_bytes() == content
 
+    def test_one_that_outgrows_its_offsets_is_not_written(
+        self, media: Media, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        media.build(media.save("A", listable(1)))
+        before = media.dicomdir.read_bytes()
+        monkeypatch.setattr(dicomdir_file, "_MAX_OFFSET", len(before))
+        with pytest.raises(LimitExceeded, match="more than"):
+            media.build(media.save("B", listable(2)))
+        assert media.dicomdir.read_bytes() == before
+
     def test_a_link_in_its_place_is_not_followed(self, media: Media, tmp_path: Path) -> None:
         target = tmp_path / "target"
         target.write_bytes(b"precious")
@@ -692,6 +703,15 @@ class TestHostileDirectories:
         directory.save_as(media.dicomdir)
         with pytest.raises(ConfigError, match="nested more than 8 deep"):
             media.build("A1")
+
+    def test_one_without_records_is_filled(self, media: Media) -> None:
+        media.build(media.save("A", listable(1)))
+        directory = media.read()
+        del directory.DirectoryRecordSequence
+        directory.OffsetOfTheFirstDirectoryRecordOfTheRootDirectoryEntity = 0
+        directory.save_as(media.dicomdir)
+        report = media.build("A")
+        assert (report.added, report.kept) == (1, 0)
 
     def test_inactive_records_are_dropped(self, media: Media) -> None:
         media.build(media.save("A", listable(1)), media.save("B", listable(2)))
