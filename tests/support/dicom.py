@@ -32,6 +32,7 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEGLSLossless,
+    MRImageStorage,
     RLELossless,
     SecondaryCaptureImageStorage,
 )
@@ -140,6 +141,15 @@ def ct(
         add_scanner_attributes(dataset)
     add_pixels(dataset, rows=rows, columns=columns)
     return part10(dataset, transfer_syntax_uid)
+
+
+def mr(*, number: int = 1, series: int = 1, study: int = 1) -> bytes:
+    """Return a native MR image."""
+    dataset = identified(sop_class_uid=MRImageStorage, number=number, series=series, study=study)
+    dataset.Modality = "MR"
+    dataset.EchoTime, dataset.PixelSpacing = "2.40", ["0.661468", "0.700000"]
+    add_pixels(dataset, rows=16, columns=16)
+    return part10(dataset)
 
 
 def add_scanner_attributes(dataset: Dataset) -> None:

@@ -129,7 +129,6 @@ class Orthanc:
             return False
         return True
 
-
     def is_up(self) -> bool:
         """Tell whether its own REST interface answers (after the DICOM server)."""
         try:
@@ -162,9 +161,7 @@ def running_orthanc(folder: Path, options: OrthancOptions | None = None) -> Iter
     with log.open("wb") as sink:
         process = subprocess.Popen([program, str(configuration)], stdout=sink, stderr=sink)
     try:
-        orthanc = Orthanc(
-            port, process.pid, chosen.credentials, dicom_port, chosen.dicom_aet or ""
-        )
+        orthanc = Orthanc(port, process.pid, chosen.credentials, dicom_port, chosen.dicom_aet or "")
         is_ready = orthanc.is_answering if chosen.plugins else orthanc.is_up
         wait_until(is_ready, process, deadline_s=START_DEADLINE_S, log=log)
         yield orthanc
@@ -207,7 +204,7 @@ def _configuration(folder: Path, port: int, options: OrthancOptions) -> dict[str
 
 
 def _dicom_configuration(port: int, options: OrthancOptions) -> dict[str, Any]:
-    """Return what concerns DIMSE: called by its name only, it serves anybody and stores anything."""
+    """Return what concerns DIMSE: whoever calls it by its name may do anything."""
     if options.dicom_aet is None:
         return {}
     return {

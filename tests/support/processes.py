@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-__all__ = ["free_port", "stop", "wait_until"]
+__all__ = ["accepts_connections", "free_port", "stop", "wait_until"]
 
 POLL_S = 0.02
 STOP_DEADLINE_S = 10.0
@@ -27,6 +27,15 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def accepts_connections(port: int) -> bool:
+    """Tell whether somebody listens on a port of 127.0.0.1."""
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
 
 
 def wait_until(

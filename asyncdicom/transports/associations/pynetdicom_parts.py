@@ -1,4 +1,4 @@
-"""What of pynetdicom is replaced: how it reads, waits and fails; and its messages as ours.
+"""What of pynetdicom is replaced: how it reads, waits and fails.
 
 pynetdicom's thread reads a socket (`PromptSocket`), runs the state machine (`Reactor`)
 and joins fragments to messages (`Messages`). Each of them is overridden where a hostile
@@ -8,46 +8,30 @@ or a busy peer would cost memory, 40 ms per message, or a traceback on the termi
 from __future__ import annotations
 
 import select
+import socket
 import ssl
 import sys
-from io import BytesIO
+from contextlib import suppress
 from queue import Queue
 from struct import error as StructError  # noqa: N812 -- it is named like a function
 from time import monotonic
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
-from pydicom.uid import UID
 from pynetdicom.dimse import DIMSEServiceProvider
-from pynetdicom.dimse_messages import DIMSEMessage
-from pynetdicom.dimse_primitives import C_CANCEL, C_ECHO, C_FIND, C_GET, C_MOVE, C_STORE
+from pynetdicom.dimse_messages import C_STORE_RQ, DIMSEMessage
 from pynetdicom.dul import DULServiceProvider
-from pynetdicom.pdu_primitives import A_P_ABORT
+from pynetdicom.fsm import InvalidEventError
+from pynetdicom.pdu_primitives import A_P_ABORT, P_DATA
 from pynetdicom.transport import AssociationSocket
 
 from asyncdicom.errors import ConnectionLost, FetchError, LimitExceeded, ProtocolError, TlsRejected
-from asyncdicom.protocol.dimse.messages import (
-    CCancelRequest,
-    CEchoRequest,
-    CEchoResponse,
-    CFindRequest,
-    CFindResponse,
-    CGetRequest,
-    CGetResponse,
-    CMoveRequest,
-    CMoveResponse,
-    CStoreRequest,
-    CStoreResponse,
-    ErrorDetails,
-)
-from asyncdicom.transports.associations.dialogue import Transmitted
+from asyncdicom.protocol.dimse.command_set import MAX_COMMAND_SET_BYTES
 from asyncdicom.transports.associations.sockets import acknowledge_at_once
 from asyncdicom.transports.associations.tls import explain
+from asyncdicom.transports.associations.wire import MAX_IDENTIFIER_BYTES
 
 if TYPE_CHECKING:
-    import socket
-
     from pynetdicom.association import Association
-    from pynetdicom.pdu_primitives import P_DATA
     from pynetdicom.transport import T_CONNECT
 
 __all__ = [
@@ -57,11 +41,7 @@ __all__ = [
     "PromptSocket",
     "Reactor",
     "nobody",
-    "primitive_of",
-    "transmitted",
 ]
-
-Primitive: TypeAlias = C_CANCEL | C_ECHO | C_FIND | C_GET | C_MOVE | C_STORE
 
 NOTHING = (None, None)
 """In place of a message: none will come any more (pynetdicom's own sign)."""
@@ -72,8 +52,15 @@ MAX_CONTROL_PDU_BYTES = 1024 * 1024
 """Of a PDU that is no P-DATA-TF: an answer to 128 contexts has some 4 KB."""
 HEADER_BYTES = 6
 """PDU type, reserved byte and length (PS3.8 §9.3.1)."""
+PDU_TYPES = range(1, 8)
 P_DATA_TF = 0x04
 A_ABORT = 0x07
+ABORT_PDU = bytes([A_ABORT, 0, 0, 0, 0, 4, 0, 0, 0, 0])
+"""A-ABORT by the service user (PS3.8 §9.3.8)."""
+INVALID_BEHAVIOUR = 5
+"""Provider reason with which pynetdicom marks what its state machine refuses (AA-8)."""
+IS_COMMAND, IS_LAST = 1, 2
+"""Bits of a message control header (PS3.8 §E.2)."""
 
 # What reading bytes of a stranger raises in pynetdicom and pydicom.
 UNREADABLE = (
@@ -119,6 +106,8 @@ class PromptSocket(AssociationSocket):
         self.bytes_received = 0
         self.heard_s = monotonic()
         """When something came last, by the monotonic clock."""
+        self.is_within_pdu = False
+        """Whether some of a PDU came and not yet all."""
         self.abort: bytes | None = None
         """Variable field of the A-ABORT that the peer sent."""
         self.failure: FetchError | None = None
@@ -146,9 +135,11 @@ class PromptSocket(AssociationSocket):
             LimitExceeded: If the PDU is longer than we said we take.
 
         """
+        self.is_within_pdu = True
         if self._pdu_type is None:
             found = self._read(nr_bytes)
-            self._pdu_type = found[0] if len(found) == HEADER_BYTES else None
+            if len(found) == HEADER_BYTES:
+                self._begun(found[0])
             return found
         pdu_type, self._pdu_type = self._pdu_type, None
         limit_bytes = self._max_pdu_bytes if pdu_type == P_DATA_TF else MAX_CONTROL_PDU_BYTES
@@ -156,9 +147,24 @@ class PromptSocket(AssociationSocket):
             self.failure = LimitExceeded(f"a PDU of {nr_bytes} bytes, longer than {limit_bytes}")
             raise self.failure
         found = self._read(nr_bytes)
+        self.is_within_pdu = False
         if pdu_type == A_ABORT:
             self.abort = bytes(found)
         return found
+
+    def give_up(self) -> None:
+        """Send A-ABORT past a thread that waits for the rest of a PDU, where TLS allows it."""
+        sock = self.socket
+        if self.is_within_pdu and sock is not None and not isinstance(sock, ssl.SSLSocket):
+            with suppress(OSError):
+                sock.send(ABORT_PDU, socket.MSG_DONTWAIT)
+
+    def _begun(self, pdu_type: int) -> None:
+        if pdu_type in PDU_TYPES:
+            self._pdu_type = pdu_type
+            return
+        self.is_within_pdu = False
+        self.failure = ProtocolError(f"PDU type {pdu_type:02X} is none of the upper layer's")
 
     def _read(self, byte_count: int) -> bytearray:
         sock = self.socket
@@ -187,6 +193,18 @@ def _broken(error: OSError) -> FetchError:
     return ConnectionLost("the connection broke")
 
 
+class Indications(Queue[Any]):
+    """What the upper layer tells its user, and whether it was that the peer misbehaved."""
+
+    is_misbehaviour = False
+
+    def put(self, item: Any, *how: Any, **how_else: Any) -> None:
+        """Take an indication."""
+        if isinstance(item, A_P_ABORT) and item.provider_reason == INVALID_BEHAVIOUR:
+            self.is_misbehaviour = True
+        super().put(item, *how, **how_else)
+
+
 class Reactor(DULServiceProvider):
     """The thread of the upper layer: a daemon that dies quietly, and lets nobody wait then."""
 
@@ -194,15 +212,19 @@ class Reactor(DULServiceProvider):
         super().__init__(assoc)
         self.daemon = True
         self.failure: FetchError | None = None
+        self.to_user_queue: Indications = Indications()
 
     def run_reactor(self) -> None:
         """Run until the association is over."""
         try:
             super().run_reactor()
+        except InvalidEventError:
+            # An abort of ours that came when the machine only waited for the end.
+            return
         except UNREADABLE as error:
-            self.failure = ProtocolError(
-                f"what the peer sent is unreadable: {type(error).__name__}"
-            )
+            why = f"what the peer sent is unreadable: {type(error).__name__}"
+            self.failure = ProtocolError(why)
+            self.failure.__cause__ = error
         finally:
             self.to_user_queue.put(nobody())
             inbox = self.assoc.dimse.msg_queue
@@ -218,127 +240,67 @@ def nobody() -> A_P_ABORT:
 
 
 class Messages(DIMSEServiceProvider):
-    """Joins fragments to messages, and keeps few of them."""
+    """Joins fragments to messages, in the order that the Standard asks for, and keeps few."""
 
     def __init__(self, assoc: Association) -> None:
         super().__init__(assoc)
         self.msg_queue: Inbox = Inbox()
         self.failure: FetchError | None = None
+        self._context_id = 0
+        self._has_command = False
+        self._byte_count = 0
 
     def receive_primitive(self, primitive: P_DATA) -> None:
         """Take the next fragments (called in the thread of the upper layer)."""
+        if self.failure is not None:
+            return
+        fragments = primitive.presentation_data_value_list
+        if not fragments:
+            self._refuse(ProtocolError("P-DATA-TF without a presentation data value"))
         try:
-            message = self.message or DIMSEMessage()
-            self.message = message
-            if message.decode_msg(primitive, self.assoc):
-                self.message = None
-                arrived = message.message_to_primitive()
-                self.msg_queue.put((message.context_id, arrived))
+            for context_id, data in fragments:
+                self._check(context_id, data)
+                self._take(context_id, data)
+        except ProtocolError as error:
+            self._refuse(error)
         except UNREADABLE as error:
-            self.failure = ProtocolError(f"an unreadable message: {type(error).__name__}")
-            self.failure.__cause__ = error
-            # As pynetdicom does with what it cannot read: A-ABORT (PS3.8 §9.2.2, AA-8).
-            self.dul.event_queue.put("Evt19")
+            unreadable = ProtocolError(f"an unreadable message: {type(error).__name__}")
+            unreadable.__cause__ = error
+            self._refuse(unreadable)
 
+    def _check(self, context_id: int, data: bytes) -> None:
+        """Refuse what is out of order (PS3.8 §E.1), or grows without end.
 
-def primitive_of(message: Transmitted) -> Primitive:
-    """Return a message of ours as pynetdicom sends it."""
-    command = message.command
-    if isinstance(command, CCancelRequest):
-        cancel = C_CANCEL()
-        cancel.MessageIDBeingRespondedTo = command.responds_to
-        return cancel
-    if isinstance(command, CStoreResponse):
-        return _store_response(command)
-    if isinstance(command, CEchoRequest):
-        echo = C_ECHO()
-        echo.MessageID = command.message_id
-        echo.AffectedSOPClassUID = UID(command.sop_class_uid)
-        return echo
-    assert isinstance(command, CFindRequest | CGetRequest | CMoveRequest), "nobody sends others"
-    return _query(command, message.dataset)
+        Raises:
+            ProtocolError: If it is.
 
+        """
+        is_command = bool(data[0] & IS_COMMAND)
+        if self.message is None:
+            self._context_id, self._has_command, self._byte_count = context_id, False, 0
+        if context_id != self._context_id:
+            raise ProtocolError(f"context {context_id} within a message of {self._context_id}")
+        if is_command == self._has_command:
+            raise ProtocolError("command and data set are out of order")
+        self._byte_count += len(data) - 1
+        if is_command and self._byte_count > MAX_COMMAND_SET_BYTES:
+            raise LimitExceeded(f"command set of more than {MAX_COMMAND_SET_BYTES} bytes")
+        if self._byte_count > MAX_IDENTIFIER_BYTES and not isinstance(self.message, C_STORE_RQ):
+            raise LimitExceeded(f"an identifier is longer than {MAX_IDENTIFIER_BYTES} bytes")
 
-def _store_response(command: CStoreResponse) -> C_STORE:
-    response = C_STORE()
-    response.MessageIDBeingRespondedTo = command.responds_to
-    response.AffectedSOPClassUID = UID(command.sop_class_uid)
-    response.AffectedSOPInstanceUID = UID(command.sop_instance_uid)
-    response.Status = command.status
-    return response
+    def _take(self, context_id: int, data: bytes) -> None:
+        # One fragment at a time: of a list, pynetdicom forgets what follows the end of a message.
+        fragment = P_DATA()
+        fragment.presentation_data_value_list.append((context_id, data))
+        message = self.message or DIMSEMessage()
+        self.message = message
+        if message.decode_msg(fragment, self.assoc):
+            self.message = None
+            self.msg_queue.put((message.context_id, message.message_to_primitive()))
+        elif data[0] & IS_LAST:
+            self._has_command, self._byte_count = True, 0
 
-
-def _query(
-    command: CFindRequest | CGetRequest | CMoveRequest, identifier: memoryview | bytes
-) -> C_FIND | C_GET | C_MOVE:
-    request: C_FIND | C_GET | C_MOVE
-    if isinstance(command, CMoveRequest):
-        request = C_MOVE()
-        request.MoveDestination = command.move_destination
-    else:
-        request = C_FIND() if isinstance(command, CFindRequest) else C_GET()
-    request.MessageID = command.message_id
-    request.AffectedSOPClassUID = UID(command.sop_class_uid)
-    request.Priority = command.priority
-    request.Identifier = BytesIO(identifier)
-    return request
-
-
-def transmitted(context_id: int, primitive: Any) -> Transmitted:
-    """Return a message of the peer as ours.
-
-    Raises:
-        ProtocolError: If it is none that an SCP sends us.
-
-    """
-    if isinstance(primitive, C_STORE) and primitive.MessageIDBeingRespondedTo is None:
-        dataset = primitive.DataSet
-        return Transmitted(
-            context_id, _store_request(primitive), b"" if dataset is None else dataset.getbuffer()
-        )
-    responds_to, status = primitive.MessageIDBeingRespondedTo, getattr(primitive, "Status", None)
-    if responds_to is None or status is None:
-        raise ProtocolError(f"a {type(primitive).__name__} that is no response")
-    if isinstance(primitive, C_ECHO):
-        return Transmitted(context_id, CEchoResponse(responds_to, status))
-    if not isinstance(primitive, C_FIND | C_GET | C_MOVE):
-        raise ProtocolError(f"a {type(primitive).__name__} came where none belongs")
-    dataset = primitive.Identifier
-    identifier = b"" if dataset is None else dataset.getvalue()
-    if isinstance(primitive, C_FIND):
-        return Transmitted(context_id, CFindResponse(responds_to, status), identifier)
-    return Transmitted(context_id, _progress(primitive, responds_to, status), identifier)
-
-
-def _store_request(primitive: C_STORE) -> CStoreRequest:
-    if primitive.MessageID is None:
-        raise ProtocolError("a C-STORE request without a message ID")
-    return CStoreRequest(
-        primitive.MessageID,
-        _text(primitive.AffectedSOPClassUID),
-        _text(primitive.AffectedSOPInstanceUID),
-        primitive.Priority,
-        _text(primitive.MoveOriginatorApplicationEntityTitle),
-        primitive.MoveOriginatorMessageID,
-    )
-
-
-def _text(value: object) -> str:
-    # What pynetdicom leaves out is None, whatever its annotations say.
-    return "" if value is None else str(value).strip()
-
-
-def _progress(
-    primitive: C_GET | C_MOVE, responds_to: int, status: int
-) -> CGetResponse | CMoveResponse:
-    kind = CGetResponse if isinstance(primitive, C_GET) else CMoveResponse
-    return kind(
-        responds_to,
-        status,
-        _text(primitive.AffectedSOPClassUID),
-        primitive.NumberOfRemainingSuboperations,
-        primitive.NumberOfCompletedSuboperations,
-        primitive.NumberOfFailedSuboperations,
-        primitive.NumberOfWarningSuboperations,
-        details=ErrorDetails(error_comment=_text(primitive.ErrorComment)),
-    )
+    def _refuse(self, error: ProtocolError) -> None:
+        self.failure = error
+        # As pynetdicom does with what it cannot read: A-ABORT (PS3.8 §9.2.2, AA-8).
+        self.dul.event_queue.put("Evt19")

@@ -19,7 +19,7 @@ from pynetdicom.ae import ApplicationEntity
 from pynetdicom.association import Association as PeerAssociation
 from pynetdicom.events import NotificationEvent
 from pynetdicom.pdu_primitives import (
-    A_P_ABORT,
+    A_ASSOCIATE,
     A_RELEASE,
     AsynchronousOperationsWindowNegotiation,
     SCP_SCU_RoleSelectionNegotiation,
@@ -45,14 +45,13 @@ from asyncdicom.protocol.dimse.file_meta import (
 )
 from asyncdicom.protocol.upper_layer.meanings import aborted, rejected
 from asyncdicom.protocol.upper_layer.pdu import Abort, AssociateReject
+from asyncdicom.transports.associations.pynetdicom_messages import primitive_of, transmitted
 from asyncdicom.transports.associations.pynetdicom_parts import (
     NOTHING,
     Messages,
     PromptSocket,
     Reactor,
     nobody,
-    primitive_of,
-    transmitted,
 )
 from asyncdicom.transports.associations.tls import explain
 
@@ -71,8 +70,6 @@ LOOK_S = 0.25
 """How soon a release by the peer is noticed, in seconds: it wakes nobody who waits for messages."""
 JOIN_TIMEOUT_S = 1.0
 """How long the thread of the upper layer may take to end, in seconds, each time it is asked."""
-INVALID_BEHAVIOUR = 5
-"""Provider reason with which pynetdicom marks what the state machine refuses (AA-8)."""
 
 
 class PynetdicomSession:
@@ -143,8 +140,9 @@ class PynetdicomSession:
             raise NotNegotiated(
                 "the peer offers none of the services asked for", abstract_syntaxes=tuple(refused)
             )
-        if not peer.association.is_established:
+        if answer is None or not peer.association.is_established:
             raise self._over()
+        _check(answer, self._proposal)
         self.accepted = tuple(_accepted(peer.association))
         self.peer_max_pdu_bytes = peer.association.acceptor.maximum_length or 0
         self.peer = _facts(peer.association)
@@ -225,6 +223,7 @@ class PynetdicomSession:
                 item = peer.messages.msg_queue.get(timeout=min(LOOK_S, limit_s - silent_s))
                 return self._transmitted(*item)
             if peer.is_released():
+                peer.association.acse.send_release(is_response=True)
                 raise self._over()
 
     def _next_nowait(self) -> Transmitted | None:
@@ -237,6 +236,8 @@ class PynetdicomSession:
     def _transmitted(self, context_id: int | None, primitive: Any) -> Transmitted:
         if context_id is None:
             raise self._over()
+        if all(context_id != one.context_id for one in self.accepted):
+            raise ProtocolError(f"a message in context {context_id}, which was not accepted")
         self.messages_received += 1
         return transmitted(context_id, primitive)
 
@@ -298,7 +299,8 @@ class _Peer:
 
     def end(self, cut: Callable[[], None]) -> None:
         """Let the thread of the upper layer say its last words, then end it."""
-        if self.reactor.is_alive():
+        self.wire.give_up()
+        if self.reactor.is_alive() and not self.wire.is_within_pdu:
             self.reactor.join(JOIN_TIMEOUT_S)
         cut()
         self.reactor.kill_dul()
@@ -319,8 +321,7 @@ class _Peer:
             return aborted(Abort(*self.wire.abort[2:4]))
         if self.is_released():
             return ConnectionLost("the peer released the association before its answer")
-        last: Any = self.reactor.peek_next_pdu()
-        if isinstance(last, A_P_ABORT) and last.provider_reason == INVALID_BEHAVIOUR:
+        if self.reactor.to_user_queue.is_misbehaviour:
             return ProtocolError("the peer does not keep to the upper layer protocol")
         return ConnectionLost("the connection ended before the answer did")
 
@@ -355,6 +356,24 @@ def _negotiation_items(settings: DimseSettings, proposal: Proposal) -> Iterator[
         if who.passcode is not None:
             identity.secondary_field = who.passcode.encode()
         yield identity
+
+
+def _check(answer: A_ASSOCIATE, proposal: Proposal) -> None:
+    """Make sure that nothing was accepted but what was proposed.
+
+    Raises:
+        ProtocolError: If it was.
+
+    """
+    proposed = {2 * n + 1: one.transfer_syntaxes for n, one in enumerate(proposal.contexts)}
+    for context in answer.presentation_context_definition_results_list:
+        syntaxes = proposed.get(context.context_id or 0)
+        if syntaxes is None:
+            raise ProtocolError(f"context {context.context_id} was answered, not proposed")
+        if context.result == 0 and not set(map(str, context.transfer_syntax)) <= set(syntaxes):
+            raise ProtocolError(
+                f"context {context.context_id} was accepted with a transfer syntax not proposed"
+            )
 
 
 def _accepted(association: PeerAssociation) -> Iterator[AcceptedContext]:

@@ -285,6 +285,8 @@ class ThreadedAssociation:
             if self._dialogue.is_waiting:
                 raise UsageError("one operation at a time per association")
             await self._finish(self._dialogue)
+            # What came behind a final response belongs nowhere; the next one stumbles over it.
+            dialogue.arrived.extend(self._dialogue.arrived)
         if self._is_over:
             raise ConnectionLost("the association is over", origin=self._settings.origin)
         self._dialogue = dialogue
@@ -314,7 +316,7 @@ class ThreadedAssociation:
         assert isinstance(message.command, CStoreRequest), "others are responses"
         context = self._by_id.get(message.context_id)
         if context is None or dialogue.storage is None:
-            raise ProtocolError("the peer stores what nobody asked for")
+            raise ProtocolError("the peer stores without having been asked to")
         sink = dialogue.storage.begin(self._store_request(message.command, context))
         status = await pour(message.dataset, sink)
         return Transmitted(message.context_id, answer(message.command, status))
