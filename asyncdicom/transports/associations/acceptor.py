@@ -20,7 +20,7 @@ from asyncdicom.protocol.upper_layer.association import AssociationMachine, Asso
 from asyncdicom.protocol.upper_layer.negotiation import accept
 from asyncdicom.protocol.upper_layer.pdu import AnsweredContext
 from asyncdicom.transports.associations import sockets
-from asyncdicom.transports.associations.connection import Connection
+from asyncdicom.transports.associations.connection import Connection, Patience
 from asyncdicom.transports.associations.services import BUSY, Requestor
 from asyncdicom.transports.associations.serving import ServedAssociation, WirePeer
 from asyncdicom.transports.associations.tls import acceptor_context
@@ -59,9 +59,13 @@ class ServerSettings:
     max_pdu_bytes: int = 128 * 1024
     """Longest variable field of a P-DATA-TF that we take; a longer one is answered with A-ABORT."""
     artim_timeout_s: float = 10.0
-    """How long a connection may be silent before its A-ASSOCIATE-RQ, in seconds."""
+    """How long a connection may take for its A-ASSOCIATE-RQ, in seconds (PS3.8 §9.1.5)."""
     idle_timeout_s: float = 60.0
     """How long an association may be silent, in seconds."""
+    min_bytes_per_s: float = 1024.0
+    """Least mean throughput within a message; 0 allows any."""
+    min_rate_window_s: float = 60.0
+    """Waiting time over which that throughput is averaged, in seconds."""
     tls: TlsSettings | None = None
 
 
@@ -178,7 +182,7 @@ class AssociationServer:
         machine = AssociationMachine.acceptor()
         wire = Wire(connection, machine, origin="", statistics=self._traffic)
         machine.connected()
-        connection.set_patience(self._settings.artim_timeout_s)
+        connection.set_patience(Patience(self._settings.artim_timeout_s, is_total=True))
         try:
             requestor = await self._requestor(wire)
             refusal = self._refusal(requestor)
@@ -235,7 +239,11 @@ class AssociationServer:
             contexts = self._accept(wire, requestor)
             wire.established(
                 peer_max_pdu_bytes=requestor.request.user.max_pdu_bytes,
-                idle_timeout_s=self._settings.idle_timeout_s,
+                patience=Patience(
+                    self._settings.idle_timeout_s,
+                    min_bytes_per_s=self._settings.min_bytes_per_s,
+                    window_s=self._settings.min_rate_window_s,
+                ),
             )
             await ServedAssociation(wire, self._services, requestor, contexts).serve()
         except BaseException as error:
@@ -263,7 +271,7 @@ class AssociationServer:
 
     async def _linger(self, wire: Wire) -> None:
         """Let the peer close first, so that it reads our last word (PS3.8 §9.2, Sta13)."""
-        wire.connection.set_patience(LINGER_S)
+        wire.connection.set_patience(Patience(LINGER_S, is_total=True))
         while True:
             await wire.next()
 

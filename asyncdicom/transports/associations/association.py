@@ -42,6 +42,7 @@ from asyncdicom.protocol.dimse.messages import (
 )
 from asyncdicom.protocol.dimse.sop_classes import VERIFICATION
 from asyncdicom.protocol.upper_layer.association import AssociationReleased, ReleaseRequested
+from asyncdicom.transports.associations.connection import Patience
 from asyncdicom.transports.associations.wire import Arrived
 
 if TYPE_CHECKING:
@@ -300,7 +301,7 @@ class NativeAssociation:
         if self.is_over or self.wire.is_over:
             return
         self.is_over = True
-        self.wire.connection.set_patience(self.settings.acse_timeout_s)
+        self.wire.connection.set_patience(Patience(self.settings.acse_timeout_s, is_total=True))
         try:
             self.wire.machine.release()
             self.wire.flush()

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from asyncdicom.errors import AsyncDicomError, ConnectionLost, Stalled, TlsRejected
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
     from asyncdicom.model import Buffer
 
-__all__ = ["Connection"]
+__all__ = ["Connection", "Patience"]
 
 FIRST_READ_BYTES = 4 * 1024
 """Buffer until an association is established: a thousand silent connections cost 4 MB."""
@@ -42,6 +43,20 @@ CLOSE_TIMEOUT_S = 1.0
 """How long closing may take, in seconds; what is not written by then is lost."""
 LOOKS_PER_PATIENCE = 8
 """Silence is noticed at most an eighth of the limit late."""
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """What is still patience, and what is a stall."""
+
+    wait_s: float
+    """Longest silence while the peer's word is due, in seconds."""
+    is_total: bool = False
+    """Whether the whole phase has to be over by then, not only a silence."""
+    min_bytes_per_s: float = 0.0
+    """Least mean throughput within a message; 0 allows any."""
+    window_s: float = 60.0
+    """Time over which that throughput is averaged, in seconds."""
 
 
 class Connection(asyncio.BufferedProtocol):
@@ -70,8 +85,13 @@ class Connection(asyncio.BufferedProtocol):
         self._is_expecting = True
         self._failure: AsyncDicomError | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._patience_s = 0.0
+        self._patience = Patience(0.0)
         self._heard_s = 0.0
+        self._phase_began_s = 0.0
+        self._window_began_s = 0.0
+        self._window_bytes = 0
+        self.is_within_message = False
+        """Whether more of what came before is due; said by whoever waits."""
         self.has_ended = False
         """Whether nothing will come any more, but for what `take` still returns."""
 
@@ -104,6 +124,7 @@ class Connection(asyncio.BufferedProtocol):
         if self._socket is not None:
             acknowledge_at_once(self._socket)
         self._filled += nbytes
+        self._window_bytes += nbytes
         self._heard_s = self._loop.time()
         if len(self._view) - self._filled < LEAST_READ_BYTES and self._transport is not None:
             self._transport.pause_reading()
@@ -135,12 +156,15 @@ class Connection(asyncio.BufferedProtocol):
         self._heard_s = self._loop.time()
         self._writable.set()
 
-    def set_patience(self, patience_s: float) -> None:
-        """Say how long the peer may be silent from now on while we wait, in seconds."""
-        self._patience_s = patience_s
+    def set_patience(self, patience: Patience) -> None:
+        """Say what the peer may do from now on while we wait."""
+        self._patience = patience
+        self._phase_began_s = self._loop.time()
+        self._begin_window(self._phase_began_s)
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = self._loop.call_later(patience_s / LOOKS_PER_PATIENCE, self._look)
+        if not self._lost.done():
+            self._timer = self._loop.call_later(patience.wait_s / LOOKS_PER_PATIENCE, self._look)
 
     def expect(self, is_expecting: bool, /) -> None:  # noqa: FBT001 -- reads as what it says
         """Say whether it is the peer's turn: only then its silence counts."""
@@ -237,16 +261,42 @@ class Connection(asyncio.BufferedProtocol):
 
     def _look(self) -> None:
         """End a wait that lasts too long."""
-        is_due = self._writers > 0 or (self._is_expecting and self._waiter is not None)
-        silent_s = self._loop.time() - self._heard_s if is_due else 0.0
-        if silent_s >= self._patience_s:
+        now_s, patience = self._loop.time(), self._patience
+        silent_s = self._silent_s(now_s)
+        why = f"nothing came for {silent_s:.3g} s" if silent_s >= patience.wait_s else None
+        why = why or self._trickle(now_s)
+        if why is not None:
             # Whoever waits ends the association: A-ABORT can still be sent.
-            self._failure = Stalled(f"nothing came for {silent_s:.3g} s", origin=self._origin)
+            self._failure = Stalled(why, origin=self._origin)
             self._wake()
             return
-        rest_s = max(self._patience_s - silent_s, 0.001)
-        next_s = min(rest_s, self._patience_s / LOOKS_PER_PATIENCE)
+        rest_s = max(patience.wait_s - silent_s, 0.001)
+        next_s = min(rest_s, patience.wait_s / LOOKS_PER_PATIENCE)
         self._timer = self._loop.call_later(next_s, self._look)
+
+    def _silent_s(self, now_s: float) -> float:
+        if self._writers == 0 and (self._waiter is None or not self._is_expecting):
+            return 0.0
+        return now_s - (self._phase_began_s if self._patience.is_total else self._heard_s)
+
+    def _trickle(self, now_s: float) -> str | None:
+        """Return how little came of a message, or None; busy with our disk, nothing counts."""
+        patience = self._patience
+        if self._waiter is None or not self.is_within_message:
+            self._begin_window(now_s)
+            return None
+        lasted_s = now_s - self._window_began_s
+        if lasted_s < patience.window_s:
+            return None
+        came_bytes = self._window_bytes
+        self._begin_window(now_s)
+        if came_bytes >= patience.min_bytes_per_s * lasted_s:
+            return None
+        return f"only {came_bytes} bytes came in {lasted_s:.3g} s"
+
+    def _begin_window(self, now_s: float) -> None:
+        self._window_began_s = now_s
+        self._window_bytes = 0
 
     def _explained(self, error: Exception) -> AsyncDicomError:
         if isinstance(error, ssl.SSLError):

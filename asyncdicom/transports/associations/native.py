@@ -31,7 +31,7 @@ from asyncdicom.protocol.upper_layer.user_information import (
 )
 from asyncdicom.transports.associations import sockets
 from asyncdicom.transports.associations.association import NativeAssociation
-from asyncdicom.transports.associations.connection import Connection
+from asyncdicom.transports.associations.connection import Connection, Patience
 from asyncdicom.transports.associations.tls import explain, requestor_context
 from asyncdicom.transports.associations.wire import Wire
 
@@ -187,7 +187,7 @@ class NativeTransport:
 
         """
         settings = self._settings
-        wire.connection.set_patience(settings.acse_timeout_s)
+        wire.connection.set_patience(Patience(settings.acse_timeout_s, is_total=True))
         wire.machine.request(request)
         wire.machine.connected()
         wire.flush()
@@ -200,7 +200,11 @@ class NativeTransport:
             )
         wire.established(
             peer_max_pdu_bytes=association.peer_max_pdu_bytes,
-            idle_timeout_s=settings.idle_timeout_s,
+            patience=Patience(
+                settings.idle_timeout_s,
+                min_bytes_per_s=settings.min_bytes_per_s,
+                window_s=settings.min_rate_window_s,
+            ),
         )
         return association
 

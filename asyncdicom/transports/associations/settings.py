@@ -19,6 +19,8 @@ MIN_PDU_BYTES = 4096
 MAX_PDU_BYTES = 16 * 1024 * 1024
 """More gains nothing, and a PDU is one thing that cannot be interrupted."""
 
+TIMES = ("connect_timeout_s", "acse_timeout_s", "idle_timeout_s")
+
 TLS_PROFILES = ("bcp195", "bcp195-modified")
 
 
@@ -114,6 +116,14 @@ class DimseSettings:
 
     An archive that fetches from tape before its first answer needs more.
     """
+    min_bytes_per_s: float = 1024.0
+    """Least mean throughput within a message; 0 allows any.
+
+    A trickle is meant to keep us waiting. Between messages an archive may think as long
+    as `idle_timeout_s` allows.
+    """
+    min_rate_window_s: float = 60.0
+    """Waiting time over which that throughput is averaged, in seconds."""
     tls: TlsSettings | None = None
     """None speaks plain TCP."""
     identity: UserIdentity | None = None
@@ -127,7 +137,9 @@ class DimseSettings:
             raise ConfigError(f"not a port: {self.port}", hint="1 to 65535")
         if not MIN_PDU_BYTES <= self.max_pdu_bytes <= MAX_PDU_BYTES:
             raise ConfigError("max_pdu_bytes must be 4096 to 16777216")
-        for name in ("connect_timeout_s", "acse_timeout_s", "idle_timeout_s"):
+        if not self.min_bytes_per_s >= 0:
+            raise ConfigError("min_bytes_per_s must be at least 0")
+        for name in (*TIMES, "min_rate_window_s"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"{name} must be above 0 s")
 

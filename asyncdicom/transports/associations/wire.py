@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from asyncdicom.protocol.dimse.assembler import MessageEvent
     from asyncdicom.protocol.dimse.messages import Message
     from asyncdicom.protocol.upper_layer.association import AssociationMachine
-    from asyncdicom.transports.associations.connection import Connection
+    from asyncdicom.transports.associations.connection import Connection, Patience
 
 __all__ = ["Arrival", "Arrived", "Wire"]
 
@@ -97,10 +97,10 @@ class Wire:
         """Whether it was aborted, or failed."""
         return self._over is not None
 
-    def established(self, *, peer_max_pdu_bytes: int, idle_timeout_s: float) -> None:
+    def established(self, *, peer_max_pdu_bytes: int, patience: Patience) -> None:
         """Say that messages follow: read more at a time, and be patient in another way."""
         self._fragment_bytes = fragment_bytes(peer_max_pdu_bytes)
-        self.connection.set_patience(idle_timeout_s)
+        self.connection.set_patience(patience)
         self.connection.grow()
 
     async def next(self) -> Arrival:
@@ -114,6 +114,7 @@ class Wire:
             raise self._over
         try:
             while (arrival := self._advance()) is None:
+                self.connection.is_within_message = not self._assembler.is_idle
                 await self.connection.readable()
         except AsyncDicomError as error:
             self.fail(error)

@@ -48,7 +48,7 @@ from asyncdicom.transports.associations.services import (
     PENDING,
     Services,
 )
-from tests.support.scripted_peer import dial, message_pdus, pdv_pdus
+from tests.support.scripted_peer import ScriptedPeer, dial, message_pdus, pdv_pdus
 from tests.transports.associations.support import (
     CT,
     PRIVATE,
@@ -142,6 +142,39 @@ async def test_silence_within_the_request_ends_with_artim() -> None:
     async with serving(Archive(), artim_timeout_s=0.1) as server, dial(server.port) as peer:
         await peer.send(b"\x01\x00\x00\x00\x10\x00")
         await peer.silence()
+
+
+async def trickle(peer: ScriptedPeer) -> None:
+    await peer.send(b"\x01\x00\x00\x00\x40\x00")
+    while True:
+        await peer.send(b"\0")
+        await asyncio.sleep(0.01)
+
+
+async def test_a_request_that_trickles_ends_with_artim() -> None:
+    async with serving(Archive(), artim_timeout_s=0.2) as server, dial(server.port) as peer:
+        reading = asyncio.create_task(peer.silence())
+        with pytest.raises(ConnectionError):
+            await trickle(peer)
+        await reading
+
+
+async def test_a_data_set_that_trickles_is_aborted() -> None:
+    archive = Archive()
+    async with (
+        serving(archive, idle_timeout_s=1, min_rate_window_s=0.2) as server,
+        dial(server.port) as peer,
+    ):
+        await peer.request(CONTEXTS)
+        first, *rest = message_pdus(STORE, CStoreRequest(1, CT, "1.2"), bytes(300), pdv_bytes=100)
+        reading = asyncio.create_task(peer.aborted())
+        await peer.send(first, rest[0])
+        while not reading.done():
+            await peer.send(pdv_pdus(STORE, b"", is_command=False)[0][:11] + b"\0")
+            await asyncio.sleep(0.01)
+        await until(lambda: archive.endings)
+    assert isinstance(archive.endings[0], Stalled)
+    assert archive.storage_handler.sinks[0].is_discarded
 
 
 async def test_a_silent_association_is_aborted() -> None:

@@ -239,6 +239,60 @@ async def test_a_peer_that_takes_nothing_is_a_stall() -> None:
             await association.store(context, "1.2", bytes(64 * 1024 * 1024))
 
 
+async def drip(peer: ScriptedPeer, data: bytes) -> None:
+    for one in data:
+        await peer.send(bytes([one]))
+        await asyncio.sleep(0.02)
+
+
+async def test_a_peer_that_trickles_within_a_message_is_a_stall() -> None:
+    async def act(peer: ScriptedPeer) -> None:
+        await drip(peer, three_pdvs())
+
+    storage = KeptStorage()
+    async with open_peer(after_associating(act)) as port:
+        with pytest.raises(Stalled, match=r"only \d+ bytes"):
+            await get(port, storage, idle_timeout_s=1, min_rate_window_s=0.3)
+    assert storage.whole == {}
+
+
+async def test_a_peer_that_trickles_where_any_throughput_is_allowed_is_borne() -> None:
+    async def script(peer: ScriptedPeer) -> None:
+        await peer.associate()
+        await peer.message()
+        await drip(peer, b"".join(message_pdus(GET, CGetResponse(1, 0)))[:40])
+        await peer.send(b"".join(message_pdus(GET, CGetResponse(1, 0)))[40:])
+        await peer.release()
+
+    async with open_peer(script) as port:
+        assert await get(port, KeptStorage(), min_rate_window_s=0.2, min_bytes_per_s=0) == [0]
+
+
+async def test_an_archive_may_think_between_messages() -> None:
+    async def script(peer: ScriptedPeer) -> None:
+        await peer.associate()
+        await peer.message()
+        for _ in range(5):
+            await peer.send(*message_pdus(GET, PENDING_GET))
+            await asyncio.sleep(0.1)
+        await peer.send(*message_pdus(GET, CGetResponse(1, 0)))
+        await peer.release()
+
+    async with open_peer(script) as port:
+        statuses = await get(port, KeptStorage(), min_rate_window_s=0.1, min_bytes_per_s=1e9)
+    assert statuses == [0xFF00] * 5 + [0]
+
+
+async def test_an_answer_to_the_association_that_trickles_is_a_stall() -> None:
+    async def script(peer: ScriptedPeer) -> None:
+        await peer.pdu()
+        await drip(peer, b"\x02\x00\x00\x00\xff\x00" + bytes(200))
+
+    async with open_peer(script) as port:
+        with pytest.raises(Stalled):
+            await echo(port, acse_timeout_s=0.3)
+
+
 def three_pdvs() -> bytes:
     """Return a C-STORE as bytes: a command, and a data set in two PDVs."""
     dataset = bytes(range(200))
