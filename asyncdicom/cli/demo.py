@@ -16,12 +16,15 @@ from asyncdicom.cli.exit_codes import ExitCode
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from asyncdicom.mock import MockServer
+    from asyncdicom.mock import DimseServer, MockServer
 
 __all__ = ["command"]
 
 INSTANCES = 40
 """CT slices per study, 512 KB each: enough to see a speed, few enough for a small disk."""
+
+FILES, DIMSE_FILES = "files", "dimse"
+"""Folders of what comes over DICOMweb, and over DIMSE."""
 
 
 @click.command(
@@ -66,6 +69,7 @@ class _Step:
 
 async def _demo(output: Path) -> int:
     from asyncdicom.mock import (  # noqa: PLC0415 -- help must not pay for it
+        DimseServer,
         MockServer,
         SyntheticArchive,
         SyntheticOptions,
@@ -84,23 +88,36 @@ async def _demo(output: Path) -> int:
         ],
         tls=True,
     )
-    async with server:
+    dimse = DimseServer(archive, faults=["abort:suboperation:nth=8,times=1"])
+    async with server, dimse:
         ca_file = output / "ca.pem"
         await asyncio.to_thread(ca_file.write_bytes, server.ca_pem)
-        click.echo(f"The mock archive serves 3 studies at {server.url} (HTTP/2 over TLS).")
-        for step in _steps(server, studies, output, ca_file):
-            click.echo(f"\n{step.words}\n$ asyncdicom {shlex.join(step.arguments)}")
-            if (code := await _run(step.arguments)) != step.exit_code:
-                click.echo(f"this should have ended with {int(step.exit_code)}, not {code}")
-                return ExitCode.INCOMPLETE
-            click.echo(f"(exit code {code})")
-    return ExitCode.COMPLETE
+        click.echo(f"The mock archive serves 3 studies at {server.url} (HTTP/2 over TLS)")
+        click.echo(f"and at {dimse.url} (DIMSE).")
+        if not await _take(_web_steps(server, studies, output, ca_file)):
+            return ExitCode.INCOMPLETE
+        if not await _take(_dimse_steps(dimse, studies[0], output)):
+            return ExitCode.INCOMPLETE
+    return await asyncio.to_thread(_compare, output / FILES, output / DIMSE_FILES)
 
 
-def _steps(server: MockServer, studies: list[str], output: Path, ca_file: Path) -> Iterator[_Step]:
+async def _take(steps: Iterator[_Step]) -> bool:
+    """Run steps; tell whether each of them ended as it must."""
+    for step in steps:
+        click.echo(f"\n{step.words}\n$ asyncdicom {shlex.join(step.arguments)}")
+        if (code := await _run(step.arguments)) != step.exit_code:
+            click.echo(f"this should have ended with {int(step.exit_code)}, not {code}")
+            return False
+        click.echo(f"(exit code {code})")
+    return True
+
+
+def _web_steps(
+    server: MockServer, studies: list[str], output: Path, ca_file: Path
+) -> Iterator[_Step]:
     trust = ["--cacert", str(ca_file)]
     get = ["get", server.url, *trust]
-    files = str(output / "files")
+    files = str(output / FILES)
     yield _Step("What is there?", ["find", server.url, *trust, "--format", "table"])
     whole = [*get, "--study", studies[0], "-o", files, "--layout", "tree"]
     yield _Step("Download a study; every instance is checked to its last byte.", whole)
@@ -118,6 +135,42 @@ def _steps(server: MockServer, studies: list[str], output: Path, ca_file: Path) 
     arguments = ["dump", "-w", server.url, *trust, "-s", studies[0], "-o", dump, "-i", "-m"]
     yield _Step("Dump the raw answers, each with a record of headers and timing.", arguments)
     yield _Step("How did the server do?", ["report", dump])
+
+
+def _dimse_steps(server: DimseServer, study: str, output: Path) -> Iterator[_Step]:
+    yield _Step(
+        "The same archive over DIMSE (C-FIND).",
+        ["find", server.url, "--level", "series", f"StudyInstanceUID={study}", "--format", "table"],
+    )
+    files = str(output / DIMSE_FILES)
+    yield _Step(
+        "The first study by C-GET. The archive aborts the association in the middle of an\n"
+        "instance: what came whole is kept, and only the rest is asked for again.",
+        ["get", server.url, "--study", study, "-o", files, "--layout", "tree"],
+    )
+
+
+def _compare(web: Path, dimse: Path) -> int:
+    """Compare what came over DIMSE with what came over DICOMweb, data set by data set."""
+    names = sorted(path.relative_to(dimse) for path in dimse.rglob("*.dcm"))
+    different = [name for name in names if _dataset(web / name) != _dataset(dimse / name)]
+    if different or len(names) != INSTANCES:
+        click.echo(f"{len(names)} of {INSTANCES} files came, {len(different)} of them different")
+        return ExitCode.INCOMPLETE
+    click.echo(
+        f"\n{len(names)} files hold the same data set over DICOMweb and DIMSE, byte by byte."
+    )
+    return ExitCode.COMPLETE
+
+
+def _dataset(path: Path) -> bytes | None:
+    """Return what follows the file meta information, which each way writes on its own."""
+    from asyncdicom.mock.dimse_objects import read_file_meta  # noqa: PLC0415 -- as above
+
+    if not path.is_file():
+        return None
+    content = path.read_bytes()
+    return content[read_file_meta(content)[1] :]
 
 
 async def _run(arguments: list[str]) -> int:
