@@ -207,7 +207,7 @@ class PduReader:
         if (
             pdu_type != _P_DATA
             or pdv_bytes != pdu_bytes - 4
-            or pdv_bytes <= 2
+            or pdv_bytes < 2
             or pdu_bytes > self._max_pdu_bytes
             or context_id not in self._context_ids
         ):

@@ -125,6 +125,7 @@ def test_items_nobody_knows_are_kept() -> None:
         pytest.param(REQUEST_BYTES[:5], 0, id="header cut"),
         pytest.param(ABORT_BYTES[:-1], 2, id="a byte missing"),
         pytest.param(ABORT_BYTES + b"\0", 2, id="a byte too many"),
+        pytest.param(REQUEST_BYTES + item(0x99, b""), 2, id="an item too many"),
         pytest.param(bytes.fromhex("07 00 00000003 000000"), 2, id="abort of three bytes"),
         pytest.param(bytes.fromhex("05 00 00000005 0000000000"), 2, id="release of five bytes"),
         pytest.param(b"\x08" + ABORT_BYTES[1:], 0, id="type 08"),

@@ -171,6 +171,14 @@ def test_only_the_last_piece_of_a_last_pdv_is_last() -> None:
     assert lasts == [False, False, False, True]
 
 
+def test_no_fragment_is_empty_unless_its_pdv_is() -> None:
+    for chunks in feedings(data_pdu((1, 2, b"ab")) * 2):
+        reader = new_reader()
+        for chunk in chunks:
+            reader.receive_data(chunk)
+            assert all(event.data for event in drained(reader) if isinstance(event, PdvFragment))
+
+
 def test_a_buffer_may_be_used_again_once_it_was_drained() -> None:
     reader = new_reader()
     data = data_pdu((1, 3, b"command")) + data_pdu((1, 2, b"data")) + REJECT_BYTES
@@ -223,6 +231,9 @@ HOSTILE = [
     pytest.param("04 00 00000006 00000003 01 03 41", 6, INVALID, id="PDV beyond its PDU"),
     pytest.param("04 00 00000007 FFFFFFFF 01 03 41", 6, INVALID, id="PDV as long as can be"),
     pytest.param("04 00 00000008 00000002 01 03 4142", 6, INVALID, id="bytes behind a PDV"),
+    pytest.param(
+        "04 00 0000000C 00000003 01 03 41 0000000201", 6, INVALID, id="half a header behind a PDV"
+    ),
     pytest.param(
         "04 00 0000000E 00000003 01 03 41 00000004 01 03 42", 13, INVALID, id="second PDV beyond"
     ),
