@@ -36,6 +36,7 @@ from asyncdicom.transports.associations.tls import explain, requestor_context
 from asyncdicom.transports.associations.wire import Wire
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import AsyncGenerator
 
     from asyncdicom.ports.dimse import Proposal
@@ -44,6 +45,9 @@ if TYPE_CHECKING:
     from asyncdicom.transports.associations.settings import DimseSettings
 
 __all__ = ["NativeTransport"]
+
+SHUTDOWN_TIMEOUT_S = 1.0
+"""How long TLS may take to close, in seconds."""
 
 
 class NativeTransport:
@@ -120,42 +124,43 @@ class NativeTransport:
         settings = self._settings
         try:
             async with asyncio.timeout(settings.connect_timeout_s):
-                connection = await self._connect()
-        except ssl.SSLError as error:
-            raise TlsRejected(explain(error), origin=settings.origin) from error
+                connection = await self._secured(await self._connect())
         except TimeoutError as error:
             why = f"no connection within {settings.connect_timeout_s:g} s"
             raise Unreachable(why, origin=settings.origin) from error
-        except UnicodeError as error:
-            raise Unreachable("the host is no name", origin=settings.origin) from error
-        except OSError as error:
-            raise self._unreachable(error) from error
         machine = AssociationMachine.requestor()
         return Wire(connection, machine, origin=settings.origin, statistics=self._statistics)
 
-    async def _connect(self) -> Connection:
+    async def _connect(self) -> socket.socket:
         settings = self._settings
-        sock = await sockets.connect(settings.host, settings.port)
-        loop = asyncio.get_running_loop()
-        if self._tls is None:
-            _, connection = await loop.create_connection(
-                lambda: Connection(settings.origin), sock=sock
-            )
-            return connection
-        _, connection = await loop.create_connection(
-            lambda: Connection(settings.origin),
-            sock=sock,
-            ssl=self._tls,
-            server_hostname=settings.host,
-            ssl_shutdown_timeout=1.0,
-        )
-        return connection
+        try:
+            return await sockets.connect(settings.host, settings.port)
+        except UnicodeError as error:
+            raise Unreachable("the host is no name", origin=settings.origin) from error
+        except OSError as error:
+            why = f"no connection: {error.strerror or error}"
+            raise Unreachable(why, origin=settings.origin) from error
 
-    def _unreachable(self, error: OSError) -> Unreachable:
-        origin = self._settings.origin
-        if self._tls is not None and isinstance(error, ConnectionError | EOFError):
-            return TlsRejected("the peer left during the TLS handshake", origin=origin)
-        return Unreachable(f"no connection: {error.strerror or error}", origin=origin)
+    async def _secured(self, sock: socket.socket) -> Connection:
+        """Shake hands, if TLS is wanted, and take the socket over."""
+        settings = self._settings
+        connection = Connection(settings.origin)
+        is_tls = self._tls is not None
+        try:
+            await asyncio.get_running_loop().create_connection(
+                lambda: connection,
+                sock=sock,
+                ssl=self._tls,
+                server_hostname=settings.host if is_tls else None,
+                ssl_shutdown_timeout=SHUTDOWN_TIMEOUT_S if is_tls else None,
+            )
+        except ssl.SSLError as error:
+            raise TlsRejected(explain(error), origin=settings.origin) from error
+        except OSError as error:
+            why = "the peer left before the connection was ready"
+            kind = TlsRejected if is_tls else Unreachable
+            raise kind(why, origin=settings.origin) from error
+        return connection
 
     def _request(self, proposal: Proposal) -> AssociateRequest:
         settings = self._settings
@@ -187,6 +192,8 @@ class NativeTransport:
 
         """
         settings = self._settings
+        if self._is_closed:
+            raise ConnectionLost("the transport was closed", origin=settings.origin)
         wire.connection.set_patience(Patience(settings.acse_timeout_s, is_total=True))
         wire.machine.request(request)
         wire.machine.connected()

@@ -213,12 +213,13 @@ class Services:
     def offers(self, _requestor: Requestor, abstract_syntax: str, /) -> bool:
         """Tell whether a SOP class is spoken; the others are refused with result 3.
 
-        By default verification, and with `storage` each class that is none of a query or
-        retrieval: storage classes of the standard, and those that vendors made.
+        By default verification, and where `storage` is defined each class that is none of a
+        query or retrieval: storage classes of the standard, and those that vendors made.
         """
         if abstract_syntax == VERIFICATION:
             return True
-        return self.storage(_requestor) is not None and abstract_syntax not in QUERY_CLASSES
+        stores = type(self).storage is not Services.storage
+        return stores and abstract_syntax not in QUERY_CLASSES
 
     def select(self, _requestor: Requestor, proposed: ProposedContext, /) -> str | None:
         """Return the transfer syntax of an offered SOP class, or None to refuse with result 4.

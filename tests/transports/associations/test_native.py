@@ -324,6 +324,21 @@ async def test_closing_the_transport_ends_what_is_under_way() -> None:
                 pytest.fail("a closed transport associates with nobody")
 
 
+async def test_closing_the_transport_ends_those_that_connect() -> None:
+    async with serving(Archive()) as server:
+        transport = NativeTransport(settings_for(server.port))
+
+        async def connect() -> None:
+            async with transport.associate(EVERYTHING):
+                pytest.fail("it was closed before")
+
+        connecting = asyncio.create_task(connect())
+        await asyncio.sleep(0)
+        await transport.aclose()
+        with pytest.raises(ConnectionLost, match="closed"):
+            await connecting
+
+
 async def test_nobody_listening_is_unreachable() -> None:
     async with serving(Services()) as server:
         port = server.port

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 import trustme
 
-from asyncdicom.errors import ConfigError, ConnectionLost, TlsRejected
+from asyncdicom.errors import ConfigError, ConnectionLost, TlsRejected, Unreachable
 from asyncdicom.transports.associations.settings import TlsSettings
 from asyncdicom.transports.associations.tls import acceptor_context, explain, requestor_context
 from tests.support.scripted_peer import dial
@@ -144,6 +144,15 @@ async def test_tls_to_a_plain_port_is_refused() -> None:
         with pytest.raises(TlsRejected):
             async with associated(server.port, tls=TlsSettings(verify=False)):
                 pytest.fail("it speaks no TLS")
+
+
+async def test_nobody_listening_is_no_matter_of_trust() -> None:
+    async with serving(Archive()) as server:
+        port = server.port
+    with pytest.raises(Unreachable) as caught:
+        async with associated(port, tls=TlsSettings(verify=False)):
+            pytest.fail("nobody was there")
+    assert type(caught.value) is Unreachable
 
 
 async def test_plain_to_a_tls_port_ends_at_once(files: Files) -> None:
