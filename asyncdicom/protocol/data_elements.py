@@ -14,7 +14,7 @@ reads what is at rest, in order to show it or to copy some of it.
 Rule: what is certain is handed out before what is broken is raised, so that a damaged
 file can be shown up to where it is damaged.
 
-Memory: the lengths of the fragments of one element; nothing else grows.
+Memory: the lengths of the fragments of one element, within `MAX_FRAGMENTS`; nothing else grows.
 """
 
 from __future__ import annotations
@@ -58,6 +58,10 @@ SHORT_VRS: Final = frozenset(
 )
 """PS3.5 Table 7.1-2: a 16-bit length follows the VR. All others have 32 bits, also those
 that are still to come (PS3.5 §6.2)."""
+
+MAX_FRAGMENTS: Final = 1_000_000
+"""Of one element, so that their lengths stay below 40 MB. Whole slides have up to some
+hundred thousand."""
 
 _DEFAULT_LIMITS: Final = Part10Limits()
 _NO_FENCE: Final = 1 << 63
@@ -319,6 +323,8 @@ class ElementReader:
                 raise ProtocolError("fragments are interrupted", offset=self._at)
             if value + byte_count > level.end:
                 raise self._overrun()
+            if len(lengths) == MAX_FRAGMENTS:
+                raise LimitExceeded(f"more than {MAX_FRAGMENTS} fragments", offset=self._at)
             self._skip_to(value + byte_count)
             lengths.append(byte_count)
         self._at = value

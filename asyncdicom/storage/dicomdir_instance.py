@@ -107,8 +107,8 @@ def read_instance(file: DicomFile, keys: DicomdirKeys) -> Instance | None:
     wanted = _wanted(record_type, keys)
     elements = collect(file.elements(may_skip=wanted.skips), file.source, wanted)
     sop_instance_uid = text_in(elements, Tags.SOP_INSTANCE_UID)
-    if not is_uid(sop_instance_uid) or not is_uid(sop_class_uid):
-        raise ContentError("does not say which instance of which class it is")
+    if not all(map(is_uid, (sop_instance_uid, sop_class_uid, file.transfer_syntax_uid))):
+        raise ContentError("does not say which instance of which class it is, in which encoding")
     if record_type is None:
         record_type = IMAGE if Tags.ROWS in elements else PRIVATE
     return Instance(

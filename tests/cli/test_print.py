@@ -8,12 +8,16 @@ import re
 import struct
 import subprocess
 import sys
+import tempfile
+from contextlib import suppress
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 import orjson
 import pydicom
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydicom.uid import (
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
@@ -23,6 +27,10 @@ from pydicom.uid import (
 
 from asyncdicom.cli import print_json
 from asyncdicom.cli.app import main
+from asyncdicom.cli.print_text import ShownParts, write_text
+from asyncdicom.errors import FetchError
+from asyncdicom.storage.data_dictionary import vr_of
+from asyncdicom.storage.dicom_source import open_dicom_file
 from tests.support import dicom
 from tests.support.peers import require_peer
 
@@ -285,6 +293,39 @@ class TestBadFiles:
 
     def test_a_file_is_asked_for(self, shown: Print) -> None:
         shown(code=2)
+
+
+def changed(content: bytes, changes: list[tuple[float, bytes]]) -> bytes:
+    """Put bytes over others, at shares of the content behind the prefix."""
+    damaged = bytearray(content)
+    for place, piece in changes:
+        at = 128 + int(place * (len(content) - 128))
+        damaged[at : at + len(piece)] = piece
+    return bytes(damaged)
+
+
+PIECES = st.binary(min_size=1, max_size=4) | st.sampled_from(
+    [b"\xff" * 4, b"\xfe\xff\0\xe0", b"\xfe\xff\x0d\xe0", b"\xfe\xff\xdd\xe0", b"SQ\0\0", b"UN\0\0"]
+)
+
+
+@given(
+    st.sampled_from(sorted(dicom.samples())),
+    st.lists(st.tuples(st.floats(0, 1), PIECES), min_size=1, max_size=6),
+)
+def test_any_damage_ends_in_output_and_a_sentence(
+    name: str, changes: list[tuple[float, bytes]]
+) -> None:
+    content = changed(dicom.samples()[name], changes)
+    with tempfile.TemporaryFile() as stream:
+        stream.write(content)
+        stream.flush()
+        for show in (
+            lambda file: write_text(file, io.BytesIO(), ShownParts(has_header=True)),
+            lambda file: orjson.dumps(print_json.json_of(file, path=None, has_header=True)),
+        ):
+            with suppress(FetchError), open_dicom_file(stream.fileno(), vr_of=vr_of) as file:
+                show(file)
 
 
 def test_a_pipe_is_read_to_its_end(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asyncdicom.errors import FetchError, LimitExceeded, ProtocolError, Truncated
+from asyncdicom.protocol import data_elements
 from asyncdicom.protocol.data_elements import (
     ElementFound,
     ElementReader,
@@ -289,6 +290,13 @@ def test_nesting_is_bounded() -> None:
     assert len(read(content, limits=Part10Limits(max_nesting=9))) == 27
     with pytest.raises(LimitExceeded, match="more than 8 deep"):
         read(content, limits=Part10Limits(max_nesting=8))
+
+
+def test_fragments_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(data_elements, "MAX_FRAGMENTS", 3)
+    assert read(open_sequence(0x7FE00010, item(b"") * 3 + SEQUENCE_END, "OB"))
+    with pytest.raises(LimitExceeded, match="more than 3 fragments"):
+        read(open_sequence(0x7FE00010, item(b"") * 4 + SEQUENCE_END, "OB"))
 
 
 CRUMBS = st.sampled_from(

@@ -377,12 +377,18 @@ class TestProblems:
         assert media.tree()[0][1] == "P-1"
         assert len(media.tree()) == 1
 
-    def test_an_instance_without_identity_is_a_problem(self, media: Media) -> None:
-        content = dicom.part10(listable())
-        uid = dicom.uid("instance", 1).encode()
-        head, tail = content.rsplit(uid, 1)
-        report = media.build(media.write("A", head + uid[:-1] + b"x" + tail))
-        assert reasons(report) == {"A": "does not say which instance of which class it is"}
+    @pytest.mark.parametrize(
+        "uid",
+        [
+            pytest.param(dicom.uid("instance", 1), id="instance"),
+            pytest.param(CT, id="class"),
+            pytest.param(ExplicitVRLittleEndian, id="transfer syntax"),
+        ],
+    )
+    def test_an_instance_without_identity_is_a_problem(self, media: Media, uid: str) -> None:
+        content = dicom.part10(listable()).replace(uid.encode(), uid[:-1].encode() + b"\xe0")
+        report = media.build(media.write("A", content))
+        assert reasons(report)["A"].startswith("does not say which instance of which class it is")
 
     def test_another_instance_of_the_study_may_have_what_one_lacks(self, media: Media) -> None:
         first = media.save("A", listable(1, StudyTime=None))
