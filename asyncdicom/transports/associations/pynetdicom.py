@@ -13,7 +13,7 @@ services are not: they decode identifiers and encode them again, and poll.
 
 Rules:
 * Nothing of pynetdicom changes for the rest of the program, but that it logs no more
-  unless somebody asked for it: it logs identifiers, and so patients.
+  unless somebody asked for it, and warns of no values: it shows identifiers, and so patients.
 * A C-STORE is held in memory until its last fragment came; the native engine holds none.
 """
 
@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import warnings
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -151,7 +152,12 @@ class PynetdicomTransport:
 
 
 def _silence() -> None:
-    """Let pynetdicom log nothing, unless somebody gave its logger a level."""
+    """Let pynetdicom log nothing, unless somebody gave its logger a level.
+
+    pydicom, which reads its command sets, warns of values and quotes them; what a peer
+    sends is judged by us.
+    """
     logger = logging.getLogger("pynetdicom")
     if logger.level == logging.NOTSET:
         logger.setLevel(logging.CRITICAL + 1)
+    warnings.filterwarnings("ignore", category=UserWarning, module=r"pydicom\.valuerep")
