@@ -92,13 +92,12 @@ def _look_through(file: DicomFile, survey: _Survey) -> None:
                 survey.item_counts[open_sequences[-1]] += 1
                 continue
             if isinstance(event, SequenceBegan):
-                del open_sequences[event.depth :]
                 open_sequences.append(len(survey.item_counts))
                 survey.item_counts.append(0)
             if isinstance(event, ElementFound | SequenceBegan | FragmentsFound):
                 survey.widest = max(survey.widest, len(_name(event.tag, event.depth)))
             else:
-                del open_sequences[event.depth :]
+                open_sequences.pop()
     except FetchError:
         # The second pass meets it again, behind what can be shown.
         return

@@ -42,7 +42,7 @@ from asyncdicom.storage.dicomdir_instance import (
     leaf_record,
     read_instance,
 )
-from asyncdicom.storage.dicomdir_records import GROUPS, DicomdirKeys
+from asyncdicom.storage.dicomdir_records import DicomdirKeys
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -211,12 +211,10 @@ class _Builder:
         """List a file, or note why not."""
         try:
             self._add(path)
-        except LacksKeys as error:
-            if error.record_type in GROUPS:
-                # Another instance of the same study may have what this one lacks.
-                self._waiting.append(path)
-            else:
-                self._note(path, error)
+        except (LacksKeys, _SameInstance):
+            # Another instance of the same study may have what this one lacks, and the file
+            # that was this instance may be another one by now.
+            self._waiting.append(path)
         except (AsyncDicomError, FileNotFoundError) as error:
             self._note(path, error)
 
@@ -248,6 +246,7 @@ class _Builder:
             case _NoFileId():
                 kind = ProblemKind.NAME
         self._report.problems.append(DicomdirProblem(path, reason, kind))
+        self._forget(path)
 
     def _why_gone(self, file_id: str) -> str:
         problem = file_id_problem(file_id)
@@ -258,10 +257,15 @@ class _Builder:
         except StorageError as error:
             return error.message
 
+    def _forget(self, path: str) -> None:
+        """Drop what the former DICOMDIR says of a file that is another one now."""
+        if path in self._by_path:
+            parent, record = self._by_path.pop(path)
+            parent.children.pop(record.key, None)
+            self._path_by_uid.pop(record.sop_instance_uid, None)
+
     def _enter(self, parent: Record, record: Record) -> None:
-        former_parent, former = self._by_path.get(record.file_id, (parent, record))
-        former_parent.children.pop(former.key, None)
-        self._path_by_uid.pop(former.sop_instance_uid, None)
+        self._forget(record.file_id)
         parent.children[record.key] = record
         self._by_path[record.file_id] = parent, record
         self._path_by_uid[record.sop_instance_uid] = record.file_id
@@ -273,7 +277,7 @@ class _Builder:
             raise _NoFileId(problem)
         other = self._path_by_uid.get(instance.sop_instance_uid)
         if other not in (None, path):
-            raise ContentError(f"is the same instance as {other}")
+            raise _SameInstance(f"is the same instance as {other}")
         record = leaf_record(instance, path, self._keys)
         entity = self._root
         for record_type in instance.groups:
@@ -311,6 +315,10 @@ class _Builder:
 
 class _NotAnInstance(ContentError):
     """A file that no DICOMDIR lists."""
+
+
+class _SameInstance(ContentError):
+    """An instance that is listed under another name."""
 
 
 class _NoFileId(ContentError):

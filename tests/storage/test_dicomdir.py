@@ -507,6 +507,22 @@ class TestUpdate:
         assert [patient.PatientID for patient in media.records("PATIENT")] == ["P-0042", "P-1"]
         assert len(media.records("IMAGE")) == 2
 
+    @pytest.mark.parametrize("paths", ["AC", "CA"])
+    def test_instances_may_change_places(self, media: Media, paths: str) -> None:
+        media.build(media.save("A", listable(1)))
+        media.save("A", listable(7))
+        media.save("C", listable(1))
+        assert reasons(media.build(*paths)) == {}
+        found = {one.ReferencedFileID: one.InstanceNumber for one in media.records("IMAGE")}
+        assert found == {"A": 7, "C": 1}
+
+    def test_a_file_that_cannot_be_listed_any_more_is_not(self, media: Media) -> None:
+        media.build(media.save("A", listable(1)), media.save("B", listable(2)))
+        media.write("A", b"damaged")
+        report = media.build("A", "B")
+        assert list(reasons(report)) == ["A"]
+        assert [one.ReferencedFileID for one in media.records("IMAGE")] == ["B"]
+
     def test_new_keys_renew_the_records_above(self, media: Media) -> None:
         media.build(media.save("A", listable(1, PatientBirthDate="19700101")))
         media.build("A", patient=["PatientBirthDate"])
