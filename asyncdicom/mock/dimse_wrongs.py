@@ -16,7 +16,7 @@ from asyncdicom.mock.dimse_effects import (
     interruption,
     transmission,
 )
-from asyncdicom.mock.dimse_tampering import with_sop_instance_uid
+from asyncdicom.mock.dimse_tampering import thrown_uid, with_sop_instance_uid
 
 if TYPE_CHECKING:
     from asyncdicom.mock.dimse_channel import Scene, Sending
@@ -202,11 +202,15 @@ async def other_uid(sending: Sending, _settings: Settings) -> Outcome:
     "send a SOP Instance UID that is none",
     uid="text, percent-encoded (default: `../../x`)",
     length="repeat it to so many characters",
+    throw="make another one each time, of what harms; a number gives other ones",
     where="command, dataset or both (default: both)",
 )
 async def hostile_uid(sending: Sending, settings: Settings) -> Outcome:
     """Attack whoever makes a name of a UID."""
     uid = unquote(settings.text("uid", "../../x"))
+    if settings.has("throw"):
+        where_from = f"{sending.instance.sop_instance_uid} {sending.number}"
+        uid = thrown_uid(f"{settings.number('throw', 0)} {where_from}")
     length = settings.number("length", 0)
     if length:
         uid = ((uid or "1") * (length // len(uid or "1") + 1))[:length]

@@ -519,6 +519,21 @@ def test_a_hostile_uid_leaves_nothing_outside_of_the_folder(
     assert set(files_below(tmp_path)) == {"a/b/report.jsonl"}
 
 
+@pytest.mark.parametrize("throw", [1, 2])
+def test_five_thousand_hostile_uids_leave_nothing_anywhere(
+    portal: BlockingPortal, tmp_path: Path, throw: int
+) -> None:
+    study = DimseTruth(series=10, instances=255, rows=4)
+    inside = tmp_path / "a" / "b"
+    inside.mkdir(parents=True)
+    with dimse_mock(portal, study, f"hostile-uid:suboperation:throw={throw}") as mock:
+        told = get(mock, study, inside, "-r", "0")
+    assert len(sub_operations(told.requests)) >= 5_000
+    assert told.done.code == 1
+    assert set(told.failed) == set(study.instances)
+    assert set(files_below(tmp_path)) == {"a/b/report.jsonl"}
+
+
 # Queries
 
 
