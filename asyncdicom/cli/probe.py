@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 EPILOG = """\b
-A DICOMweb root gets at most 30 small requests, one at a time; a DIMSE peer at most
-8 associations, one at a time (--thorough: some 20). Nothing is stored, and of an
+A DICOMweb root gets at most 30 small requests, one at a time; a DIMSE peer five
+associations, one at a time (--thorough: a dozen). Nothing is stored, and of an
 instance the first 64 KB are read at most. Lines with ! are odd: not as the
 standard has it, and what was asked and answered stands beside them.
 \b

@@ -212,7 +212,8 @@ class _Prober:
             found = () if association is None else association.accepted
         taken = [one.abstract_syntax for one in found if one.abstract_syntax in LIKELY]
         self._note_classes(taken)
-        self._note_private([one for one in found if one.abstract_syntax == PRIVATE_CLASS])
+        private = [one for one in found if one.abstract_syntax == PRIVATE_CLASS]
+        self._note_private(private, is_receiver=bool(getting))
         if getting:
             self._note_role([one for one in found if one.abstract_syntax in LIKELY])
         if is_thorough:
@@ -226,10 +227,10 @@ class _Prober:
         refused = [uid for uid in LIKELY if uid not in taken]
         add("storage", "refused-classes", tuple(map(sop_class_name, refused)))
 
-    def _note_private(self, contexts: list[AcceptedContext]) -> None:
+    def _note_private(self, contexts: list[AcceptedContext], *, is_receiver: bool) -> None:
         """Note whether a SOP class that nobody knows is accepted."""
-        roles = {True: ", with us as receiver", False: ", but not with us as receiver"}
-        how = roles[contexts[0].is_scp] if contexts else ""
+        is_partly = is_receiver and contexts and not contexts[0].is_scp
+        how = ", and it is, but not with us as receiver" if is_partly else ""
         told = f"proposed a private one{how}"
         self.report.add("storage", "accepts-any-class", bool(contexts), told)
 

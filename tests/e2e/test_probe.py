@@ -13,6 +13,7 @@ from asyncdicom.mock.synthetic import SyntheticArchive, SyntheticOptions
 from tests.e2e.support import cli
 from tests.support import dicom
 from tests.support.datasets import SliceStudy
+from tests.support.dcmtk import running_dcmqrscp, running_storescp
 from tests.support.nginx import Nginx, running_nginx
 from tests.support.orthanc import Orthanc, OrthancOptions, running_orthanc
 from tests.support.peers import require_peer
@@ -20,6 +21,7 @@ from tests.support.static_tree import StaticTree
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from tests.e2e.support import Completed
 
@@ -67,6 +69,28 @@ def test_orthanc_is_probed_over_dimse_by_both_engines(orthanc: Orthanc, engine: 
     assert seen["study model: IMAGE level"]["value"] is True
     assert seen["storage: receiver-role"]["value"] is True
     assert "RLE Lossless" in seen["storage: transfer syntaxes of CT Image Storage"]["value"]
+
+
+@pytest.mark.peer("dcmtk")
+def test_the_few_classes_that_dcmqrscp_takes_are_told(tmp_path: Path) -> None:
+    with running_dcmqrscp(tmp_path) as archive:
+        done = cli("probe", f"dicom://{archive.aet}@127.0.0.1:{archive.port}", "--json")
+    seen = findings(done)
+    assert (done.code, odd(done)) == (0, set())
+    # The same five that getscu is granted; its configuration names no others.
+    assert seen["storage: classes"]["value"] == 5
+    assert "Ultrasound Image Storage" in seen["storage: refused-classes"]["value"]
+    assert seen["study model: STUDY level"]["value"] == "unknown"
+
+
+@pytest.mark.peer("dcmtk")
+def test_a_receiver_is_no_archive(tmp_path: Path) -> None:
+    with running_storescp(tmp_path) as receiver:
+        done = cli("probe", f"dicom://{receiver.aet}@127.0.0.1:{receiver.port}", "--json")
+    seen = findings(done)
+    assert odd(done) == {"models: any"}
+    assert seen["storage: asked-as"]["value"] == "sender"
+    assert json.loads(done.out)["profile"] == {}
 
 
 @pytest.mark.peer("orthanc-dicomweb")
