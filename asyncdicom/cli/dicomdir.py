@@ -175,13 +175,22 @@ def tell_dicomdir(report: DicomdirReport, directory: str, *, is_quiet: bool = Fa
     if ProblemKind.NAME in kinds:
         _say("asyncdicom: `asyncdicom get -I` gives files names for DICOM media")
     if ProblemKind.KEYS in kinds:
-        _say("asyncdicom: --study-key StudyID:2 (and so on) lists files without a StudyID, too")
+        _say(f"asyncdicom: {_relaxed(report)} would list them with empty values")
     if not report.is_written and not report.problems:
         _say(f"asyncdicom: nothing to list: no DICOM file in {directory}")
         return ExitCode.NO_MATCH
     if not is_quiet:
         _say(_sentence(report))
     return ExitCode.INCOMPLETE if report.problems else ExitCode.COMPLETE
+
+
+def _relaxed(report: DicomdirReport) -> str:
+    """Return the options that let the missing keys be empty."""
+    lacking = dict.fromkeys(pair for problem in report.problems for pair in problem.lacking)
+    levels = {"PATIENT": "patient", "STUDY": "study", "SERIES": "series"}
+    return " ".join(
+        f"--{levels.get(record_type, 'image')}-key {keyword}:2" for record_type, keyword in lacking
+    )
 
 
 def _sentence(report: DicomdirReport) -> str:

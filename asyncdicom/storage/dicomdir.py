@@ -91,6 +91,8 @@ class DicomdirProblem:
     path: str
     reason: str
     kind: ProblemKind = ProblemKind.OTHER
+    lacking: tuple[tuple[str, str], ...] = ()
+    """Record type and keyword of each key without a value."""
 
 
 @dataclass(slots=True)
@@ -235,17 +237,18 @@ class _Builder:
 
     def _note(self, path: str, error: AsyncDicomError | FileNotFoundError) -> None:
         reason = error.message if isinstance(error, StorageError) else str(error)
-        kind = ProblemKind.OTHER
+        kind, lacking = ProblemKind.OTHER, list[tuple[str, str]]()
         match error:
             case FileNotFoundError():
                 reason = "no such file"
             case LacksKeys():
                 kind = ProblemKind.KEYS
+                lacking = [(error.record_type, keyword) for keyword in error.keywords]
             case _NotAnInstance() | NotDicom():
                 kind = ProblemKind.FOREIGN
             case _NoFileId():
                 kind = ProblemKind.NAME
-        self._report.problems.append(DicomdirProblem(path, reason, kind))
+        self._report.problems.append(DicomdirProblem(path, reason, kind, tuple(lacking)))
         self._forget(path)
 
     def _why_gone(self, file_id: str) -> str:

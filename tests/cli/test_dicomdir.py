@@ -162,10 +162,22 @@ class TestWhatIsNot:
         path = save(out / "BAD", listable(9, StudyID="", study=9, series=9))
         assert run(out) == 1
         assert run.lines[0] == "asyncdicom: BAD: lacks StudyID, which its STUDY record needs"
-        assert "--study-key StudyID:2" in run.lines[1]
+        assert run.lines[1] == (
+            "asyncdicom: --study-key StudyID:2 would list them with empty values"
+        )
         assert files_in(out) == ALL
         assert run("--study-key", "StudyID:2", path, out) == 0
         assert files_in(out) == ["BAD", *ALL]
+
+    def test_each_way_out_is_told_once(self, run: Run, out: Path) -> None:
+        for n in (8, 9):
+            save(out / f"BAD{n}", listable(n, InstanceNumber=None))
+        save(out / "WORSE", listable(7, StudyTime="", StudyID="", study=9, series=9))
+        assert run(out) == 1
+        options = "--image-key InstanceNumber:2 --study-key StudyTime:2 --study-key StudyID:2"
+        assert f"asyncdicom: {options} would list them with empty values" in run.lines
+        assert run(*options.split(), out) == 0
+        assert len(files_in(out)) == 6
 
     def test_an_empty_folder_is_told_and_nothing_written(self, run: Run, tmp_path: Path) -> None:
         assert run(tmp_path) == 4
