@@ -12,11 +12,12 @@ archive keeps its copy, and nobody deletes on this answer.
 from __future__ import annotations
 
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Generic
+from typing import TYPE_CHECKING, Generic, TypeAlias
 
 from asyncdicom.errors import (
     AsyncDicomError,
     DiskFull,
+    OperationFailed,
     StorageError,
     UidMismatch,
 )
@@ -24,13 +25,17 @@ from asyncdicom.jobs.intake import InstanceIntake
 from asyncdicom.jobs.stores import WriterT
 from asyncdicom.model import Uid
 from asyncdicom.ports.dimse import PresentationContext
-from asyncdicom.protocol.dimse.contexts import storage_proposals
+from asyncdicom.protocol.dimse.contexts import MAX_CONTEXTS, storage_proposals
 from asyncdicom.protocol.dimse.file_meta import file_meta
+from asyncdicom.protocol.dimse.sop_classes import (
+    COMMON_TRANSFER_SYNTAXES,
+    LIKELY_STORAGE_CLASSES,
+)
 from asyncdicom.protocol.dimse.statuses import Operation, Status, failure_of, is_success
 from asyncdicom.sources.dimse import unique_keys
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Sequence
+    from collections.abc import AsyncGenerator, Iterator, Sequence
 
     from asyncdicom.jobs.expectation import Expectation
     from asyncdicom.jobs.get_plan import Missing
@@ -40,6 +45,7 @@ if TYPE_CHECKING:
     from asyncdicom.sources.dimse import DimseSource
 
 __all__ = [
+    "Contexts",
     "DimseRetriever",
     "ReceivingStorage",
     "Refusal",
@@ -48,7 +54,7 @@ __all__ = [
     "last_response",
 ]
 
-Contexts = tuple[PresentationContext, ...]
+Contexts: TypeAlias = tuple[PresentationContext, ...]
 
 
 def contexts_for(
@@ -69,12 +75,30 @@ def contexts_for(
     if counts.total() < len(study if some is None else some):
         # Somebody did not say what it is of.
         classes |= study.further_classes
+    if not classes:
+        return _guessed(transfer_syntaxes)
     return [
         tuple(
             PresentationContext(one.abstract_syntax, one.transfer_syntaxes, is_scp=True)
             for one in proposal
         )
         for proposal in storage_proposals(sorted(classes), transfer_syntaxes, counts=counts)
+    ]
+
+
+def _guessed(transfer_syntaxes: tuple[str, ...]) -> list[Contexts]:
+    """Return contexts for whatever archives hold most of, for one that tells no SOP classes.
+
+    One association for each transfer syntax: dcmqrscp tells none, and takes the first
+    context of a SOP class, whatever the instance is encoded in.
+    """
+    common = [one for one in COMMON_TRANSFER_SYNTAXES if one in transfer_syntaxes]
+    return [
+        tuple(
+            PresentationContext(sop_class, (syntax,), is_scp=True)
+            for sop_class in LIKELY_STORAGE_CLASSES[: MAX_CONTEXTS - 1]
+        )
+        for syntax in common or transfer_syntaxes
     ]
 
 
@@ -218,10 +242,23 @@ def _status_of(error: AsyncDicomError) -> int:
 
 
 class DimseRetriever(Generic[WriterT]):
-    """Fetches targets by C-GET."""
+    """Fetches targets by C-GET.
+
+    Of several contexts of one SOP class, DCMTK's archives take the first that they
+    accepted, whatever the instance is encoded in, and then cannot send it. So what could
+    not be sent alone is asked for once more, with one transfer syntax after the other; the
+    one that succeeds is the only one proposed for the next instance of the class.
+    """
+
+    operation = Operation.GET
 
     def __init__(self, source: DimseSource) -> None:
         self._source = source
+        self._syntaxes: dict[str, Contexts] = {}
+        """The context that an archive could send instances of a SOP class in."""
+        self._last_good: Contexts = ()
+        self._hopeless: set[str] = set()
+        """SOP classes for which no transfer syntax alone did better than all."""
 
     async def retrieve(self, reception: Reception[WriterT]) -> None:
         """Hand over the instances of a target as they arrive.
@@ -233,16 +270,44 @@ class DimseRetriever(Generic[WriterT]):
 
         """
         storage = ReceivingStorage(reception)
-        keys = unique_keys(reception.target, reception.study.patient_id)
         final: SubOperations | None = None
-        for contexts in self._proposals(reception):
-            responses = self._source.get(keys, contexts, storage)
-            final = await last_response(responses, storage) or final
-            if not storage.missing:
+        proven = self._syntaxes.get(self._kind_of(reception))
+        for contexts in self._proposals(reception) if proven is None else [proven]:
+            alone = proven is not None
+            final = await self._ask(reception, storage, contexts, alone=alone) or final
+            if storage.taken or storage.errors or not storage.missing:
+                # Another proposal would bring some of it a second time.
+                self._last_good = contexts if storage.taken else self._last_good
                 break
         storage.raise_first()
-        if final is not None and storage.missing:
-            judge(final, Operation.GET)
+        if final is None or not storage.missing:
+            return
+        try:
+            judge(final, self.operation)
+        except OperationFailed:
+            if not await self._syntax_by_syntax(reception, storage):
+                raise
+
+    async def _ask(
+        self,
+        reception: Reception[WriterT],
+        storage: ReceivingStorage[WriterT],
+        contexts: Contexts,
+        *,
+        alone: bool,
+    ) -> SubOperations | None:
+        """Perform one operation and return its final response.
+
+        Args:
+            reception: What is asked for.
+            storage: Where it goes.
+            contexts: What it may come in.
+            alone: Whether it may come in nothing else.
+
+        """
+        keys = unique_keys(reception.target, reception.study.patient_id)
+        responses = self._source.get(keys, contexts, storage, alone=alone)
+        return await last_response(responses, storage)
 
     def _proposals(self, reception: Reception[WriterT]) -> list[Contexts]:
         """Return what to propose: for the whole study where that is possible.
@@ -252,7 +317,48 @@ class DimseRetriever(Generic[WriterT]):
         study, target = reception.study, reception.target
         syntaxes = self._source.options.transfer_syntaxes
         whole = contexts_for(study, syntaxes)
-        return whole if len(whole) <= 1 else contexts_for(study, syntaxes, study.missing(target))
+        if len(whole) <= 1:
+            return whole
+        some = contexts_for(study, syntaxes, study.missing(target))
+        # Who had to guess before begins with what was right.
+        return sorted(some, key=lambda contexts: contexts != self._last_good)
+
+    async def _syntax_by_syntax(
+        self, reception: Reception[WriterT], storage: ReceivingStorage[WriterT]
+    ) -> bool:
+        """Ask for one instance in each transfer syntax alone; tell whether it came.
+
+        Raises:
+            FetchError: As `retrieve`.
+
+        """
+        kind = self._kind_of(reception)
+        if not kind or kind in self._hopeless:
+            return False
+        for contexts in self._alone(reception, kind):
+            await self._ask(reception, storage, contexts, alone=True)
+            storage.raise_first()
+            if not storage.missing:
+                self._syntaxes[kind] = contexts
+                return True
+        self._syntaxes.pop(kind, None)
+        self._hopeless.add(kind)
+        return False
+
+    def _kind_of(self, reception: Reception[WriterT]) -> str:
+        """Return the SOP class of the one instance that is asked for, or an empty string."""
+        target, study = reception.target, reception.study
+        if target.sop_instance_uid is None or target.series_instance_uid is None:
+            return ""
+        one = (target.series_instance_uid, target.sop_instance_uid)
+        return next(iter(study.classes_of([one])), "")
+
+    def _alone(self, reception: Reception[WriterT], kind: str) -> Iterator[Contexts]:
+        """Yield each context of a SOP class by itself."""
+        missing = reception.study.missing(reception.target)
+        syntaxes = self._source.options.transfer_syntaxes
+        for contexts in contexts_for(reception.study, syntaxes, missing):
+            yield from ((one,) for one in contexts if one.abstract_syntax == kind)
 
 
 async def last_response(

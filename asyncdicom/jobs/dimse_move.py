@@ -10,11 +10,19 @@ from __future__ import annotations
 import asyncio
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic
+from typing import TYPE_CHECKING, Any
 
 from asyncdicom.errors import AsyncDicomError
-from asyncdicom.jobs.dimse_get import ReceivingStorage, Refusal, judge, last_response
+from asyncdicom.jobs.dimse_get import (
+    Contexts,
+    DimseRetriever,
+    ReceivingStorage,
+    Refusal,
+    judge,
+    last_response,
+)
 from asyncdicom.jobs.stores import WriterT
+from asyncdicom.ports.dimse import PresentationContext
 from asyncdicom.protocol.dimse.statuses import Operation, Status
 from asyncdicom.sources.dimse import unique_keys
 from asyncdicom.transports.associations.acceptor import AssociationServer, ServerSettings
@@ -25,12 +33,21 @@ if TYPE_CHECKING:
 
     from asyncdicom.jobs.stores import Reception
     from asyncdicom.model import Target
-    from asyncdicom.ports.dimse import StorageHandler, StoreRequest, StoreSink, SubOperations
+    from asyncdicom.ports.dimse import (
+        StorageHandler,
+        StoreRequest,
+        StoreSink,
+        SubOperations,
+    )
     from asyncdicom.protocol.upper_layer.pdu import AssociateReject, ProposedContext
     from asyncdicom.sources.dimse import DimseSource
     from asyncdicom.transports.associations.services import Requestor
 
 __all__ = ["MoveJob", "MoveReceiver", "MoveRetriever", "Moved"]
+
+
+ANY_CLASS = "*"
+"""Stands for all SOP classes, where an archive does not say which one an instance is of."""
 
 
 class MoveReceiver(Services):
@@ -55,6 +72,7 @@ class MoveReceiver(Services):
         self.ae_title = ae_title
         self._settings = settings
         self._wanted = frozenset(transfer_syntaxes)
+        self._only: dict[str, tuple[str, ...]] = {}
         self._server: AssociationServer | None = None
         self._expecting: list[ReceivingStorage[Any]] = []
         self._opening = asyncio.Lock()
@@ -90,12 +108,25 @@ class MoveReceiver(Services):
         finally:
             self._expecting.remove(storage)
 
+    @contextmanager
+    def taking_only(self, *contexts: PresentationContext) -> Iterator[None]:
+        """Take the SOP classes of some contexts in their transfer syntaxes only."""
+        before = self._only
+        self._only = before | {one.abstract_syntax: one.transfer_syntaxes for one in contexts}
+        try:
+            yield
+        finally:
+            self._only = before
+
     def admit(self, requestor: Requestor) -> AssociateReject | None:
         """Let in who asks for us by name."""
         return None if requestor.called_ae.strip() == self.ae_title else CALLED_AE_UNKNOWN
 
     def select(self, requestor: Requestor, proposed: ProposedContext) -> str | None:
         """Take what was wanted, in the order of the archive."""
+        only = self._only.get(proposed.abstract_syntax, self._only.get(ANY_CLASS))
+        if only is not None:
+            return next((one for one in proposed.transfer_syntaxes if one in only), None)
         chosen = super().select(requestor, proposed)
         if chosen is None or chosen in self._wanted:
             return chosen
@@ -116,31 +147,54 @@ class MoveReceiver(Services):
         return Refusal(Status.NOT_AUTHORIZED)
 
 
-class MoveRetriever(Generic[WriterT]):
+class MoveRetriever(DimseRetriever[WriterT]):
     """Fetches targets by C-MOVE to a receiver of our own."""
 
+    operation = Operation.MOVE
+
     def __init__(self, source: DimseSource, receiver: MoveReceiver) -> None:
-        self._source = source
+        super().__init__(source)
         self._receiver = receiver
+        self._one_syntax = asyncio.Lock()
 
-    async def retrieve(self, reception: Reception[WriterT]) -> None:
-        """Hand over the instances of a target as they arrive.
+    def _proposals(self, reception: Reception[WriterT]) -> list[Contexts]:  # noqa: ARG002 -- DimseRetriever
+        """Return nothing in particular: the archive proposes, and our receiver takes."""
+        return [()]
 
-        Raises:
-            FetchError: If the archive said that not all of them could be sent, one
-                was refused, or an association broke.
-            StorageError: If this machine could not keep one.
+    def _kind_of(self, reception: Reception[WriterT]) -> str:
+        """Return the SOP class, or what stands for all of them, of a single instance."""
+        if reception.target.sop_instance_uid is None:
+            return ""
+        return super()._kind_of(reception) or ANY_CLASS
 
-        """
+    def _alone(self, reception: Reception[WriterT], kind: str) -> Iterator[Contexts]:  # noqa: ARG002 -- DimseRetriever
+        """Yield what our receiver takes of a SOP class, one transfer syntax after the other."""
+        for syntax in self._source.options.transfer_syntaxes:
+            yield (PresentationContext(kind, (syntax,)),)
+
+    async def _ask(
+        self,
+        reception: Reception[WriterT],
+        storage: ReceivingStorage[WriterT],
+        contexts: Contexts,
+        *,
+        alone: bool,
+    ) -> SubOperations | None:
+        if not alone:
+            return await self._move(reception, storage)
+        # The archive does not say for which operation it associates with us.
+        async with self._one_syntax:
+            with self._receiver.taking_only(*contexts):
+                return await self._move(reception, storage)
+
+    async def _move(
+        self, reception: Reception[WriterT], storage: ReceivingStorage[WriterT]
+    ) -> SubOperations | None:
         await self._receiver.open()
-        storage = ReceivingStorage(reception)
         keys = unique_keys(reception.target, reception.study.patient_id)
         with self._receiver.expecting(storage):
             responses = self._source.move(keys, self._receiver.ae_title)
-            final = await last_response(responses, storage)
-        storage.raise_first()
-        if final is not None and storage.missing:
-            judge(final, Operation.MOVE)
+            return await last_response(responses, storage)
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,6 +79,7 @@ class DimsePlanner:
 
     def _fits(self, study: Expectation, some: Sequence[Missing] | None = None) -> bool:
         """Tell whether one association has contexts for all of it."""
-        if self.transfer_syntaxes is None:
+        knows_classes = study.class_counts or study.further_classes
+        if self.transfer_syntaxes is None or not knows_classes:
             return True
         return len(contexts_for(study, self.transfer_syntaxes, some)) <= 1

@@ -180,6 +180,8 @@ class DimseSource:
         keys: Mapping[int, Key | Tree],
         contexts: tuple[PresentationContext, ...],
         storage: StorageHandler,
+        *,
+        alone: bool = False,
     ) -> AsyncGenerator[SubOperations]:
         """Let an archive send instances on the same association (C-GET, PS3.4 §C.4.3).
 
@@ -187,6 +189,7 @@ class DimseSource:
             keys: Level and unique keys.
             contexts: Of the instances, with us as SCP.
             storage: Receives them.
+            alone: Whether the association may have no other contexts.
 
         Raises:
             FetchError: As `Association.get`.
@@ -194,7 +197,7 @@ class DimseSource:
         """
         model = self._retrieving(self.options.model.get)
         first = PresentationContext(model, IDENTIFIER_SYNTAXES)
-        async with self._pool.association((first, *contexts)) as association:
+        async with self._pool.association((first, *contexts), alone=alone) as association:
             context, identifier = _addressed(association, model, keys)
             async with aclosing(association.get(context, identifier, storage)) as responses:
                 async for response in responses:

@@ -72,9 +72,13 @@ class AssociationPool:
 
     @asynccontextmanager
     async def association(
-        self, contexts: Iterable[PresentationContext]
+        self, contexts: Iterable[PresentationContext], *, alone: bool = False
     ) -> AsyncIterator[Association]:
         """Lend an association that was proposed with at least these contexts.
+
+        Args:
+            contexts: What has to be proposed.
+            alone: Whether nothing else may be.
 
         Raises (on entering):
             UsageError: If the pool was closed.
@@ -82,7 +86,7 @@ class AssociationPool:
 
         """
         wanted = tuple(dict.fromkeys(contexts))
-        lent = await self._take(wanted)
+        lent = await self._take(wanted, alone=alone)
         try:
             yield lent.association
         except (OperationFailed, NotNegotiated, GeneratorExit):
@@ -101,12 +105,12 @@ class AssociationPool:
         for established in idle:
             await self._drop(established)
 
-    async def _take(self, wanted: tuple[PresentationContext, ...]) -> _Established:
+    async def _take(self, wanted: tuple[PresentationContext, ...], *, alone: bool) -> _Established:
         needed = frozenset(wanted)
         while True:
             if self._is_closed:
                 raise UsageError("the source is closed")
-            if (found := await self._idle_with(needed)) is not None:
+            if (found := await self._idle_with(needed, alone=alone)) is not None:
                 return found
             if self._count < self.limit:
                 try:
@@ -124,13 +128,15 @@ class AssociationPool:
     def _has_changed(self) -> bool:
         return bool(self._idle) or self._count < self.limit or self._is_closed
 
-    async def _idle_with(self, needed: frozenset[PresentationContext]) -> _Established | None:
+    async def _idle_with(
+        self, needed: frozenset[PresentationContext], *, alone: bool
+    ) -> _Established | None:
         now_s = asyncio.get_running_loop().time()
         while stale := [one for one in self._idle if now_s - one.idle_since_s > IDLE_S]:
             self._idle.remove(stale[0])
             await self._drop(stale[0])
         for one in reversed(self._idle):
-            if needed <= one.contexts:
+            if needed == one.contexts or (needed < one.contexts and not alone):
                 self._idle.remove(one)
                 return one
         return None

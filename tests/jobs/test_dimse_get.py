@@ -208,7 +208,7 @@ async def test_what_never_comes_is_named_whatever_the_counters_say(tmp_path: Pat
 async def test_what_an_archive_cannot_send_does_not_keep_the_rest(tmp_path: Path) -> None:
     peer = ScriptedPeer(study_of(4, 4))
     bad = peer.held[2].uid
-    peer.faults = [Fault(skips=frozenset({bad}))] * 20
+    peer.faults = [Fault(skips=frozenset({bad}))] * 200
     run = await get_dimse(peer, tmp_path)
     (failed,) = run.failed
     assert failed.target.sop_instance_uid == bad
