@@ -15,13 +15,12 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from pydicom.datadict import dictionary_VR
-from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_dataset
 
-from asyncdicom.errors import OperationFailed
+from asyncdicom.errors import OperationFailed, ProtocolError
 from asyncdicom.protocol.dimse.sop_classes import IMPLICIT_VR_LITTLE_ENDIAN
 from asyncdicom.protocol.dimse.statuses import Status
-from asyncdicom.protocol.identifiers import Key, encode_identifier
+from asyncdicom.protocol.identifiers import Key, encode_identifier, texts_in
 from asyncdicom.protocol.part10_text import decode_text
 
 if TYPE_CHECKING:
@@ -43,8 +42,12 @@ SPECIFIC_CHARACTER_SET, QUERY_RETRIEVE_LEVEL = "00080005", "00080052"
 _PACKED: Final = {"US": "H", "SS": "h", "UL": "I", "SL": "i", "FL": "f", "FD": "d"}
 _BINARY: Final = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "UN", "SV", "UV", "AT"})
 
-# What pydicom raises for bytes that are no data set.
-_BROKEN = (InvalidDicomError, EOFError, KeyError, NotImplementedError, ValueError, struct.error)
+_BROKEN = (
+    ProtocolError,  # no data set
+    KeyError,  # pydicom: unknown VR
+    NotImplementedError,  # pydicom: unknown VR, at the second look
+    ValueError,  # pydicom: a value that is not what its VR says
+)
 
 Wanted: TypeAlias = "dict[str, Key | Wanted]"
 """Keys by tag; those of a sequence are a table themselves."""
@@ -87,6 +90,8 @@ def read_identifier(identifier: bytes, transfer_syntax: str) -> Asked:
     """
     is_implicit = transfer_syntax == IMPLICIT_VR_LITTLE_ENDIAN
     try:
+        # pydicom reads much that is none; the structure is judged first.
+        texts_in(identifier, transfer_syntax, ())
         dataset = read_dataset(BytesIO(identifier), is_implicit, is_little_endian=True)
         wanted = _wanted(dataset, b"")
     except _BROKEN as error:

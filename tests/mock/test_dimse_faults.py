@@ -346,6 +346,21 @@ class TestRetrievals:
         assert len(responses) == 6 * 500 + 1
         assert kept.by_uid == TRUTH
 
+    async def test_they_end_when_they_are_cancelled(self) -> None:
+        kept = Kept()
+        async with (
+            DimseServer(ARCHIVE, faults=["pending-flood:n=1000000"]) as server,
+            associated(server) as association,
+        ):
+            context = association.context_for(STUDY_ROOT.get)
+            responses = association.get(context, study_identifier(ARCHIVE), kept)
+            async for response in responses:
+                assert response.completed == 1
+                break
+            await responses.aclose()
+            await association.echo()
+        assert kept.whole == [TRUTH[UIDS[0]]]
+
     async def test_they_send_ahead(self) -> None:
         responses, kept = await self.get("window:n=3")
         assert kept.by_uid == TRUTH
