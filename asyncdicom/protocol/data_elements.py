@@ -179,7 +179,7 @@ class ElementReader:
         encoding: Encoding,
         *,
         vr_of: Callable[[int], str],
-        may_skip: Callable[[int], bool] = lambda tag: False,  # noqa: ARG005 -- a default
+        wanted: frozenset[int] | None = None,
         limits: Part10Limits = _DEFAULT_LIMITS,
     ) -> None:
         """Prepare.
@@ -188,15 +188,16 @@ class ElementReader:
             source: Where the data set is.
             encoding: Of the data set.
             vr_of: The VR of a tag, as implicit VR needs it; UN where nobody knows.
-            may_skip: Whether a sequence of defined length at the top level is handed
-                out as one element, so that it costs nothing; asked with its tag.
+            wanted: Tags of the top level that are handed out, with all that is in them;
+                the reader ends behind the last one. None for the whole data set.
             limits: What is refused so that memory and time stay bounded.
 
         """
         self._source = source
         self._encoding = encoding
         self._vr_of = vr_of
-        self._may_skip = may_skip
+        self._wanted = wanted
+        self._last = max(wanted) if wanted else 0
         self._limits = limits
         self._at = 0
 
@@ -218,6 +219,7 @@ class ElementReader:
 
     def _elements(self, level: _Level, encoding: Encoding) -> Iterator[Event]:
         source, first = self._source, self._at
+        wanted = None if level.depth else self._wanted
         while self._at < level.end:
             head = source.read(self._at, 12)
             if not level.depth and not head[:4].strip(b"\0") and self._is_end():
@@ -232,10 +234,16 @@ class ElementReader:
                 return
             if header.vr == "":
                 raise ProtocolError("no VR stands where one belongs", offset=self._at)
-            if header.vr == "SQ" or header.byte_count == UNDEFINED_LENGTH:
+            if wanted is not None and header.tag not in wanted:
+                if header.tag > self._last:
+                    return
+                self._pass_by(header, level, encoding)
+            elif header.vr == "SQ" or header.byte_count == UNDEFINED_LENGTH:
                 yield from self._inside(header, level, encoding)
             else:
                 yield self._value(header, level, encoding)
+            if wanted is not None and header.tag == self._last:
+                return
         if level.is_open:
             raise self._overrun()
 
@@ -260,6 +268,13 @@ class ElementReader:
         (byte_count,) = _LENGTH[encoding.is_big_endian](head, 8)
         return _Header(tag, vr_bytes.decode("ascii"), at + 12, byte_count)
 
+    def _pass_by(self, header: _Header, level: _Level, encoding: Encoding) -> None:
+        if header.byte_count != UNDEFINED_LENGTH:
+            self._skip_to(header.value + header.byte_count)
+            return
+        for _ in self._inside(header, level, encoding):
+            continue
+
     def _value(self, header: _Header, level: _Level, encoding: Encoding) -> ElementFound:
         tag, vr, start, byte_count = header
         if start + byte_count > level.end:
@@ -268,18 +283,16 @@ class ElementReader:
         return ElementFound(level.depth, tag, vr, start, byte_count, encoding)
 
     def _inside(self, header: _Header, level: _Level, encoding: Encoding) -> Iterator[Event]:
-        """Enter a sequence or encapsulated pixel data, unless it may be skipped."""
+        """Enter a sequence or encapsulated pixel data."""
         is_open = header.byte_count == UNDEFINED_LENGTH
         if not is_open and header.value + header.byte_count > level.end:
             raise self._overrun()
         if is_open and (header.tag == Tags.PIXEL_DATA or header.vr in ("OB", "OW")):
             yield self._fragments(header, level, encoding)
-        elif is_open or level.depth or not self._may_skip(header.tag):
+        else:
             # PS3.5 §6.2.2: UN of undefined length is a sequence in implicit VR.
             inner = IMPLICIT if header.vr == "UN" else encoding
             yield from self._items(header, level, inner)
-        else:
-            yield self._value(header, level, encoding)
 
     def _items(self, header: _Header, level: _Level, encoding: Encoding) -> Iterator[Event]:
         """Read the items of a sequence (PS3.5 §7.5)."""

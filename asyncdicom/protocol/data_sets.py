@@ -1,6 +1,6 @@
 """Parts of data sets in memory: a few elements of a file, copied into another (PS3.5 §7).
 
-    found = collect(file.elements(), file.source, Wanted([0x00100010]))
+    found = collect(file.elements(frozenset([0x00100010])), file.source)
     record = b"".join(map(encoded, found.values()))     # Explicit VR Little Endian
 
 Rule: text is copied as it stands, never decoded and encoded again; whoever copies it
@@ -25,14 +25,13 @@ from asyncdicom.protocol.data_elements import (
 from asyncdicom.protocol.data_values import BINARY_VRS, NUMBER_BYTES, swapped
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from asyncdicom.protocol.data_elements import Event, Source
 
 __all__ = [
     "DataElement",
     "Item",
-    "Wanted",
     "collect",
     "encoded",
     "encoded_item",
@@ -64,33 +63,12 @@ Item = dict[int, DataElement]
 """Elements of a data set or an item, by tag, in the order of the file."""
 
 
-class Wanted:
-    """What is collected of a data set.
-
-    Attributes:
-        tags: At its top level; sequences with all they hold.
-        last: The tag behind which nothing is wanted any more.
-
-    """
-
-    __slots__ = ("last", "tags")
-
-    def __init__(self, tags: Iterable[int]) -> None:
-        self.tags = frozenset(tags)
-        self.last = max(self.tags)
-
-    def skips(self, tag: int) -> bool:
-        """Tell whether a sequence is none of them; for `ElementReader`."""
-        return tag not in self.tags
-
-
-def collect(events: Iterator[Event], source: Source, wanted: Wanted) -> Item:
-    """Collect elements, and read no further than to the last one that is wanted.
+def collect(events: Iterator[Event], source: Source) -> Item:
+    """Collect elements; encapsulated pixel data is left out.
 
     Args:
-        events: Of an `ElementReader`; it should skip what is not wanted.
+        events: Of an `ElementReader` that hands out no more than what is wanted.
         source: Where the values are.
-        wanted: Which ones.
 
     Raises:
         LimitExceeded: If they are too large to be held.
@@ -99,27 +77,22 @@ def collect(events: Iterator[Event], source: Source, wanted: Wanted) -> Item:
     """
     collector = _Collector(source, events)
     found: Item = {}
-    tags, last = wanted.tags, wanted.last
     for event in events:
-        if isinstance(event, ElementFound | SequenceBegan):
-            if event.tag > last:
-                break
-            if isinstance(event, SequenceBegan):
-                items = collector.items(event.depth, is_wanted=event.tag in tags)
-                if event.tag in tags:
-                    found[event.tag] = DataElement(event.tag, "SQ", items=items)
-            elif event.tag in tags:
-                found[event.tag] = collector.element(event)
+        if isinstance(event, ElementFound):
+            found[event.tag] = collector.element(event)
+        elif isinstance(event, SequenceBegan):
+            found[event.tag] = DataElement(event.tag, "SQ", items=collector.items())
     return found
 
 
-def items_of(events: Iterator[Event], source: Source, depth: int) -> Iterator[tuple[int, Item]]:
+def items_of(events: Iterator[Event], source: Source) -> Iterator[tuple[int, Item]]:
     """Yield offset and elements of each item of a sequence that has begun.
+
+    Sequences in an item are read with it, so the next end is that of the sequence itself.
 
     Args:
         events: Just behind the `SequenceBegan`.
         source: Where the values are.
-        depth: Of the sequence.
 
     Raises:
         LimitExceeded: If one item is too large to be held.
@@ -128,7 +101,7 @@ def items_of(events: Iterator[Event], source: Source, depth: int) -> Iterator[tu
     """
     offset, item = -1, Item()
     for event in events:  # pragma: no branch -- a sequence ends, or its events raise
-        if isinstance(event, SequenceEnded) and event.depth == depth:
+        if isinstance(event, SequenceEnded):
             break
         if isinstance(event, ItemBegan):
             if offset >= 0:
@@ -136,7 +109,7 @@ def items_of(events: Iterator[Event], source: Source, depth: int) -> Iterator[tu
             offset, item = event.offset, {}
             collector = _Collector(source, events)
         elif isinstance(event, SequenceBegan):
-            items = collector.items(event.depth)
+            items = collector.items()
             item[event.tag] = DataElement(event.tag, "SQ", items=items)
         elif isinstance(event, ElementFound):
             item[event.tag] = collector.element(event)
@@ -164,19 +137,18 @@ class _Collector:
             raw = swapped(event.vr, raw)
         return DataElement(event.tag, event.vr, raw)
 
-    def items(self, depth: int, *, is_wanted: bool = True) -> tuple[Item, ...]:
+    def items(self) -> tuple[Item, ...]:
         """Read to the end of a sequence; encapsulated values in it are left out."""
         items: list[Item] = []
         for event in self._events:  # pragma: no branch -- as above
             if isinstance(event, SequenceEnded):
-                if event.depth == depth:
-                    break
-            elif isinstance(event, FragmentsFound) or not is_wanted:
+                break
+            if isinstance(event, FragmentsFound):
                 continue
-            elif isinstance(event, ItemBegan):
+            if isinstance(event, ItemBegan):
                 items.append({})
             elif isinstance(event, SequenceBegan):
-                inner = self.items(event.depth)
+                inner = self.items()
                 items[-1][event.tag] = DataElement(event.tag, "SQ", items=inner)
             else:
                 items[-1][event.tag] = self.element(event)

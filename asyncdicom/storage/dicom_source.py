@@ -132,13 +132,17 @@ class DicomFile:
     """Whether offsets are those of the inflated data set."""
     vr_of: Callable[[int], str]
 
-    def elements(
-        self,
-        *,
-        may_skip: Callable[[int], bool] = lambda tag: False,  # noqa: ARG005 -- a default
-    ) -> Iterator[Event]:
-        """Read the data set from its start; errors as of `ElementReader.events`."""
-        reader = ElementReader(self.source, self.encoding, vr_of=self.vr_of, may_skip=may_skip)
+    def elements(self, wanted: frozenset[int] | None = None) -> Iterator[Event]:
+        """Read the data set from its start.
+
+        Args:
+            wanted: As of `ElementReader`.
+
+        Raises:
+            FetchError: As `ElementReader.events`.
+
+        """
+        reader = ElementReader(self.source, self.encoding, vr_of=self.vr_of, wanted=wanted)
         return reader.events(self.start)
 
     def meta_text(self, tag: int) -> str:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 from asyncdicom.errors import ContentError, LimitExceeded, ProtocolError
 from asyncdicom.protocol.data_elements import SequenceBegan
-from asyncdicom.protocol.data_sets import DataElement, Wanted, collect, encoded, items_of
+from asyncdicom.protocol.data_sets import DataElement, collect, encoded, items_of
 from asyncdicom.protocol.data_values import values_of
 from asyncdicom.protocol.dimse.file_meta import file_meta
 from asyncdicom.storage.data_dictionary import vr_of
@@ -62,7 +62,7 @@ _FIRST: Final = 0x00041200
 _LAST: Final = 0x00041202
 _CONSISTENCY: Final = 0x00041212
 _RECORDS: Final = 0x00041220
-_HEAD: Final = Wanted([*_DESCRIPTION, _FIRST])
+_HEAD: Final = frozenset([*_DESCRIPTION, _FIRST])
 _NEXT: Final = 0x00041400
 _IN_USE: Final = 0x00041410
 _LOWER: Final = 0x00041420
@@ -212,7 +212,7 @@ def read_directory(fd: int) -> FileSet:
     with open_dicom_file(fd, vr_of=vr_of) as file:
         if file.meta_text(0x00020002) != DIRECTORY_SOP_CLASS_UID or file.is_inflated:
             raise ContentError("not a DICOMDIR")
-        head = collect(file.elements(may_skip=_HEAD.skips), file.source, _HEAD)
+        head = collect(file.elements(_HEAD), file.source)
         root = _Tree(_items(file)).read(_integer(head, _FIRST))
         description = {_FILE_SET_ID: DataElement(_FILE_SET_ID, "CS")}
         description |= {tag: head[tag] for tag in _DESCRIPTION if tag in head}
@@ -221,10 +221,10 @@ def read_directory(fd: int) -> FileSet:
 
 def _items(file: DicomFile) -> dict[int, Item]:
     """Return the records by their places."""
-    events = file.elements()
+    events = file.elements(frozenset([_RECORDS]))
     for event in events:
         if isinstance(event, SequenceBegan) and event.tag == _RECORDS:
-            return dict(items_of(events, file.source, event.depth))
+            return dict(items_of(events, file.source))
     return {}
 
 

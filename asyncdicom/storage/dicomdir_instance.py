@@ -18,7 +18,6 @@ from asyncdicom.model import is_uid
 from asyncdicom.protocol.data_sets import (
     DataElement,
     Item,
-    Wanted,
     collect,
     encoded,
     needs_character_set,
@@ -104,8 +103,7 @@ def read_instance(file: DicomFile, keys: DicomdirKeys) -> Instance | None:
     if sop_class_uid == DIRECTORY_SOP_CLASS_UID:
         return None
     record_type = record_type_of(sop_class_uid)
-    wanted = _wanted(record_type, keys)
-    elements = collect(file.elements(may_skip=wanted.skips), file.source, wanted)
+    elements = collect(file.elements(_wanted(record_type, keys)), file.source)
     sop_instance_uid = text_in(elements, Tags.SOP_INSTANCE_UID)
     if not all(map(is_uid, (sop_instance_uid, sop_class_uid, file.transfer_syntax_uid))):
         raise ContentError("does not say which instance of which class it is, in which encoding")
@@ -121,14 +119,14 @@ def read_instance(file: DicomFile, keys: DicomdirKeys) -> Instance | None:
 
 
 @lru_cache(maxsize=64)
-def _wanted(record_type: str | None, keys: DicomdirKeys) -> Wanted:
+def _wanted(record_type: str | None, keys: DicomdirKeys) -> frozenset[int]:
     own = (record_type,) if record_type else (IMAGE, PRIVATE)
     tags = {key.tag for type_ in (*GROUPS, *own) for key in keys.of(type_)}
     if record_type is None:
         tags.add(Tags.ROWS)
     if record_type == "SR DOCUMENT":
         tags.add(_VERIFYING_OBSERVERS)
-    return Wanted([*_ALWAYS, *tags])
+    return frozenset([*_ALWAYS, *tags])
 
 
 def _completed(elements: Item, record_type: str) -> Item:

@@ -67,6 +67,9 @@ def open_sequence(tag: int, content: bytes, vr: str = "SQ") -> bytes:
     return struct.pack("<HH2sHI", tag >> 16, tag & 0xFFFF, vr.encode(), 0, OPEN) + content
 
 
+LONG = element(0x00081140, "SQ", item(element(0x00081150, "UI", b"1.2\0")))
+
+
 def read(
     content: bytes, encoding: Encoding = EXPLICIT, *, start: int = 0, **settings: Any
 ) -> list[Event]:
@@ -139,10 +142,34 @@ def test_sequences_are_entered(content: bytes) -> None:
     ]
 
 
-def test_a_sequence_may_be_skipped_by_its_length() -> None:
-    content = element(0x00081140, "SQ", item(element(0x00081150, "UI", b"1.2\0")))
-    found = read(content, may_skip=lambda tag: tag == 0x00081140)
-    assert found == [ElementFound(0, 0x00081140, "SQ", 12, len(content) - 12, EXPLICIT)]
+def test_only_what_is_wanted_is_handed_out() -> None:
+    content = (
+        element(0x00080060, "CS", b"CT")
+        + LONG
+        + open_sequence(0x00082112, item(LONG) + SEQUENCE_END)
+        + element(0x00100020, "LO", b"P1")
+        + b"\xff" * 20
+    )
+    found = read(content, wanted=frozenset([0x00080060, 0x00100020]))
+    assert [event.tag for event in found if isinstance(event, ElementFound)] == [
+        0x00080060,
+        0x00100020,
+    ]
+    assert len(found) == 2
+    cut_behind = content[:-20] + element(0x00200010, "SH", b"S1")[:-1]
+    assert read(cut_behind, wanted=frozenset([0x00100021])) == []
+    inside = read(content, wanted=frozenset([0x00081140]))
+    assert [type(event) for event in inside] == [
+        SequenceBegan,
+        ItemBegan,
+        ElementFound,
+        SequenceEnded,
+    ]
+
+
+def test_what_is_not_wanted_may_still_be_cut() -> None:
+    with pytest.raises(Truncated, match="inside of a value"):
+        read(LONG[:-1], wanted=frozenset([0x00100020]))
 
 
 def test_an_empty_open_item_and_an_empty_sequence_have_no_elements() -> None:
@@ -188,9 +215,6 @@ def test_a_vr_to_come_has_a_long_length() -> None:
 def test_zeros_behind_the_data_set_are_padding(count: int) -> None:
     content = element(0x00100020, "LO", b"P1")
     assert len(read(content + bytes(count))) == 1
-
-
-LONG = element(0x00081140, "SQ", item(element(0x00081150, "UI", b"1.2\0")))
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,6 @@ from asyncdicom.protocol.data_elements import (
 )
 from asyncdicom.protocol.data_sets import (
     DataElement,
-    Wanted,
     collect,
     encoded,
     encoded_item,
@@ -44,12 +43,11 @@ SYNTAXES = pytest.mark.parametrize(
 SEQUENCE = 0x00081140
 
 
-def collected(content: bytes, tags: Sequence[int], *, skip: bool = True) -> Item:
+def collected(content: bytes, tags: Sequence[int]) -> Item:
     syntax = pydicom.dcmread(io.BytesIO(content)).file_meta.TransferSyntaxUID
-    source, wanted = SourceBytes(content), Wanted(tags)
-    may_skip = wanted.skips if skip else lambda tag: False
-    reader = ElementReader(source, encoding_of(syntax), vr_of=vr_of, may_skip=may_skip)
-    return collect(reader.events(dicom.data_set_offset(content)), source, wanted)
+    source = SourceBytes(content)
+    reader = ElementReader(source, encoding_of(syntax), vr_of=vr_of, wanted=frozenset(tags))
+    return collect(reader.events(dicom.data_set_offset(content)), source)
 
 
 def read_back(content: bytes) -> Dataset:
@@ -86,19 +84,9 @@ def test_what_is_copied_reads_as_it_did(syntax: str, *, is_undefined: bool) -> N
         assert copied[tag].VR == original[tag].VR
 
 
-@pytest.mark.parametrize("skip", [True, False], ids=["skipped", "walked"])
 @SYNTAXES
-def test_what_is_not_wanted_is_left_out(syntax: str, *, skip: bool) -> None:
-    content = rich(syntax, is_undefined=True)
-    assert list(collected(content, [0x00100010], skip=skip)) == [0x00100010]
-
-
-def test_nothing_is_read_behind_the_last_one() -> None:
-    content = dicom.ct()
-    broken = content[: content.index(b"\x20\0\x0d\0UI")] + b"\xff" * 20
-    source, wanted = SourceBytes(broken), Wanted([0x00080060])
-    events = ElementReader(source, EXPLICIT, vr_of=vr_of).events(dicom.data_set_offset(content))
-    assert list(collect(events, source, wanted)) == [0x00080060]
+def test_what_is_not_wanted_is_left_out(syntax: str) -> None:
+    assert list(collected(rich(syntax, is_undefined=True), [0x00100010])) == [0x00100010]
 
 
 def test_encapsulated_values_in_items_are_left_out() -> None:
@@ -114,13 +102,13 @@ def test_encapsulated_values_in_items_are_left_out() -> None:
     assert [list(item) for item in found[0x00880200].items] == [[0x00280010]]
     source = SourceBytes(content)
     events = ElementReader(source, EXPLICIT, vr_of=vr_of).events(dicom.data_set_offset(content))
-    began = next(event for event in events if isinstance(event, SequenceBegan))
-    assert [list(item) for _, item in items_of(events, source, began.depth)] == [[0x00280010]]
+    next(event for event in events if isinstance(event, SequenceBegan))
+    assert [list(item) for _, item in items_of(events, source)] == [[0x00280010]]
 
 
 def test_what_stands_behind_encapsulated_pixels_is_found() -> None:
     content = dicom.encapsulated() + encoded(DataElement(0xFFFCFFFC, "OB", b"ab"))
-    assert list(collected(content, [0xFFFCFFFC])) == [0xFFFCFFFC]
+    assert list(collected(content, [0x7FE00010, 0xFFFCFFFC])) == [0xFFFCFFFC]
 
 
 def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,8 +128,8 @@ def test_items_come_with_their_places() -> None:
     content = dicom.part10(dataset)
     source = SourceBytes(content)
     events = ElementReader(source, EXPLICIT, vr_of=vr_of).events(dicom.data_set_offset(content))
-    began = next(event for event in events if isinstance(event, SequenceBegan))
-    found = list(items_of(events, source, began.depth))
+    next(event for event in events if isinstance(event, SequenceBegan))
+    found = list(items_of(events, source))
     assert [content[place : place + 4] for place, _ in found] == [b"\xfe\xff\x00\xe0"] * 3
     assert [list(item) for _, item in found] == [
         [],
@@ -158,7 +146,7 @@ def test_an_empty_sequence_has_no_items() -> None:
     source = SourceBytes(content)
     events = ElementReader(source, EXPLICIT, vr_of=vr_of).events(0)
     next(events)
-    assert list(items_of(events, source, 0)) == []
+    assert list(items_of(events, source)) == []
 
 
 @pytest.mark.parametrize(
