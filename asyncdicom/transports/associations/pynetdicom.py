@@ -37,6 +37,7 @@ from asyncdicom.transports.associations.pynetdicom_session import PynetdicomSess
 from asyncdicom.transports.associations.threaded import ThreadedAssociation
 from asyncdicom.transports.associations.tls import requestor_context
 from asyncdicom.transports.associations.workers import Worker
+from asyncdicom.transports.messages import system_reason
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -126,8 +127,10 @@ class PynetdicomTransport:
         except TimeoutError as error:
             why = f"no connection within {settings.connect_timeout_s:g} s"
             raise Unreachable(why, origin=settings.origin) from error
+        except UnicodeError as error:
+            raise Unreachable("the host is no name", origin=settings.origin) from error
         except OSError as error:
-            why = f"no connection: {error.strerror or error}"
+            why = f"no connection: {system_reason(error)}"
             raise Unreachable(why, origin=settings.origin) from error
         try:
             await association.open()

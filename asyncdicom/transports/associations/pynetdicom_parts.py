@@ -7,6 +7,7 @@ or a busy peer would cost memory, 40 ms per message, or a traceback on the termi
 
 from __future__ import annotations
 
+import math
 import select
 import socket
 import ssl
@@ -17,8 +18,11 @@ from struct import error as StructError  # noqa: N812 -- it is named like a func
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from pydicom.multival import MultiValue
+from pydicom.uid import UID
 from pynetdicom.dimse import DIMSEServiceProvider
 from pynetdicom.dimse_messages import C_STORE_RQ, DIMSEMessage
+from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.dul import DULServiceProvider
 from pynetdicom.fsm import InvalidEventError
 from pynetdicom.pdu_primitives import A_P_ABORT, P_DATA
@@ -31,6 +35,7 @@ from asyncdicom.transports.associations.tls import explain
 from asyncdicom.transports.associations.wire import MAX_IDENTIFIER_BYTES
 
 if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
     from pynetdicom.association import Association
     from pynetdicom.transport import T_CONNECT
 
@@ -50,6 +55,8 @@ MAX_MESSAGES = 16
 """That wait for us at most; then reading stops, and TCP tells the peer."""
 MAX_CONTROL_PDU_BYTES = 1024 * 1024
 """Of a PDU that is no P-DATA-TF: an answer to 128 contexts has some 4 KB."""
+DRAIN_TIMEOUT_S = 0.1
+"""How long the upper layer reads on after an A-ABORT of ours, in seconds."""
 HEADER_BYTES = 6
 """PDU type, reserved byte and length (PS3.8 §9.3.1)."""
 PDU_TYPES = range(1, 8)
@@ -101,6 +108,7 @@ class PromptSocket(AssociationSocket):
         self._ready.clear()
         self._max_pdu_bytes = max_pdu_bytes
         self._pdu_type: int | None = None
+        self._heeds_until_s = math.inf
         self._poll = select.poll()
         self._poll.register(sock, select.POLLIN)
         self.bytes_received = 0
@@ -123,7 +131,7 @@ class PromptSocket(AssociationSocket):
     def ready(self) -> bool:
         """Whether there is something to read; unlike `select`, for any number of sockets."""
         sock = self.socket
-        if sock is None or not self._is_connected:
+        if sock is None or not self._is_connected or monotonic() > self._heeds_until_s:
             return False
         return bool(self._poll.poll(0)) or (isinstance(sock, ssl.SSLSocket) and sock.pending() > 0)
 
@@ -152,6 +160,14 @@ class PromptSocket(AssociationSocket):
             self.abort = bytes(found)
         return found
 
+    def heed_no_more(self) -> None:
+        """Read on for a moment only: who still sends after our A-ABORT is not waited for.
+
+        Closed at once, with bytes unread, the connection would be reset before the peer
+        had read the A-ABORT.
+        """
+        self._heeds_until_s = monotonic() + DRAIN_TIMEOUT_S
+
     def give_up(self) -> None:
         """Send A-ABORT past a thread that waits for the rest of a PDU, where TLS allows it."""
         sock = self.socket
@@ -176,11 +192,11 @@ class PromptSocket(AssociationSocket):
             while at < byte_count and (count := sock.recv_into(view[at:])):
                 acknowledge_at_once(sock)
                 at += count
+                self.bytes_received += count
                 self.heard_s = monotonic()
         except OSError as error:
             self.failure = _broken(error)
             raise
-        self.bytes_received += at
         view.release()
         del found[at:]
         return found
@@ -296,7 +312,10 @@ class Messages(DIMSEServiceProvider):
         self.message = message
         if message.decode_msg(fragment, self.assoc):
             self.message = None
-            self.msg_queue.put((message.context_id, message.message_to_primitive()))
+            primitive = message.message_to_primitive()
+            if isinstance(primitive, C_STORE):
+                primitive.AffectedSOPInstanceUID = _whole(message.command_set)
+            self.msg_queue.put((message.context_id, primitive))
         elif data[0] & IS_LAST:
             self._has_command, self._byte_count = True, 0
 
@@ -304,3 +323,9 @@ class Messages(DIMSEServiceProvider):
         self.failure = error
         # As pynetdicom does with what it cannot read: A-ABORT (PS3.8 §9.2.2, AA-8).
         self.dul.event_queue.put("Evt19")
+
+
+def _whole(command_set: Dataset) -> UID | None:
+    """Return a UID as it came: of one with a backslash, pynetdicom keeps what stands before it."""
+    value = command_set.get("AffectedSOPInstanceUID")
+    return UID("\\".join(value)) if isinstance(value, MultiValue) else value

@@ -19,12 +19,7 @@ from pynetdicom.ae import ApplicationEntity
 from pynetdicom.association import Association as PeerAssociation
 from pynetdicom.events import NotificationEvent
 from pynetdicom.pdu_primitives import (
-    A_ASSOCIATE,
     A_RELEASE,
-    AsynchronousOperationsWindowNegotiation,
-    SCP_SCU_RoleSelectionNegotiation,
-    SOPClassExtendedNegotiation,
-    UserIdentityNegotiation,
 )
 from pynetdicom.presentation import build_context
 from pynetdicom.transport import AddressInformation
@@ -46,6 +41,12 @@ from asyncdicom.protocol.dimse.file_meta import (
 from asyncdicom.protocol.upper_layer.meanings import aborted, rejected
 from asyncdicom.protocol.upper_layer.pdu import Abort, AssociateReject
 from asyncdicom.transports.associations.pynetdicom_messages import primitive_of, transmitted
+from asyncdicom.transports.associations.pynetdicom_negotiation import (
+    accepted_contexts,
+    check_answer,
+    negotiation_items,
+    peer_facts,
+)
 from asyncdicom.transports.associations.pynetdicom_parts import (
     NOTHING,
     Messages,
@@ -56,7 +57,7 @@ from asyncdicom.transports.associations.pynetdicom_parts import (
 from asyncdicom.transports.associations.tls import explain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from asyncdicom.ports.dimse import Proposal
     from asyncdicom.transports.associations.dialogue import Transmitted
@@ -82,6 +83,7 @@ class PynetdicomSession:
         self._proposal = proposal
         self._tls = context
         self._socket: socket.socket | None = None
+        self._names: tuple[AddressInformation, AddressInformation] | None = None
         self._peer: _Peer | None = None
         self._is_stopped = False
         self.accepted: tuple[AcceptedContext, ...] = ()
@@ -99,10 +101,16 @@ class PynetdicomSession:
 
         Raises:
             TlsRejected: If no trust could be established.
+            ConnectionLost: If it broke already.
 
         """
-        sock.setblocking(True)
         self._socket = sock
+        sock.setblocking(True)
+        try:
+            self._names = (_address(sock.getsockname()), _address(sock.getpeername()))
+        except OSError as error:
+            why = "the peer left at once"
+            raise ConnectionLost(why, origin=self._settings.origin) from error
         if self._tls is None:
             return
         try:
@@ -126,7 +134,8 @@ class PynetdicomSession:
 
         """
         assert self._socket is not None, "a session is secured before it is opened"
-        self._peer = peer = _Peer(self._settings, self._socket)
+        assert self._names is not None, "see there"
+        self._peer = peer = _Peer(self._settings, self._socket, self._names)
         peer.propose(self._settings, self._proposal)
         if self._is_stopped:
             raise self._over()
@@ -142,10 +151,10 @@ class PynetdicomSession:
             )
         if answer is None or not peer.association.is_established:
             raise self._over()
-        _check(answer, self._proposal)
-        self.accepted = tuple(_accepted(peer.association))
+        check_answer(answer, self._proposal)
+        self.accepted = tuple(accepted_contexts(peer.association))
         self.peer_max_pdu_bytes = peer.association.acceptor.maximum_length or 0
-        self.peer = _facts(peer.association)
+        self.peer = peer_facts(peer.association)
 
     def exchange(self, messages: Sequence[Transmitted]) -> list[Transmitted]:
         """Send messages, then wait for one of the peer; return it and some that are there."""
@@ -213,15 +222,11 @@ class PynetdicomSession:
 
         """
         peer = self._open_peer()
-        limit_s, begun_s = self._settings.idle_timeout_s, monotonic()
+        patience = _Patience(self._settings, peer)
         while True:
-            silent_s = monotonic() - max(begun_s, peer.wire.heard_s)
-            if silent_s >= limit_s:
-                why = f"nothing came for {silent_s:.3g} s"
-                raise Stalled(why, origin=self._settings.origin)
+            wait_s = min(LOOK_S, patience.rest_s())
             with suppress(Empty):
-                item = peer.messages.msg_queue.get(timeout=min(LOOK_S, limit_s - silent_s))
-                return self._transmitted(*item)
+                return self._transmitted(*peer.messages.msg_queue.get(timeout=wait_s))
             if peer.is_released():
                 peer.association.acse.send_release(is_response=True)
                 raise self._over()
@@ -253,10 +258,47 @@ class PynetdicomSession:
         return error
 
 
+class _Patience:
+    """How long we wait for a message, from now on."""
+
+    def __init__(self, settings: DimseSettings, peer: _Peer) -> None:
+        self._settings = settings
+        self._peer = peer
+        self._begun_s = self._window_begun_s = monotonic()
+        self._window_bytes = peer.wire.bytes_received
+
+    def rest_s(self) -> float:
+        """Return how much longer the peer may be silent, in seconds.
+
+        Raises:
+            Stalled: If it was silent for too long, or trickles within a message.
+
+        """
+        now_s, settings = monotonic(), self._settings
+        silent_s = now_s - max(self._begun_s, self._peer.wire.heard_s)
+        if silent_s >= settings.idle_timeout_s:
+            raise Stalled(f"nothing came for {silent_s:.3g} s", origin=settings.origin)
+        lasted_s = now_s - self._window_begun_s
+        came_bytes = self._peer.wire.bytes_received - self._window_bytes
+        is_over = lasted_s >= settings.min_rate_window_s
+        is_within = self._peer.is_within_message()
+        if is_over and is_within and came_bytes < settings.min_bytes_per_s * lasted_s:
+            why = f"only {came_bytes} bytes came in {lasted_s:.3g} s"
+            raise Stalled(why, origin=settings.origin)
+        if is_over or not is_within:
+            self._window_begun_s, self._window_bytes = now_s, self._peer.wire.bytes_received
+        return min(settings.idle_timeout_s - silent_s, settings.min_rate_window_s)
+
+
 class _Peer:
     """An association of pynetdicom, without the thread that serves its services."""
 
-    def __init__(self, settings: DimseSettings, sock: socket.socket) -> None:
+    def __init__(
+        self,
+        settings: DimseSettings,
+        sock: socket.socket,
+        names: tuple[AddressInformation, AddressInformation],
+    ) -> None:
         self.association = association = PeerAssociation(
             ApplicationEntity(settings.calling_ae), "requestor"
         )
@@ -266,8 +308,7 @@ class _Peer:
         association.set_socket(self.wire)
         # The loop watches over time. Where pynetdicom does, it waits for its own threads.
         association.acse_timeout = association.network_timeout = None
-        association.requestor.address_info = _address(sock.getsockname())
-        association.acceptor.address_info = _address(sock.getpeername())
+        association.requestor.address_info, association.acceptor.address_info = names
         for event in association.get_events():
             if isinstance(event, NotificationEvent):
                 # Those that log. pynetdicom has a list for each of these events.
@@ -282,7 +323,7 @@ class _Peer:
         requestor.maximum_length = settings.max_pdu_bytes
         requestor.implementation_class_uid = UID(IMPLEMENTATION_CLASS_UID)
         requestor.implementation_version_name = IMPLEMENTATION_VERSION_NAME
-        for item in _negotiation_items(settings, proposal):
+        for item in negotiation_items(settings, proposal):
             requestor.add_negotiation_item(item)
         contexts = []
         for number, asked in enumerate(proposal.contexts):
@@ -293,6 +334,7 @@ class _Peer:
 
     def abort(self) -> None:
         """Ask for A-ABORT, and let nobody wait any more."""
+        self.wire.heed_no_more()
         self.association.acse.send_abort(0)
         self.messages.msg_queue.end()
         self.reactor.to_user_queue.put(nobody())
@@ -306,6 +348,10 @@ class _Peer:
         self.reactor.kill_dul()
         if self.reactor.is_alive():
             self.reactor.join(JOIN_TIMEOUT_S)
+
+    def is_within_message(self) -> bool:
+        """Whether more of what came before is due."""
+        return self.wire.is_within_pdu or self.messages.message is not None
 
     def is_released(self) -> bool:
         """Whether the peer asks for a release."""
@@ -328,69 +374,3 @@ class _Peer:
 
 def _address(name: Any) -> AddressInformation:
     return AddressInformation.from_tuple(name)
-
-
-def _negotiation_items(settings: DimseSettings, proposal: Proposal) -> Iterator[Any]:
-    """Yield roles, extended negotiation and user identity (PS3.7 §D.3.3)."""
-    roles = {one.abstract_syntax for one in proposal.contexts if one.is_scp}
-    both = {one.abstract_syntax for one in proposal.contexts if not one.is_scp}
-    for uid in sorted(roles):
-        role = SCP_SCU_RoleSelectionNegotiation()
-        role.sop_class_uid = uid
-        role.scu_role, role.scp_role = uid in both, True
-        yield role
-    for uid, information in proposal.extended_negotiation:
-        extended = SOPClassExtendedNegotiation()
-        extended.sop_class_uid = uid
-        extended.service_class_application_information = information
-        yield extended
-    if proposal.max_operations_invoked != 1:
-        window = AsynchronousOperationsWindowNegotiation()
-        window.maximum_number_operations_invoked = proposal.max_operations_invoked
-        window.maximum_number_operations_performed = 1
-        yield window
-    if (who := settings.identity) is not None:
-        identity = UserIdentityNegotiation()
-        identity.user_identity_type = 1 if who.passcode is None else 2
-        identity.primary_field = who.username.encode()
-        if who.passcode is not None:
-            identity.secondary_field = who.passcode.encode()
-        yield identity
-
-
-def _check(answer: A_ASSOCIATE, proposal: Proposal) -> None:
-    """Make sure that nothing was accepted but what was proposed.
-
-    Raises:
-        ProtocolError: If it was.
-
-    """
-    proposed = {2 * n + 1: one.transfer_syntaxes for n, one in enumerate(proposal.contexts)}
-    for context in answer.presentation_context_definition_results_list:
-        syntaxes = proposed.get(context.context_id or 0)
-        if syntaxes is None:
-            raise ProtocolError(f"context {context.context_id} was answered, not proposed")
-        if context.result == 0 and not set(map(str, context.transfer_syntax)) <= set(syntaxes):
-            raise ProtocolError(
-                f"context {context.context_id} was accepted with a transfer syntax not proposed"
-            )
-
-
-def _accepted(association: PeerAssociation) -> Iterator[AcceptedContext]:
-    for context in association.accepted_contexts:
-        assert context.context_id is not None, "each context was given an ID"
-        yield AcceptedContext(
-            context.context_id,
-            str(context.abstract_syntax),
-            str(context.transfer_syntax[0]),
-            bool(context.as_scp),
-        )
-
-
-def _facts(association: PeerAssociation) -> PeerFacts:
-    acceptor = association.acceptor
-    return PeerFacts(
-        str(acceptor.implementation_class_uid or ""),
-        acceptor.implementation_version_name or "",
-        acceptor.asynchronous_operations[0],
-    )

@@ -154,6 +154,9 @@ class ThreadedAssociation:
             TlsRejected: If no trust could be established.
 
         """
+        if self._closing is not None:
+            sock.close()
+            raise self._closed()
         await self._worker.run(self._session.secure, sock)
 
     async def open(self) -> None:
@@ -165,6 +168,8 @@ class ThreadedAssociation:
 
         """
         limit_s = self._settings.acse_timeout_s
+        if self._closing is not None:
+            raise self._closed()
         try:
             async with asyncio.timeout(limit_s):
                 await self._worker.run(self._session.open)
@@ -251,6 +256,9 @@ class ThreadedAssociation:
             self._session.cut()
         await self._worker.run(self._session.close)
         self._worker.end()
+
+    def _closed(self) -> ConnectionLost:
+        return ConnectionLost("the transport was closed", origin=self._settings.origin)
 
     def _next_id(self) -> int:
         """Return a message ID (PS3.7 §9.3): none that is outstanding."""
