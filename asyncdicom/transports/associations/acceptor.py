@@ -188,6 +188,7 @@ class AssociationServer:
             refusal = self._refusal(requestor)
             if refusal is None:
                 await self._services.answering(requestor, WirePeer(wire))
+                wire.check()
                 await self._associate(wire, requestor)
             else:
                 self._statistics.rejected += 1

@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from asyncdicom.model import Buffer
     from asyncdicom.ports.dimse import StorageHandler, StoreSink
     from asyncdicom.protocol.dimse.messages import Message
+    from asyncdicom.protocol.upper_layer.association import AssociationEvent
     from asyncdicom.protocol.upper_layer.negotiation import Negotiated
     from asyncdicom.transports.associations.settings import DimseSettings
     from asyncdicom.transports.associations.wire import Wire
@@ -148,8 +149,8 @@ class _Operation:
         async with self._finishing:
             if self.is_over or self._association.is_over or self._wire.is_over:
                 return
+            # Messages are parsed one by one, so that no sink is under way here.
             self._storage = None
-            self._wire.replace_sink(RefusingSink(statuses.Status.OUT_OF_RESOURCES))
             try:
                 async with asyncio.timeout(self._association.settings.idle_timeout_s):
                     await self._wire.send(self.context.context_id, CCancelRequest(self.message_id))
@@ -340,15 +341,14 @@ class NativeAssociation:
             raise ConnectionLost("the association is over", origin=self.settings.origin)
         self._operation = operation
 
-    def left(self, event: object) -> FetchError:
-        """Return why the association ends, for an event that belongs in no operation."""
-        if isinstance(event, ReleaseRequested):
-            self.wire.machine.respond_to_release()
-            self.wire.flush()
-            return ConnectionLost(
-                "the peer released the association before its answer", origin=self.settings.origin
-            )
-        return ProtocolError("the peer negotiates again within an association")
+    def left(self, event: AssociationEvent) -> ConnectionLost:
+        """Agree to the end that the peer asks for within an operation; return the error."""
+        assert isinstance(event, ReleaseRequested), "the machine refuses all else in Sta6"
+        self.wire.machine.respond_to_release()
+        self.wire.flush()
+        return ConnectionLost(
+            "the peer released the association before its answer", origin=self.settings.origin
+        )
 
     def transfer_syntax_of(self, context_id: int) -> str:
         """Return the transfer syntax of a context that the machine let pass."""

@@ -58,6 +58,11 @@ class Patience:
     window_s: float = 60.0
     """Time over which that throughput is averaged, in seconds."""
 
+    @property
+    def look_s(self) -> float:
+        """Time between two looks, in seconds."""
+        return min(self.wait_s, self.window_s) / LOOKS_PER_PATIENCE
+
 
 class Connection(asyncio.BufferedProtocol):
     """What the loop calls, and what one task reads from and writes to.
@@ -164,7 +169,7 @@ class Connection(asyncio.BufferedProtocol):
         if self._timer is not None:
             self._timer.cancel()
         if not self._lost.done():
-            self._timer = self._loop.call_later(patience.wait_s / LOOKS_PER_PATIENCE, self._look)
+            self._timer = self._loop.call_later(patience.look_s, self._look)
 
     def expect(self, is_expecting: bool, /) -> None:  # noqa: FBT001 -- reads as what it says
         """Say whether it is the peer's turn: only then its silence counts."""
@@ -271,8 +276,7 @@ class Connection(asyncio.BufferedProtocol):
             self._wake()
             return
         rest_s = max(patience.wait_s - silent_s, 0.001)
-        next_s = min(rest_s, patience.wait_s / LOOKS_PER_PATIENCE)
-        self._timer = self._loop.call_later(next_s, self._look)
+        self._timer = self._loop.call_later(min(rest_s, patience.look_s), self._look)
 
     def _silent_s(self, now_s: float) -> float:
         if self._writers == 0 and (self._waiter is None or not self._is_expecting):

@@ -160,6 +160,8 @@ class PerformedOperation:
                 status = await self._retrieve(services.move(self))
         except OperationFailed as failure:
             status = failure.status
+        except NotNegotiated:
+            status = Status.UNABLE_TO_PERFORM_SUB_OPERATIONS
         await self._respond(replace(self._counts, status=status))
 
     async def _find(self, matches: AsyncGenerator[bytes]) -> int:

@@ -110,9 +110,9 @@ class ServedAssociation:
             raise
         finally:
             await self._end_operation()
-        if not isinstance(arrived, ReleaseRequested):
-            raise ProtocolError("the peer negotiates again within an association")
+        assert isinstance(arrived, ReleaseRequested), "the machine refuses all else in Sta6"
         await self._services.releasing(self._requestor, WirePeer(self._wire))
+        self._wire.check()
         self._wire.machine.respond_to_release()
         self._wire.flush()
 

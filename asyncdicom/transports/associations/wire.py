@@ -110,8 +110,7 @@ class Wire:
             AsyncDicomError: Of the machine, the assembler or a sink; the association is over.
 
         """
-        if self._over is not None:
-            raise self._over
+        self.check()
         try:
             while (arrival := self._advance()) is None:
                 self.connection.is_within_message = not self._assembler.is_idle
@@ -123,13 +122,17 @@ class Wire:
 
     async def send(self, context_id: int, command: Message, dataset: Buffer = b"") -> None:
         """Send a message, its data set in slices as fast as the peer takes them."""
-        if self._over is not None:
-            raise self._over
+        self.check()
         self.machine.send_data(context_id, command.encode(), is_command=True, is_last=True)
         if command.has_data_set:
             await self._send_dataset(context_id, memoryview(dataset))
         self.flush()
         await self.connection.drain()
+
+    def check(self) -> None:
+        """Raise why the association is over, if it is."""
+        if self._over is not None:
+            raise self._over
 
     def flush(self) -> None:
         """Write what the machine wants to say, and close if it wants that."""
@@ -162,12 +165,6 @@ class Wire:
         if self._sink is not None:
             self._sink.discard()
             self._sink = None
-
-    def replace_sink(self, sink: StoreSink) -> None:
-        """Let another sink take the rest of the data set that is under way, if there is one."""
-        if self._sink is not None:
-            self._sink.discard()
-            self._sink = sink
 
     def stored(self) -> None:
         """Say that the sink of the last C-STORE request came to its end."""

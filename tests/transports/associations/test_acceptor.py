@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import struct
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -46,6 +47,7 @@ from asyncdicom.transports.associations.services import (
     CALLING_AE_UNKNOWN,
     NOT_SUPPORTED,
     PENDING,
+    Peer,
     Services,
 )
 from tests.support.scripted_peer import ScriptedPeer, dial, message_pdus, pdv_pdus
@@ -162,7 +164,7 @@ async def test_a_request_that_trickles_ends_with_artim() -> None:
 async def test_a_data_set_that_trickles_is_aborted() -> None:
     archive = Archive()
     async with (
-        serving(archive, idle_timeout_s=1, min_rate_window_s=0.2) as server,
+        serving(archive, min_rate_window_s=0.2, min_bytes_per_s=100_000) as server,
         dial(server.port) as peer,
     ):
         await peer.request(CONTEXTS)
@@ -524,6 +526,70 @@ async def test_several_stores_at_once_are_possible_for_tests_of_peers() -> None:
     assert len(storage.whole) == 10
 
 
+async def test_an_instance_that_the_peer_does_not_take_ends_a_get_with_a702() -> None:
+    strange = replace(instance(1), transfer_syntax="1.2.840.10008.1.2.4.90")
+    async with (
+        serving(Archive(instances=[strange])) as server,
+        associated(server.port) as association,
+    ):
+        get = association.get(association.context_for(STUDY_ROOT.get), b"", KeptStorage())
+        assert [one.status async for one in get] == [0xA702]
+        await association.echo()
+
+
+async def test_an_answer_to_another_sub_operation_is_refused() -> None:
+    archive = Archive(instances=[instance(1)])
+    roles = (ContextProposal(STUDY_ROOT.get, SYNTAXES), ContextProposal(CT, SYNTAXES, is_scp=True))
+    async with serving(archive) as server, dial(server.port) as peer:
+        await peer.request(roles)
+        await peer.send(*message_pdus(1, CGetRequest(1, STUDY_ROOT.get), b"ask"))
+        message = await peer.message()
+        await peer.send(*message_pdus(3, CStoreResponse(message.message_id + 1, 0)))
+        await peer.aborted()
+        await until(lambda: archive.endings)
+    assert isinstance(archive.endings[0], ProtocolError)
+
+
+@pytest.mark.parametrize("kind", ["close", "abort"])
+async def test_a_service_may_end_it_instead_of_accepting(kind: str) -> None:
+    class Rude(Archive):
+        async def answering(self, _requestor: Requestor, peer: Peer, /) -> None:
+            if kind == "abort":
+                peer.abort()
+            else:
+                peer.close()
+                await peer.closed()
+
+    async with serving(Rude()) as server:
+        with pytest.raises(ConnectionLost):
+            async with associated(server.port):
+                pytest.fail("it was ended")
+        await until(lambda: server.statistics().connections == 0)
+
+
+async def test_a_service_may_abort_instead_of_releasing() -> None:
+    class Rude(Archive):
+        async def releasing(self, _requestor: Requestor, peer: Peer, /) -> None:
+            peer.abort()
+
+    async with serving(Rude()) as server, dial(server.port) as peer:
+        await peer.request(CONTEXTS)
+        await peer.send(encode(ReleaseRequest()))
+        await peer.aborted()
+        await until(lambda: server.statistics().connections == 0)
+
+
+async def test_a_service_may_write_what_it_likes_before_accepting() -> None:
+    class Rude(Archive):
+        async def answering(self, _requestor: Requestor, peer: Peer, /) -> None:
+            await peer.write(b"HTTP/1.1 400 Bad Request")
+
+    async with serving(Rude()) as server:
+        with pytest.raises(ProtocolError):
+            async with associated(server.port):
+                pytest.fail("it was no answer")
+
+
 async def test_failed_sub_operations_end_with_a_warning() -> None:
     class Failing(Archive):
         async def get(self, operation: Operation, /) -> AsyncGenerator[SubOperations]:
@@ -594,7 +660,7 @@ async def test_hundreds_of_silent_connections_do_not_keep_others_waiting() -> No
             for _ in range(300):
                 _, writer = await asyncio.open_connection("127.0.0.1", server.port)
                 peers.append(writer)
-            async with asyncio.timeout(1), associated(server.port) as association:
+            async with asyncio.timeout(5), associated(server.port) as association:
                 await association.echo()
         finally:
             for writer in peers:
