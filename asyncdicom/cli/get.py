@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -107,9 +108,12 @@ def command(**options: Any) -> int:
     return run(lambda interrupts: _get(options, interrupts))
 
 
+_KEY_OF_RECORDS = re.compile(r"(?:[A-Z][A-Za-z0-9]+|[0-9A-Fa-f]{4},[0-9A-Fa-f]{4})(?::[123])?")
+
+
 def _sort_out_s(options: dict[str, Any]) -> None:
     """Tell studies from keys of series: odil has `-s KEYWORD` where dicomweb-dump has `-s UID`."""
-    keys = [word for word in options["study"] if word[0:1].isalpha() or "," in word]
+    keys = [word for word in options["study"] if _KEY_OF_RECORDS.fullmatch(word)]
     options["study"] = tuple(word for word in options["study"] if word not in keys)
     options["series_key"] = (*options["series_key"], *keys)
 

@@ -63,7 +63,7 @@ def check_level(model: QueryModel, level: QueryLevel) -> None:
     if level not in model.levels:
         raise ConfigError(
             f"the {model.name} model has no level {level}",
-            hint="choose another model: patient, study or patient-study",
+            hint="choose another one with --model: patient, study or patient-study",
         )
 
 

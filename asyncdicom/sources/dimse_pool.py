@@ -19,7 +19,14 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from asyncdicom.errors import AssociationRejected, NotNegotiated, OperationFailed, UsageError
+from asyncdicom.errors import (
+    AssociationRejected,
+    NotNegotiated,
+    OperationFailed,
+    ProtocolError,
+    Unreachable,
+    UsageError,
+)
 from asyncdicom.ports.dimse import PresentationContext, Proposal
 
 if TYPE_CHECKING:
@@ -146,6 +153,9 @@ class AssociationPool:
         try:
             block = self._transport.associate(Proposal(wanted))
             return _Established(await block.__aenter__(), frozenset(wanted), block)
+        except ProtocolError as error:
+            await self._count_out()
+            raise Unreachable(f"nobody there speaks DICOM: {error}") from error
         except BaseException:
             await self._count_out()
             raise
