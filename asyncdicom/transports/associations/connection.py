@@ -190,8 +190,9 @@ class Connection(asyncio.BufferedProtocol):
         if len(self._view) < self._next_buffer_bytes:
             self._view = memoryview(bytearray(self._next_buffer_bytes))
         if not self._is_reading and self._transport is not None and not self.has_ended:
-            self._transport.resume_reading()
             self._is_reading = True
+            if not self._transport.is_closing():
+                self._transport.resume_reading()
         return None
 
     async def readable(self) -> None:

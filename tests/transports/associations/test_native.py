@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import aclosing
+from dataclasses import replace
 from typing import TYPE_CHECKING, NoReturn
 
 import pytest
@@ -18,8 +19,10 @@ from asyncdicom.errors import (
 )
 from asyncdicom.ports.dimse import PresentationContext, Proposal, SubOperations
 from asyncdicom.protocol.dimse.sop_classes import STUDY_ROOT, UNCOMPRESSED, VERIFICATION
+from asyncdicom.protocol.upper_layer.user_items import ExtendedNegotiation
 from asyncdicom.transports.associations.native import NativeTransport
 from asyncdicom.transports.associations.services import PENDING, Services
+from asyncdicom.transports.associations.settings import UserIdentity
 from tests.transports.associations.support import (
     CT,
     EVERYTHING,
@@ -39,7 +42,7 @@ from tests.transports.associations.support import (
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from asyncdicom.transports.associations.services import Operation
+    from asyncdicom.transports.associations.services import Operation, Requestor
 
 pytestmark = pytest.mark.anyio
 
@@ -282,6 +285,31 @@ async def test_by_default_only_what_peers_can_read_is_selected_for_identifiers()
     async with serving(Archive()) as server, associated(server.port, proposal) as association:
         selected = [(one.context_id, one.transfer_syntax) for one in association.accepted]
     assert selected == [(3, UNCOMPRESSED[0]), (5, deflated)]
+
+
+async def test_what_we_say_about_ourselves_arrives() -> None:
+    seen: list[Requestor] = []
+
+    class Curious(Archive):
+        def admit(self, requestor: Requestor, /) -> None:
+            seen.append(requestor)
+
+    negotiation = (STUDY_ROOT.find, b"\1\1")
+    proposal = replace(EVERYTHING, extended_negotiation=(negotiation,))
+    async with (
+        serving(Curious()) as server,
+        associated(server.port, proposal, identity=UserIdentity("johndoe", "s3cret")),
+    ):
+        (requestor,) = seen
+    user = requestor.request.user
+    assert (requestor.called_ae, requestor.calling_ae) == ("ARCHIVE", "ASYNCDICOM")
+    assert user.identity is not None
+    assert (user.identity.primary, user.identity.secondary) == (b"johndoe", b"s3cret")
+    assert user.max_pdu_bytes == 128 * 1024
+    assert user.implementation_version.startswith("ASYNCDICOM")
+    assert ExtendedNegotiation(*negotiation) in user.items
+    assert set(user.roles) == {CT}
+    assert "johndoe" not in repr(requestor)
 
 
 async def test_counters_count() -> None:

@@ -10,6 +10,7 @@ import pytest
 import trustme
 
 from asyncdicom.errors import ConfigError, ConnectionLost, TlsRejected, Unreachable
+from asyncdicom.protocol.dimse.sop_classes import STUDY_ROOT
 from asyncdicom.transports.associations.settings import TlsSettings
 from asyncdicom.transports.associations.tls import acceptor_context, explain, requestor_context
 from tests.support.scripted_peer import dial
@@ -23,7 +24,10 @@ from tests.transports.associations.support import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
     from pathlib import Path
+
+    from asyncdicom.transports.associations.services import Operation
 
 pytestmark = pytest.mark.anyio
 
@@ -66,6 +70,25 @@ async def test_a_trusted_peer_is_spoken_to_and_data_arrive_whole(files: Files) -
         assert association.settings.origin.startswith("dicoms://")
         assert await association.store(association.context_for(CT), "1.2", dataset) == 0
     assert archive.storage_handler.whole == {"1.2": dataset}
+
+
+async def test_a_consumer_that_pauses_loses_nothing(files: Files) -> None:
+    class Full(Archive):
+        async def find(self, operation: Operation, /) -> AsyncGenerator[bytes]:
+            for number in range(3000):
+                yield b"%08d" % number * 1000
+
+    async with (
+        serving(Full(), tls=files.acceptor) as server,
+        associated(server.port, tls=files.requestor) as association,
+    ):
+        found = association.find(association.context_for(STUDY_ROOT.find), b"ask")
+        first = await anext(found)
+        connection = association.wire.connection
+        await until(lambda: not connection._is_reading)
+        numbers = [int(one.identifier[:8]) async for one in found]
+    assert int(first.identifier[:8]) == 0
+    assert numbers == list(range(1, 3000))
 
 
 async def test_an_unknown_authority_is_refused(files: Files) -> None:
