@@ -19,7 +19,7 @@ from asyncdicom.errors import (
 )
 from asyncdicom.ports.dimse import PresentationContext, Proposal, SubOperations
 from asyncdicom.protocol.dimse.sop_classes import STUDY_ROOT, UNCOMPRESSED, VERIFICATION
-from asyncdicom.protocol.upper_layer.user_items import ExtendedNegotiation
+from asyncdicom.protocol.upper_layer.user_information import ExtendedNegotiation
 from asyncdicom.transports.associations.native import NativeTransport
 from asyncdicom.transports.associations.services import PENDING, Services
 from asyncdicom.transports.associations.settings import UserIdentity
