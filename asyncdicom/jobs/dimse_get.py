@@ -11,6 +11,7 @@ archive keeps its copy, and nobody deletes on this answer.
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Generic, TypeAlias
 
@@ -257,6 +258,8 @@ class DimseRetriever(Generic[WriterT]):
         self._syntaxes: dict[str, Contexts] = {}
         """The context that an archive could send instances of a SOP class in."""
         self._last_good: Contexts = ()
+        # One at a time: what it finds out spares the others of its SOP class the search.
+        self._trying = asyncio.Lock()
         self._hopeless: set[str] = set()
         """SOP classes for which no transfer syntax alone did better than all."""
 
@@ -285,8 +288,12 @@ class DimseRetriever(Generic[WriterT]):
         try:
             judge(final, self.operation)
         except OperationFailed:
-            if not await self._syntax_by_syntax(reception, storage):
+            # An archive that did not even try has another reason than how to send it.
+            if not final.failed:
                 raise
+            async with self._trying:
+                if not await self._syntax_by_syntax(reception, storage):
+                    raise
 
     async def _ask(
         self,
@@ -335,7 +342,9 @@ class DimseRetriever(Generic[WriterT]):
         kind = self._kind_of(reception)
         if not kind or kind in self._hopeless:
             return False
-        for contexts in self._alone(reception, kind):
+        # Somebody may have found it out meanwhile.
+        proven = self._syntaxes.get(kind)
+        for contexts in sorted(self._alone(reception, kind), key=lambda one: one != proven):
             await self._ask(reception, storage, contexts, alone=True)
             storage.raise_first()
             if not storage.missing:
