@@ -20,6 +20,7 @@ from click.testing import CliRunner
 from asyncdicom.cli import exit_codes
 from asyncdicom.cli.app import COMMANDS, application
 from asyncdicom.cli.mock import archive_of, server_of
+from asyncdicom.mock.dimse import DimseServer
 from tests.support.documents import (
     PROJECT,
     README,
@@ -105,7 +106,13 @@ def test_the_list_of_commands_says_what_each_command_says_itself() -> None:
 
 
 @pytest.mark.parametrize(
-    "heading", [pytest.param("dicomweb-dump"), pytest.param("dicomweb_client")]
+    "heading",
+    [
+        pytest.param("dicomweb-dump"),
+        pytest.param("dicomweb_client"),
+        pytest.param("odil"),
+        pytest.param("DCMTK"),
+    ],
 )
 def test_what_the_mapping_tables_name_exists(heading: str) -> None:
     for _theirs, ours, note in table_of(README, heading):
@@ -137,9 +144,33 @@ DICOMWEB_CLIENT_OPTIONS = (
 )
 
 
+ODIL_OPTIONS = (
+    "-d --directory -I --iso-9660 -l --layout -D --dicomdir -p --patient-key -S --study-key "
+    "-s --series-key -i --image-key -v --verbosity -u --decode-uids -H --print-header -h --help "
+    "get find echo print dicomdir store transcode"
+)
+DCMTK_OPTIONS = (
+    "-k --key -P --patient -S --study -O --psonly -W --worklist -aet --aetitle -aec --call "
+    "-aem --move +P --port --no-port -pi --pending-ignore -pr --pending-read -ac --access-full "
+    "+ac --access-control -to --timeout -ts --socket-timeout -ta --acse-timeout -td "
+    "--dimse-timeout -pdu --max-pdu -dhl --disable-host-lookup --repeat --abort --cancel -od "
+    "--output-directory +B --bit-preserving -B --normal --ignore -X --extract -Xx --extract-xml "
+    "-Xs --extract-xml-single -Xlo --limit-output +dc --enable-correction -dc "
+    "--disable-correction +sr --show-responses -sr --hide-responses +tls --enable-tls +tla "
+    "--anonymous-tls -tls --disable-tls +ps --std-passwd +pw --use-passwd -pw --null-passwd "
+    "-pem --pem-keys -der --der-keys +cf --add-cert-file +cd --add-cert-dir +crl --add-crl-file "
+    "+crv --enable-crl-vfy +cra --enable-crl-all +cc --list-ciphers +cs --cipher +rs --seed +ws "
+    "--write-seed +wf --write-seed-file -rc --require-peer-cert -ic --ignore-peer-cert -q "
+    "--quiet -v --verbose +v --verbose-pc -d --debug -ll --log-level -lc --log-config "
+    "--arguments -h --help --version -up +u -u +cl"
+)
+
+
 @pytest.mark.parametrize(
     ("heading", "options"),
     [
+        pytest.param("odil", ODIL_OPTIONS, id="odil"),
+        pytest.param("DCMTK", DCMTK_OPTIONS, id="getscu, movescu and findscu"),
         pytest.param("dicomweb-dump", DICOMWEB_DUMP_OPTIONS, id="dicomweb-dump"),
         pytest.param("dicomweb_client", DICOMWEB_CLIENT_OPTIONS, id="dicomweb_client"),
     ],
@@ -210,7 +241,7 @@ def test_the_readme_mock_line_is_what_its_examples_run_against() -> None:
 def mock_parameters() -> dict[str, Any]:
     """Return the values of the first `asyncdicom mock` of the README, on any free port."""
     words = next(words for words in README_COMMANDS if words[0] == "mock")
-    return {**parse_command(words).params, "port": 0}
+    return {**parse_command(words).params, "port": 0, "dimse_port": None}
 
 
 def mock_of_the_readme() -> MockServer:
@@ -218,17 +249,20 @@ def mock_of_the_readme() -> MockServer:
     return server_of(archive_of(None, given), given)
 
 
-def environment_for(server: MockServer) -> dict[str, str]:
+def environment_for(server: MockServer, peer: DimseServer | None) -> dict[str, str]:
     programs = Path(sys.executable).parent
     path = os.pathsep.join([str(programs), os.environ["PATH"]])
-    return {**os.environ, "PATH": path, "ROOT": server.url, "STUDY": STUDY}
+    url = f"dicom://MOCK@127.0.0.1:{peer.port}" if peer else ""
+    return {**os.environ, "PATH": path, "ROOT": server.url, "STUDY": STUDY, "PEER": url}
 
 
-async def run_line(line: str, server: MockServer, folder: Path) -> tuple[int, list[str]]:
+async def run_line(
+    line: str, server: MockServer, folder: Path, peer: DimseServer | None = None
+) -> tuple[int, list[str]]:
     done = await anyio.run_process(
         ["sh", "-c", f"exec 2>&1\n{line}"],
         cwd=folder,
-        env=environment_for(server),
+        env=environment_for(server, peer),
         check=False,
     )
     return done.returncode, done.stdout.decode().splitlines()
@@ -246,9 +280,10 @@ def as_pattern(line: str) -> str:
 async def test_what_is_marked_as_runnable_runs_and_prints_what_is_shown(
     block: Block, tmp_path: Path
 ) -> None:
-    async with mock_of_the_readme() as server:
+    archive = archive_of(None, mock_parameters())
+    async with mock_of_the_readme() as server, DimseServer(archive) as peer:
         for line, expected in shell_lines(block):
-            code, printed = await run_line(line, server, tmp_path)
+            code, printed = await run_line(line, server, tmp_path, peer)
             assert code == 0, (line, printed)
             if block.language == "console":
                 assert len(printed) == len(expected), (line, printed)
