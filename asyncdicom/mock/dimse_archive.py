@@ -9,7 +9,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Protocol
 
-from asyncdicom.errors import AsyncDicomError, ConnectionLost, OperationFailed
+from asyncdicom.errors import ConnectionLost, FetchError, OperationFailed
 from asyncdicom.mock.archive import Unreadable
 from asyncdicom.mock.dimse_channel import Scene
 from asyncdicom.mock.dimse_effects import Admission, Manner, Outcome
@@ -193,6 +193,7 @@ class DimseArchive(Services):
         titles = (operation.destination, self._face.options.ae_title)
         originator = (operation.requestor.calling_ae, operation.message_id)
         kinds = await asyncio.to_thread(kinds_of, instances)
+        done = Counts(len(instances))
         try:
             async with moving_to(destination, titles, kinds, originator) as (channel, max_bytes):
                 way = replace(
@@ -203,13 +204,13 @@ class DimseArchive(Services):
                     move_message_id=originator[1],
                 )
                 retrieval = Retrieval(instances, way, manner, _Attendant(self._face, path))
+                done = retrieval.counts
                 async with aclosing(retrieval.responses(scene_of(operation))) as responses:
                     async for response in responses:
                         yield response
-        except AsyncDicomError as error:
-            if isinstance(error, OperationFailed):
-                raise
-            yield undelivered(instances, manner)
+        except FetchError:
+            # Of the destination; that of the peer who asked is told by a cancelled task.
+            yield undelivered(instances, done, manner)
 
     def _way(self, operation: Operation) -> Way:
         max_bytes = operation.requestor.request.user.max_pdu_bytes
@@ -357,9 +358,8 @@ def _kinds(instances: Sequence[Instance]) -> Iterator[tuple[str, str]]:
             continue
 
 
-def undelivered(instances: Sequence[Instance], manner: Manner) -> SubOperations:
-    """Return the final response of a move whose destination is not there."""
-    counts = Counts(len(instances))
-    for instance in instances:
-        counts.add(Status.OUT_OF_RESOURCES, instance.sop_instance_uid)
-    return counts.response(Status.UNABLE_TO_PERFORM_SUB_OPERATIONS, manner)
+def undelivered(instances: Sequence[Instance], done: Counts, manner: Manner) -> SubOperations:
+    """Return the final response of a move whose destination is not there, or not any more."""
+    for instance in instances[len(instances) - done.remaining :]:
+        done.add(Status.OUT_OF_RESOURCES, instance.sop_instance_uid)
+    return done.response(done.status, manner)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
-from asyncdicom.errors import NotNegotiated, ProtocolError
+from asyncdicom.errors import ConnectionLost, NotNegotiated, ProtocolError
 from asyncdicom.ports.dimse import PresentationContext, Proposal
 from asyncdicom.protocol.dimse.messages import CStoreRequest, CStoreResponse
 from asyncdicom.transports.associations.native import NativeTransport
@@ -98,13 +98,25 @@ class MoveChannel:
         self._wire.connection.write([data])
         await self._wire.connection.drain()
 
-    def abort(self) -> None:
-        """Send A-ABORT and close."""
-        self._association.abort()
+    def abort(self) -> NoReturn:
+        """Send A-ABORT and close.
 
-    def close(self) -> None:
-        """Close the connection without a word."""
+        Raises:
+            ConnectionLost: Always: the archive itself goes on, and has to say what failed.
+
+        """
+        self._association.abort()
+        raise ConnectionLost("a fault aborted the association")
+
+    def close(self) -> NoReturn:
+        """Close the connection without a word.
+
+        Raises:
+            ConnectionLost: As for `abort`.
+
+        """
         self._wire.connection.cut()
+        raise ConnectionLost("a fault closed the connection")
 
 
 @asynccontextmanager

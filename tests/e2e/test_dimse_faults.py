@@ -260,9 +260,18 @@ class Operation:
     words: str = ""
     """Part of what stderr says."""
 
+    by_move: bool = False
+    """Whether instances are moved to a receiver of our own."""
+    most: int = 40
+    """Retrievals at most: what cannot succeed is not asked for again and again."""
+
 
 def operation(fault: str, code: int, *reasons: str, name: str, **settings: Any) -> Any:
     return pytest.param(Operation(fault, code, frozenset(reasons), **settings), id=name)
+
+
+def move(fault: str, code: int, *reasons: str, name: str, **settings: Any) -> Any:
+    return operation(fault, code, *reasons, name=f"C-MOVE: {name}", by_move=True, **settings)
 
 
 OPERATIONS = [
@@ -296,12 +305,18 @@ OPERATIONS = [
         "refuse-contexts:uid=1.2.840.10008.5.1.4.1.1.*",
         *(1, "not-negotiated", "operation-failed"),
         name="no storage class",
+        most=100,
     ),
     operation("abort:association", 5, "association-aborted", name="A-ABORT for an answer"),
     operation("close:association", 5, "connection-lost", name="closed for an answer"),
     operation("silence:association", 5, "stalled", name="silence for an answer"),
     operation("late:association:s=0.1", 0, name="a late answer"),
-    operation("garbage-pdu:association", 1, PROTOCOL, name="garbage for an answer"),
+    operation(
+        "garbage-pdu:association",
+        *(5, PROTOCOL),
+        name="garbage for an answer",
+        words="nobody there speaks DICOM",
+    ),
     operation("close:release", 0, name="closed instead of a release response"),
     operation("silence:release", 0, name="no release response"),
     operation("garbage-pdu:release", 0, name="garbage instead of a release response"),
@@ -335,6 +350,22 @@ OPERATIONS = [
     operation("stop-at-first", 0, name="an archive that gives up, without a reason to"),
     operation("pending-flood:n=2000", 0, name="a flood of pending responses"),
     operation("window", 0, name="requests without waiting for answers"),
+    move("A801:move", 1, "operation-failed", name="unknown destination", words="AE title"),
+    move("A702:move", 1, "operation-failed", name="out of resources"),
+    move("A702:move:sent=2", 0, name="out of resources half-way"),
+    move("abort:move", 5, "association-aborted", name="A-ABORT for a retrieval"),
+    move("abort:move:sent=1", 0, name="A-ABORT after each instance"),
+    move("silence:move", 5, "stalled", name="silence for a retrieval"),
+    move("unknown-message:move", 0, name="a response to nobody's retrieval"),
+    move("miscount:move:by=4", 0, name="counters that lie"),
+    move("pending-flood:move:n=1000", 0, name="a flood of pending responses"),
+    move(
+        "abort:suboperation",
+        *(1, "operation-failed"),
+        name="the archive aborts whatever it sends",
+        most=100,
+    ),
+    move("close:suboperation:nth=3", 0, name="the archive's connection to us breaks"),
 ]
 
 
@@ -356,14 +387,28 @@ def ends(
     def perform(case: Operation) -> Ends:
         folders = [tmp_path_factory.mktemp("ends") for _ in range(2)]
         once = f"{case.fault},times=1" if "=" in case.fault else f"{case.fault}:times=1"
-        with dimse_mock(portal, STUDY) as mock:
+        words, query, options = moving(free_port()) if case.by_move else ((), "", {})
+        with dimse_mock(portal, STUDY, **options) as mock:
             mock.set_faults(case.fault)
-            for_good = get(mock, STUDY, folders[0])
+            for_good = get(mock, STUDY, folders[0], *words, query=query)
             mock.set_faults(once)
-            return Ends(for_good, get(mock, STUDY, folders[1]))
+            return Ends(for_good, get(mock, STUDY, folders[1], *words, query=query))
 
     with Runs.of_module(request, Operation, perform, pool) as runs:
         yield runs
+
+
+def moving(port: int) -> tuple[tuple[str, ...], str, dict[str, Any]]:
+    """Return options, the end of the URL, and what the archive has to know, for a C-MOVE."""
+    words = ("--move-port", str(port), "--move-aet", "MOVER")
+    return words, "?retrieve=move", {"destinations": {"MOVER": ("127.0.0.1", port)}}
+
+
+@pytest.mark.parametrize("case", OPERATIONS)
+def test_nothing_is_asked_for_again_and_again(ends: Runs[Operation, Ends], case: Operation) -> None:
+    for told in (ends[case].for_good, ends[case].once):
+        retrievals = [one for one in told.requests if one.kind in ("get", "move")]
+        assert len(retrievals) <= case.most
 
 
 @pytest.mark.parametrize("case", OPERATIONS)
@@ -466,13 +511,9 @@ def parades(
 
     def perform(way: Way) -> Told:
         folder = tmp_path_factory.mktemp("parade")
-        words, query, options = ["--dimse-engine", way.engine], "", {}
-        if way.retrieve == "move":
-            port = free_port()
-            words += ["--move-port", str(port), "--move-aet", "PARADE"]
-            query = "?retrieve=move"
-            options = {"destinations": {"PARADE": ("127.0.0.1", port)}}
+        words, query, options = moving(free_port()) if way.retrieve == "move" else ((), "", {})
         with dimse_mock(portal, PARADE_STUDY, *faults, **options) as mock:
+            words = ("--dimse-engine", way.engine, *words)
             return get(mock, PARADE_STUDY, folder, *words, query=query)
 
     with Runs.of_module(request, Way, perform, pool) as runs:
