@@ -313,7 +313,7 @@ OPERATIONS = [
     operation("late:association:s=0.1", 0, name="a late answer"),
     operation(
         "garbage-pdu:association",
-        *(5, PROTOCOL),
+        *(5, "unreachable"),
         name="garbage for an answer",
         words="nobody there speaks DICOM",
     ),
