@@ -146,9 +146,7 @@ class Connection(asyncio.BufferedProtocol):
         self.has_ended = True
         if exc is not None and self._failure is None:
             self._failure = self._explained(exc)
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._stop_timer()
         self._lost.set_result(None)
         self._wake()
 
@@ -166,9 +164,8 @@ class Connection(asyncio.BufferedProtocol):
         self._patience = patience
         self._phase_began_s = self._loop.time()
         self._begin_window(self._phase_began_s)
-        if self._timer is not None:
-            self._timer.cancel()
-        if not self._lost.done():
+        if not self._is_closing():
+            self._stop_timer()
             self._timer = self._loop.call_later(patience.look_s, self._look)
 
     def expect(self, is_expecting: bool, /) -> None:  # noqa: FBT001 -- reads as what it says
@@ -191,7 +188,7 @@ class Connection(asyncio.BufferedProtocol):
             self._view = memoryview(bytearray(self._next_buffer_bytes))
         if not self._is_reading and self._transport is not None and not self.has_ended:
             self._is_reading = True
-            if not self._transport.is_closing():
+            if not self._is_closing():
                 self._transport.resume_reading()
         return None
 
@@ -215,7 +212,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def write(self, parts: Sequence[Buffer]) -> None:
         """Send bytes, which must never change: the loop may keep views of them for long."""
-        if parts and self._transport is not None and not self._transport.is_closing():
+        if parts and self._transport is not None and not self._is_closing():
             self._transport.writelines(parts)
 
     async def drain(self) -> None:
@@ -245,10 +242,10 @@ class Connection(asyncio.BufferedProtocol):
 
     def close(self) -> None:
         """Send what was written, then close; all of it within `CLOSE_TIMEOUT_S`."""
-        transport = self._transport
-        if transport is not None and not self._lost.done() and not transport.is_closing():
-            transport.close()
-            self._loop.call_later(CLOSE_TIMEOUT_S, self.cut)
+        if self._transport is not None and not self._is_closing():
+            self._transport.close()
+            self._stop_timer()
+            self._timer = self._loop.call_later(CLOSE_TIMEOUT_S, self.cut)
 
     def cut(self) -> None:
         """Close at once; what is not yet sent is lost."""
@@ -256,8 +253,21 @@ class Connection(asyncio.BufferedProtocol):
             self._transport.abort()
 
     async def closed(self) -> None:
-        """Wait until the connection is closed; what comes meanwhile is read by nobody."""
+        """Wait until the connection is closed, and give its buffer back.
+
+        The garbage collector may come late, and thousands of associations before it.
+        """
         await asyncio.shield(self._lost)
+        self._view = memoryview(b"")
+        self._taken = self._filled = 0
+
+    def _is_closing(self) -> bool:
+        return self._lost.done() or (self._transport is not None and self._transport.is_closing())
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():

@@ -326,6 +326,16 @@ async def test_counters_count() -> None:
     assert transport.name == "native"
 
 
+async def test_an_association_that_is_over_holds_no_buffer() -> None:
+    """Thousands may come before the garbage collector does."""
+    async with serving(Archive()) as server:
+        async with associated(server.port) as association:
+            await association.echo()
+            assert association.wire.connection._view.nbytes == 256 * 1024
+        assert association.wire.connection._view.nbytes == 0
+        assert association.wire.connection._timer is None
+
+
 async def test_closing_the_transport_ends_what_is_under_way() -> None:
     class Silent(Archive):
         async def find(self, operation: Operation, /) -> AsyncGenerator[bytes]:
