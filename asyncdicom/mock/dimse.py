@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
+from urllib.parse import quote
 
 from asyncdicom.mock.dimse_archive import DimseArchive
 from asyncdicom.mock.dimse_faults import DimseFault, DimsePlan
@@ -135,7 +136,7 @@ class DimseServer:
         """How a source is named: `dicom://AET@host:port`."""
         options = self.options
         host = f"[{options.host}]" if ":" in options.host else options.host
-        return f"dicom://{options.ae_title}@{host}:{self.port}"
+        return f"dicom://{quote(options.ae_title)}@{host}:{self.port}"
 
     @property
     def received(self) -> list[Received]:
