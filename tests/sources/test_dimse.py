@@ -1,0 +1,239 @@
+"""A DIMSE source: associations are shared, bounded and given up when they broke."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from asyncdicom.errors import (
+    AssociationRejected,
+    ConfigError,
+    ConnectionLost,
+    NotNegotiated,
+    OperationFailed,
+    ProtocolError,
+    Unreachable,
+    UsageError,
+)
+from asyncdicom.model import Resource, Target, Uid
+from asyncdicom.ports.dimse import PresentationContext
+from asyncdicom.protocol.dimse.sop_classes import (
+    MODALITY_WORKLIST,
+    PATIENT_ROOT,
+    STUDY_ROOT,
+    VERIFICATION,
+    QueryLevel,
+)
+from asyncdicom.protocol.identifiers import Key
+from asyncdicom.protocol.urls import DimseRoot
+from asyncdicom.sources import dimse_pool
+from asyncdicom.sources.dimse import DimseOptions, DimseSource, Tags, unique_keys
+from asyncdicom.sources.dimse_pool import AssociationPool
+from tests.support.dicom import ct
+from tests.support.scripted_dimse import ScriptedPeer, refuse
+
+if TYPE_CHECKING:
+    from asyncdicom.errors import FetchError
+
+pytestmark = pytest.mark.anyio
+
+A, B, C = (PresentationContext(f"1.2.{n}", ("1.2.840.10008.1.2",)) for n in range(3))
+BUSY = AssociationRejected("busy", is_transient=True)
+
+
+def source_of(peer: ScriptedPeer, **options: Any) -> DimseSource:
+    return DimseSource(DimseRoot("archive.test", 104, "PEER"), peer, DimseOptions(**options))
+
+
+async def used(pool: AssociationPool, *contexts: PresentationContext, **how: Any) -> None:
+    async with pool.association(contexts, **how):
+        pass
+
+
+async def test_an_association_is_used_again_where_its_contexts_fit() -> None:
+    peer = ScriptedPeer()
+    pool = AssociationPool(peer)
+    await used(pool, A, B)
+    await used(pool, A)
+    await used(pool, B, A)
+    assert peer.established == [(A, B)]
+    await used(pool, C)
+    await used(pool, A, alone=True)
+    assert peer.established == [(A, B), (C,), (A,)]
+    await pool.aclose()
+    assert (peer.open_now, peer.aborted) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("error", "aborted"),
+    [
+        pytest.param(OperationFailed("no", status=0xC000), 0, id="an answer that says no"),
+        pytest.param(NotNegotiated("no"), 0, id="a context that is not there"),
+        pytest.param(ConnectionLost("reset"), 1, id="a broken connection"),
+        pytest.param(ProtocolError("garbage"), 1, id="a broken standard"),
+    ],
+)
+async def test_an_association_that_broke_is_not_used_again(error: FetchError, aborted: int) -> None:
+    peer = ScriptedPeer()
+    pool = AssociationPool(peer)
+    with pytest.raises(type(error)):
+        async with pool.association([A]):
+            raise error
+    await used(pool, A)
+    assert len(peer.established) == 1 + aborted
+    assert peer.aborted == aborted
+    await pool.aclose()
+
+
+async def test_there_are_never_more_than_the_limit() -> None:
+    peer = ScriptedPeer()
+    pool = AssociationPool(peer, limit=2)
+    order: list[int] = []
+
+    async def work(number: int) -> None:
+        async with pool.association([(A, B, C)[number % 3]]):
+            order.append(number)
+            await asyncio.sleep(0)
+
+    async with asyncio.TaskGroup() as group:
+        for number in range(12):
+            group.create_task(work(number))
+    assert sorted(order) == list(range(12))
+    assert peer.open_peak == 2
+    await pool.aclose()
+
+
+async def test_what_is_idle_gives_way_to_other_contexts() -> None:
+    peer = ScriptedPeer()
+    pool = AssociationPool(peer, limit=1)
+    for context in (A, B, A):
+        await used(pool, context)
+    assert peer.established == [(A,), (B,), (A,)]
+    assert peer.open_now == 1
+    await pool.aclose()
+
+
+async def test_what_was_idle_for_too_long_is_released(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dimse_pool, "IDLE_S", -1.0)
+    peer = ScriptedPeer()
+    pool = AssociationPool(peer)
+    await used(pool, A)
+    await used(pool, A)
+    assert len(peer.established) == 2
+    assert peer.open_now == 1
+    await pool.aclose()
+
+
+async def test_a_peer_that_is_busy_gets_no_more_than_it_takes() -> None:
+    peer = ScriptedPeer()
+    pool = AssociationPool(peer, limit=4)
+    peer.refusals = [None, BUSY]
+    async with pool.association([A]):
+        waiting = asyncio.create_task(used(pool, B))
+        while peer.refusals:  # noqa: ASYNC110 -- the peer is a script, and has no events
+            await asyncio.sleep(0)
+        assert pool.limit == 1
+    await waiting
+    assert peer.open_peak == 1
+    await pool.aclose()
+
+
+@pytest.mark.parametrize(
+    ("refusal", "error"),
+    [
+        pytest.param(BUSY, AssociationRejected, id="busy with others"),
+        pytest.param(AssociationRejected("who"), AssociationRejected, id="for good"),
+        pytest.param(ProtocolError("HTTP"), Unreachable, id="no DICOM there"),
+    ],
+)
+async def test_a_refusal_is_raised_and_counted_out(
+    refusal: FetchError, error: type[FetchError]
+) -> None:
+    peer = ScriptedPeer()
+    peer.refusals = [refusal]
+    pool = AssociationPool(peer, limit=1)
+    with pytest.raises(error):
+        await used(pool, A)
+    await used(pool, A)
+    await pool.aclose()
+
+
+async def test_a_closed_pool_lends_nothing() -> None:
+    peer = ScriptedPeer()
+    pool = AssociationPool(peer)
+    async with pool.association([A]):
+        await pool.aclose()
+    assert peer.open_now == 0
+    with pytest.raises(UsageError):
+        await used(pool, A)
+
+
+async def test_a_find_that_is_left_early_is_cancelled_and_its_association_kept() -> None:
+    peer = ScriptedPeer([ct(number=n, series=n, study=n) for n in range(1, 4)])
+    source = source_of(peer)
+    async with aclosing(
+        source.find(QueryLevel.STUDY, {Tags.STUDY_INSTANCE_UID: Key("UI")})
+    ) as found:
+        async for _ in found:
+            break
+    assert (peer.cancelled, peer.aborted) == (1, 0)
+    await source.echo()
+    await source.aclose()
+
+
+async def test_an_echo_is_timed() -> None:
+    peer = ScriptedPeer()
+    source = source_of(peer)
+    connected_s, answered_s = await source.echo()
+    assert connected_s > 0
+    assert answered_s > 0
+    assert peer.established[0][0].abstract_syntax == VERIFICATION
+    await source.aclose()
+
+
+async def test_a_refused_query_is_an_error_and_keeps_the_association() -> None:
+    peer = ScriptedPeer([ct()])
+    peer.find_faults = [refuse(0xA700, is_transient=True)]
+    source = source_of(peer)
+    with pytest.raises(OperationFailed, match="A700"):
+        [one async for one in source.find(QueryLevel.STUDY, {})]
+    assert len([one async for one in source.find(QueryLevel.STUDY, {})]) == 1
+    assert len(peer.established) == 1
+    await source.aclose()
+
+
+async def test_levels_and_models_are_checked_before_anything_is_sent() -> None:
+    peer = ScriptedPeer()
+    source = source_of(peer)
+    with pytest.raises(ConfigError, match="no level PATIENT"):
+        await anext(source.find(QueryLevel.PATIENT, {}))
+    worklist = source_of(peer, model=MODALITY_WORKLIST)
+    with pytest.raises(ConfigError, match="not retrieved"):
+        await anext(worklist.move({}, "X"))
+    assert peer.established == []
+    assert (source_of(peer, model=PATIENT_ROOT).needs_patient, source.needs_patient) == (
+        True,
+        False,
+    )
+    assert source.options.model is STUDY_ROOT
+
+
+@pytest.mark.parametrize(
+    ("target", "level", "tags"),
+    [
+        pytest.param(Target(Resource.STUDY, Uid("1.2")), "STUDY", 1, id="a study"),
+        pytest.param(Target(Resource.SERIES, Uid("1.2"), Uid("1.3")), "SERIES", 2, id="a series"),
+        pytest.param(
+            Target(Resource.INSTANCE, Uid("1.2"), Uid("1.3"), Uid("1.4")), "IMAGE", 3, id="instance"
+        ),
+    ],
+)
+def test_unique_keys_name_a_target_and_what_it_is_in(target: Target, level: str, tags: int) -> None:
+    keys = unique_keys(target)
+    assert keys.pop(Tags.QUERY_RETRIEVE_LEVEL) == Key("CS", level)
+    assert [key.value for _, key in sorted(keys.items()) if key.vr == "UI"].count("1.2") == 1
+    assert len(keys) == tags
+    assert unique_keys(target, "P1")[Tags.PATIENT_ID] == Key("LO", "P1")
