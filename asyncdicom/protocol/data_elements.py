@@ -65,6 +65,8 @@ hundred thousand."""
 
 _DEFAULT_LIMITS: Final = Part10Limits()
 _NO_FENCE: Final = 1 << 63
+_HURRIED_BYTES: Final = 1024
+"""Looked at together: some forty elements without a long value."""
 
 
 class Source(Protocol):
@@ -204,8 +206,8 @@ class ElementReader:
     def events(self, start: int) -> Iterator[Event]:
         """Read from an offset to the end of the source.
 
-        Yields:
-            Elements in the order of the data set.
+        Returns:
+            What is found, in the order of the data set; a header is read when it is asked for.
 
         Raises:
             Truncated: If the source ends inside of an element, an item or a sequence.
@@ -214,13 +216,14 @@ class ElementReader:
 
         """
         self._at = start
-        level = _Level(0, _NO_FENCE, is_open=False)
-        yield from self._elements(level, self._encoding)
+        return self._elements(_Level(0, _NO_FENCE, is_open=False), self._encoding)
 
     def _elements(self, level: _Level, encoding: Encoding) -> Iterator[Event]:
         source, first = self._source, self._at
         wanted = None if level.depth else self._wanted
         while self._at < level.end:
+            if wanted is not None and encoding.is_explicit:
+                self._hurry_past(wanted, encoding)
             head = source.read(self._at, 12)
             if not level.depth and not head[:4].strip(b"\0") and self._is_end():
                 return
@@ -267,6 +270,19 @@ class ElementReader:
         # PS3.5 §6.2: a VR to come has a 32-bit length.
         (byte_count,) = _LENGTH[encoding.is_big_endian](head, 8)
         return _Header(tag, vr_bytes.decode("ascii"), at + 12, byte_count)
+
+    def _hurry_past(self, wanted: frozenset[int], encoding: Encoding) -> None:
+        """Pass by what nobody wants and has a short header: the hot loop of `collect`."""
+        unpack, last = _EXPLICIT[encoding.is_big_endian], self._last
+        block = self._source.read(self._at, _HURRIED_BYTES)
+        pos, last_pos = 0, len(block) - 8
+        while pos <= last_pos:
+            group, element, vr, byte_count = unpack(block, pos)
+            tag = group << 16 | element
+            if tag in wanted or tag > last or vr not in _SHORT_VRS:
+                break
+            pos += 8 + byte_count
+        self._skip_to(self._at + pos)
 
     def _pass_by(self, header: _Header, level: _Level, encoding: Encoding) -> None:
         if header.byte_count != UNDEFINED_LENGTH:

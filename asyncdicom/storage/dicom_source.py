@@ -56,7 +56,12 @@ class NotDicom(ProtocolError):
 
 
 class FileSource:
-    """A file read through a window; the caller keeps the descriptor."""
+    """A file read through a window; the caller keeps the descriptor.
+
+    Attributes:
+        byte_count: Size when it was opened.
+
+    """
 
     def __init__(
         self, fd: int, *, window_bytes: int = WINDOW_BYTES, system: System = SYSTEM
@@ -78,14 +83,9 @@ class FileSource:
         self._window = b""
         self._from = 0
         try:
-            self._byte_count = system.fstat(fd).st_size
+            self.byte_count = system.fstat(fd).st_size
         except OSError as error:
             raise storage_error(error, "") from error
-
-    @property
-    def byte_count(self) -> int:
-        """Size when it was opened."""
-        return self._byte_count
 
     def read(self, offset: int, byte_count: int) -> bytes:
         """Return the bytes from an offset on; fewer only where the file ends.
@@ -190,8 +190,10 @@ def _read_meta(
     """Read group 0002 element by element, whatever its group length says."""
     meta: list[tuple[int, str, bytes]] = []
     end = 132
+    events = ElementReader(source, EXPLICIT, vr_of=vr_of).events(end)
+    # Looked at before it is read: what follows may have another encoding.
     while _is_meta(source.read(end, 6)):
-        event = next(ElementReader(source, EXPLICIT, vr_of=vr_of).events(end))
+        event = next(events)
         if not isinstance(event, ElementFound):
             raise ProtocolError("file meta holds a sequence", offset=end)
         if event.byte_count > _META_LIMIT_BYTES:

@@ -167,6 +167,16 @@ def test_only_what_is_wanted_is_handed_out() -> None:
     ]
 
 
+@pytest.mark.parametrize("count", [0, 1, 40, 101, 102, 103, 1000])
+def test_any_number_of_others_is_passed_by(count: int) -> None:
+    others = b"".join(element(0x00090000 + n, "SH", b"ab") for n in range(count))
+    content = others + element(0x00100020, "LO", b"P1") + element(0x00100021, "LO", b"x ")
+    found = read(content, wanted=frozenset([0x00100020]))
+    assert found == [ElementFound(0, 0x00100020, "LO", len(others) + 8, 2, EXPLICIT)]
+    with pytest.raises(Truncated):
+        read(others + element(0x00090F00, "SH", b"ab")[:-1], wanted=frozenset([0x00100020]))
+
+
 def test_what_is_not_wanted_may_still_be_cut() -> None:
     with pytest.raises(Truncated, match="inside of a value"):
         read(LONG[:-1], wanted=frozenset([0x00100020]))
