@@ -29,6 +29,9 @@ ATTACKS = "storage/test_attacks.py"
 MULTIPART = "protocol/test_multipart.py"
 HOSTILE = "protocol/test_multipart_hostile.py"
 FIELDS = "protocol/test_http_fields.py"
+DIMSE_GET = "jobs/test_dimse_get.py"
+DIMSE_FAULTS = "e2e/test_dimse_faults.py"
+NATIVE_FAULTS = "transports/associations/test_native_faults.py"
 
 PROVEN: dict[str, tuple[str, ...]] = {
     # A. Crash and durability
@@ -172,6 +175,54 @@ PROVEN: dict[str, tuple[str, ...]] = {
         f"{RELIABILITY}::test_no_connection_sees_more_than_100_streams_cancelled",
         "policy/test_cancellations.py::test_a_burst_uses_the_connection_up",
     ),
+    # D. Hostile DICOM and DIMSE
+    "D1": (
+        f"{DIMSE_GET}::test_no_uid_of_a_command_leaves_the_folder",
+        f"{DIMSE_FAULTS}::test_a_hostile_uid_leaves_nothing_outside_of_the_folder",
+        f"{DIMSE_FAULTS}::test_five_thousand_hostile_uids_leave_nothing_anywhere",
+    ),
+    "D2": (
+        f"{DIMSE_GET}::test_what_is_damaged_is_refused_and_asked_for_again",
+        f"{DIMSE_FAULTS}::test_what_is_damaged_is_named_with_a_reason",
+    ),
+    "D3": (
+        f"{DIMSE_FAULTS}::test_whatever_is_not_damaged_is_stored_whole",
+        "protocol/test_part10.py::test_a_cut_at_any_byte_is_noticed",
+        "protocol/test_part10_dataset.py::test_nesting_up_to_the_limit_passes_and_beyond_is_refused",
+        "protocol/test_part10_deflate.py::test_a_bomb_is_refused_early_and_at_the_same_place",
+    ),
+    "D4": (
+        f"{NATIVE_FAULTS}::test_an_end_at_any_byte_of_a_message_stores_nothing",
+        f"{NATIVE_FAULTS}::test_silence_at_any_byte_of_a_message_is_a_stall_and_stores_nothing",
+        f"{DIMSE_GET}::test_a_broken_association_costs_only_what_had_not_come",
+        f"{DIMSE_FAULTS}::test_an_operation_that_fails_once_is_tried_again_where_that_helps",
+    ),
+    "D5": (
+        f"{NATIVE_FAULTS}::test_what_breaks_the_standard_is_answered_with_an_abort",
+        "protocol/upper_layer/test_reader.py::test_a_pdu_of_4_gib_takes_no_memory",
+        "protocol/upper_layer/test_reader.py"
+        "::test_hostile_bytes_are_refused_at_the_same_byte_however_cut",
+    ),
+    "D6": (
+        f"{NATIVE_FAULTS}::test_a_refused_association_tells_why_and_whether_to_come_again",
+        f"{DIMSE_GET}::test_a_transient_rejection_is_waited_out",
+        f"{DIMSE_GET}::test_a_permanent_rejection_is_not_tried_again",
+        "sources/test_dimse.py::test_a_peer_that_is_busy_gets_no_more_than_it_takes",
+        "cli/test_dimse_commands.py::test_who_is_refused_before_any_work_reads_what_to_do",
+        f"{DIMSE_FAULTS}::test_a_permanent_rejection_is_not_tried_again",
+    ),
+    "D7": (
+        f"{DIMSE_GET}::test_counters_that_lie_are_not_believed",
+        f"{DIMSE_GET}::test_what_never_comes_is_named_whatever_the_counters_say",
+        "jobs/test_dimse_move.py::test_counters_of_a_move_that_lie_are_not_believed",
+        f"{DIMSE_FAULTS}::test_counters_that_lie_do_not_make_a_study_complete",
+    ),
+    "D8": (
+        f"{NATIVE_FAULTS}::test_an_answer_that_comes_twice_is_refused",
+        f"{NATIVE_FAULTS}::test_fragments_of_any_size_make_the_same_message",
+        f"{NATIVE_FAULTS}::test_a_flood_of_pending_answers_costs_no_memory",
+        "protocol/dimse/test_assembler.py::test_what_does_not_belong_is_refused_by_name",
+    ),
     # F. Attacks on the file system
     "F1": (
         f"{ATTACKS}::test_links_planted_during_the_run_are_never_followed",
@@ -228,6 +279,7 @@ ITEMS = (
     *(f"A{number}" for number in range(1, 10)),
     *(f"B{number}" for number in range(1, 17)),
     *(f"C{number}" for number in range(1, 7)),
+    *(f"D{number}" for number in range(1, 9)),
     *(f"F{number}" for number in range(1, 7)),
     "G multipart",
     "G fields",
