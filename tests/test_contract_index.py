@@ -30,6 +30,7 @@ MULTIPART = "protocol/test_multipart.py"
 HOSTILE = "protocol/test_multipart_hostile.py"
 FIELDS = "protocol/test_http_fields.py"
 DIMSE_GET = "jobs/test_dimse_get.py"
+READER = "protocol/upper_layer/test_reader.py"
 DIMSE_FAULTS = "e2e/test_dimse_faults.py"
 NATIVE_FAULTS = "transports/associations/test_native_faults.py"
 
@@ -199,9 +200,8 @@ PROVEN: dict[str, tuple[str, ...]] = {
     ),
     "D5": (
         f"{NATIVE_FAULTS}::test_what_breaks_the_standard_is_answered_with_an_abort",
-        "protocol/upper_layer/test_reader.py::test_a_pdu_of_4_gib_takes_no_memory",
-        "protocol/upper_layer/test_reader.py"
-        "::test_hostile_bytes_are_refused_at_the_same_byte_however_cut",
+        f"{READER}::test_a_pdu_of_4_gib_takes_no_memory",
+        f"{READER}::test_hostile_bytes_are_refused_at_the_same_byte_however_cut",
     ),
     "D6": (
         f"{NATIVE_FAULTS}::test_a_refused_association_tells_why_and_whether_to_come_again",
