@@ -1,7 +1,7 @@
 """DIMSE as a source sees it: an association, and the operations on it (PS3.7 §9.1, PS3.8 §7).
 
 Two engines implement `DimseTransport` and pass one contract suite
-(`tests/transports/test_dimse_contract.py`):
+(`tests/transports/associations/test_dimse_contract.py`):
 
     proposal = Proposal((PresentationContext(STUDY_ROOT_FIND, UNCOMPRESSED),))
     async with transport.associate(proposal) as association:

@@ -8,6 +8,7 @@ or a busy peer would cost memory, 40 ms per message, or a traceback on the termi
 from __future__ import annotations
 
 import math
+import os
 import select
 import socket
 import ssl
@@ -15,7 +16,8 @@ import sys
 from contextlib import suppress
 from queue import Queue
 from struct import error as StructError  # noqa: N812 -- it is named like a function
-from time import monotonic
+from threading import Lock
+from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
 from pydicom.multival import MultiValue
@@ -57,6 +59,11 @@ MAX_CONTROL_PDU_BYTES = 1024 * 1024
 """Of a PDU that is no P-DATA-TF: an answer to 128 contexts has some 4 KB."""
 DRAIN_TIMEOUT_S = 0.1
 """How long the upper layer reads on after an A-ABORT of ours, in seconds."""
+WAIT_MS = 1000
+"""How long the upper layer waits for something to do before it looks around."""
+NAP_S = 0.001
+"""How long it sleeps where it cannot wait, in seconds."""
+PIPE_BYTES = 65536
 HEADER_BYTES = 6
 """PDU type, reserved byte and length (PS3.8 §9.3.1)."""
 PDU_TYPES = range(1, 8)
@@ -109,8 +116,12 @@ class PromptSocket(AssociationSocket):
         self._max_pdu_bytes = max_pdu_bytes
         self._pdu_type: int | None = None
         self._heeds_until_s = math.inf
+        self._lock = Lock()
+        self._alarm, self._bell = os.pipe()
         self._poll = select.poll()
-        self._poll.register(sock, select.POLLIN)
+        for readable in (sock.fileno(), self._alarm):
+            self._poll.register(readable, select.POLLIN)
+        os.set_blocking(self._bell, False)
         self.bytes_received = 0
         self.heard_s = monotonic()
         """When something came last, by the monotonic clock."""
@@ -129,11 +140,35 @@ class PromptSocket(AssociationSocket):
 
     @property
     def ready(self) -> bool:
-        """Whether there is something to read; unlike `select`, for any number of sockets."""
+        """Whether there is something to read, as soon as there is something to do.
+
+        Unlike `select`, it works for any number of sockets. pynetdicom asks over and over,
+        and sleeps between; here it waits, for bytes or for `wake`.
+        """
         sock = self.socket
         if sock is None or not self._is_connected or monotonic() > self._heeds_until_s:
+            sleep(NAP_S)
             return False
-        return bool(self._poll.poll(0)) or (isinstance(sock, ssl.SSLSocket) and sock.pending() > 0)
+        if isinstance(sock, ssl.SSLSocket) and sock.pending() > 0:
+            return True
+        is_busy = self._heeds_until_s < math.inf or not self.event_queue.empty()
+        found = {fd for fd, _ in self._poll.poll(0 if is_busy else WAIT_MS)}
+        if self._alarm in found:
+            os.read(self._alarm, PIPE_BYTES)
+        return not found <= {self._alarm}
+
+    def wake(self) -> None:
+        """Let the upper layer's thread look what there is to send. Called in any thread."""
+        with self._lock, suppress(BlockingIOError):
+            if self._bell >= 0:
+                os.write(self._bell, b"!")
+
+    def free(self) -> None:
+        """Close what we opened, when nobody waits here any more."""
+        with self._lock:  # a number that is closed may be another file's a moment later
+            os.close(self._alarm)
+            os.close(self._bell)
+            self._alarm = self._bell = -1
 
     def recv(self, nr_bytes: int) -> bytearray:
         """Read a PDU's header, then its variable field; less if the peer closes.
@@ -229,6 +264,21 @@ class Reactor(DULServiceProvider):
         self.daemon = True
         self.failure: FetchError | None = None
         self.to_user_queue: Indications = Indications()
+        self._run_loop_delay = 0
+
+    def send_pdu(self, primitive: Any) -> None:
+        """Queue what is to be sent, and see to it that it is."""
+        super().send_pdu(primitive)
+        self._wake()
+
+    def kill_dul(self) -> None:
+        """End the thread."""
+        super().kill_dul()
+        self._wake()
+
+    def _wake(self) -> None:
+        if isinstance(self.socket, PromptSocket):
+            self.socket.wake()
 
     def run_reactor(self) -> None:
         """Run until the association is over."""

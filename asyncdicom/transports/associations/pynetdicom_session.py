@@ -348,6 +348,8 @@ class _Peer:
         self.reactor.kill_dul()
         if self.reactor.is_alive():
             self.reactor.join(JOIN_TIMEOUT_S)
+        if not self.reactor.is_alive():
+            self.wire.free()
 
     def is_within_message(self) -> bool:
         """Whether more of what came before is due."""

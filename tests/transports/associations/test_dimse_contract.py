@@ -506,6 +506,7 @@ async def test_a_move_where_nobody_listens_fails(engine: str, archive: Archive) 
     assert not told[-1].completed
 
 
+@one_loop
 async def test_instances_move_into_a_receiver_of_dcmtk(
     engine: str, held: Mapping[str, Held], files: Path, tmp_path: Path
 ) -> None:
@@ -540,6 +541,7 @@ async def test_what_an_archive_cannot_send_is_named(
     assert set(storage.whole) == {held["CT"].sop_instance_uid, held["SR"].sop_instance_uid}
 
 
+@one_loop
 async def test_sub_operations_that_fail_are_counted_and_named(
     engine: str, files: Path, tmp_path: Path
 ) -> None:
@@ -567,6 +569,7 @@ class KillingStorage(KeptStorage):
         return super().begin(request)
 
 
+@one_loop
 async def test_a_peer_that_is_killed_is_lost(engine: str, files: Path, tmp_path: Path) -> None:
     with running_pynetdicom_peer(files, log=tmp_path / "log") as peer:
         storage = KillingStorage(process_id=peer.process_id)

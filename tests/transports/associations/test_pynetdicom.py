@@ -6,10 +6,14 @@ import asyncio
 import subprocess
 import sys
 import threading
+import time
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from asyncdicom.errors import ConnectionLost
 from asyncdicom.protocol.dimse.messages import CFindResponse, CGetResponse, CStoreRequest
 from asyncdicom.protocol.dimse.sop_classes import STUDY_ROOT
 from asyncdicom.transports.associations import pynetdicom as engine
@@ -126,6 +130,52 @@ async def test_an_error_leaves_no_thread_behind() -> None:
         await transport.aclose()
     ours = {one for one in threading.enumerate() if not one.name.startswith("asyncio_")} - before
     await until(lambda: not any(thread.is_alive() for thread in ours))
+
+
+async def test_no_descriptor_is_left_open(pynetdicom_archive: Archive) -> None:
+    async def refuses(peer: ScriptedPeer) -> None:
+        await peer.pdu()
+        peer.reset()
+
+    async def echo(port: int) -> None:
+        transport = PynetdicomTransport(settings_for(port))
+        try:
+            async with transport.associate(EVERYTHING) as association:
+                await association.echo()
+        finally:
+            await transport.aclose()
+
+    await echo(pynetdicom_archive.port)
+    before = descriptors()
+    async with open_peer(refuses) as port:
+        for _ in range(5):
+            with pytest.raises(ConnectionLost):
+                await echo(port)
+            await echo(pynetdicom_archive.port)
+    await until(lambda: descriptors() <= before)
+
+
+def descriptors() -> int:
+    """Count sockets and pipes; the loop may open files of its own."""
+    count = 0
+    for one in Path("/proc/self/fd").iterdir():
+        with suppress(FileNotFoundError):
+            count += str(one.readlink()).startswith(("socket:", "pipe:"))
+    return count
+
+
+async def test_an_association_that_waits_costs_next_to_nothing(
+    pynetdicom_archive: Archive,
+) -> None:
+    transport = PynetdicomTransport(settings_for(pynetdicom_archive.port))
+    async with transport.associate(EVERYTHING) as association:
+        await association.echo()
+        before_s = time.process_time()
+        await asyncio.sleep(0.5)
+        used_s = time.process_time() - before_s
+        await association.echo()
+    await transport.aclose()
+    assert used_s < 0.1
 
 
 LEAVES_IT_OPEN = """
