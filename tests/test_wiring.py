@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from asyncdicom.errors import ConfigError
+from asyncdicom.jobs.dimse_archive import DimseArchive
 from asyncdicom.jobs.instance_store import InstanceStore
+from asyncdicom.jobs.web_archive import WebArchive
 from asyncdicom.jobs.zip_store import ZipStore
 from asyncdicom.mock import MockServer, SyntheticArchive, SyntheticOptions
 from asyncdicom.mock.dicomweb import WebOptions
@@ -16,7 +18,9 @@ from asyncdicom.protocol.part10 import DEFAULT_TAGS
 from asyncdicom.storage.atomic import Durability
 from asyncdicom.wiring import (
     byte_count,
+    check_root,
     collected_tags,
+    open_archive,
     open_source,
     open_store,
     root_of,
@@ -156,3 +160,56 @@ async def test_who_says_nothing_sends_nothing() -> None:
     async with open_source("http://127.0.0.1:9/dicom-web", {}) as source:
         unsent = source.unsent(Target(Resource.METADATA, Uid("1")))
         assert not unsent.sends_credentials
+
+
+@pytest.mark.parametrize("text", ["http://h/dicom-web", "dicom://A@h", "dicoms://A@h:1?calling=B"])
+def test_sources_of_each_kind_are_understood(text: str) -> None:
+    check_root(text)
+
+
+@pytest.mark.parametrize("text", ["dicom://h", "s3://b", "x"])
+def test_what_names_no_source_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError):
+        check_root(text)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("text", "kind", "options"),
+    [
+        pytest.param("http://127.0.0.1:9/dicom-web", WebArchive, {}, id="DICOMweb"),
+        pytest.param("dicom://A@127.0.0.1:9", DimseArchive, {}, id="DIMSE"),
+        pytest.param(
+            "dicom://A@127.0.0.1:9", DimseArchive, {"dimse_engine": "pynetdicom"}, id="pynetdicom"
+        ),
+        pytest.param("dicom://A@localhost:9?retrieve=move", DimseArchive, {"move_port": 0}, id="m"),
+    ],
+)
+async def test_an_archive_of_each_kind_is_opened(
+    text: str, kind: type, options: dict[str, Any]
+) -> None:
+    async with open_archive(text, options) as archive:
+        assert isinstance(archive, kind)
+        await archive.prepare()
+        assert archive.url.startswith(text.partition("9")[0][:10])
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("text", "options", "message"),
+    [
+        pytest.param("dicom://A@h", {"model": "x"}, "no model", id="an unknown model"),
+        pytest.param("dicom://A@h", {"transfer_syntax": "x"}, "not a UID", id="no UID"),
+        pytest.param("dicom://A@h", {"calling_aet": "\\"}, "AE title", id="no AE title"),
+        pytest.param(
+            "dicoms://A@127.0.0.1?retrieve=move", {}, "certificate of ours", id="move without cert"
+        ),
+        pytest.param("dicoms://A@h", {"cert": "no.pem"}, "no.pem", id="no such file"),
+        pytest.param("dicom://A@h", {"dimse_engine": "x"}, "no DIMSE engine", id="another engine"),
+    ],
+)
+async def test_what_a_dimse_archive_cannot_be_opened_with_is_said(
+    text: str, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        await open_archive(text, options).__aenter__()
