@@ -441,6 +441,57 @@ async def test_a_service_hears_that_its_peer_went_away() -> None:
         await cancelled.wait()
 
 
+async def test_the_end_is_told_when_nothing_runs_any_more() -> None:
+    told: list[str] = []
+
+    class Slow(Archive):
+        async def find(self, operation: Operation, /) -> AsyncGenerator[bytes]:
+            self.operations.append(operation)
+            try:
+                await asyncio.Event().wait()
+            finally:
+                await asyncio.sleep(0.05)
+                told.append("service")
+            yield b""
+
+        def ended(self, _requestor: Requestor, _failure: BaseException | None, /) -> None:
+            told.append("end")
+
+    archive = Slow()
+    async with serving(archive) as server, dial(server.port) as peer:
+        await peer.request(CONTEXTS)
+        await peer.send(*message_pdus(FIND, CFindRequest(1, STUDY_ROOT.find), b"ask"))
+        await until(lambda: archive.operations)
+        peer.close()
+        await until(lambda: len(told) == 2)
+    assert told == ["service", "end"]
+
+
+async def test_a_service_that_never_waits_lets_others_run() -> None:
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    class Hasty(Archive):
+        async def find(self, operation: Operation, /) -> AsyncGenerator[bytes]:
+            before = turns
+            for _ in range(200):
+                yield b""
+            self.statuses.append(turns - before)
+
+    archive = Hasty()
+    task = asyncio.create_task(others())
+    async with serving(archive) as server, associated(server.port) as association:
+        async for _ in association.find(association.context_for(STUDY_ROOT.find), b"ask"):
+            pass
+    task.cancel()
+    assert archive.statuses[0] >= 199
+
+
 class Bug(Exception):
     pass
 
@@ -536,14 +587,19 @@ async def test_an_instance_that_the_peer_does_not_take_ends_a_get_with_a702() ->
         await association.echo()
 
 
-async def test_an_answer_to_another_sub_operation_is_refused() -> None:
+@pytest.mark.parametrize(
+    "answers",
+    [pytest.param([1], id="another one"), pytest.param([0, 0], id="the same twice")],
+)
+async def test_an_answer_to_no_sub_operation_is_refused(answers: list[int]) -> None:
     archive = Archive(instances=[instance(1)])
     roles = (ContextProposal(STUDY_ROOT.get, SYNTAXES), ContextProposal(CT, SYNTAXES, is_scp=True))
     async with serving(archive) as server, dial(server.port) as peer:
         await peer.request(roles)
         await peer.send(*message_pdus(1, CGetRequest(1, STUDY_ROOT.get), b"ask"))
         message = await peer.message()
-        await peer.send(*message_pdus(3, CStoreResponse(message.message_id + 1, 0)))
+        for more in answers:
+            peer.writer.write(message_pdus(3, CStoreResponse(message.message_id + more, 0))[0])
         await peer.aborted()
         await until(lambda: archive.endings)
     assert isinstance(archive.endings[0], ProtocolError)

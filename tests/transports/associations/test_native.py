@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 import pytest
 
 from asyncdicom.errors import (
+    AssociationAborted,
     ConfigError,
     ConnectionLost,
     NotNegotiated,
@@ -236,7 +237,7 @@ async def test_what_a_sink_raises_ends_the_operation_and_aborts() -> None:
     assert isinstance(archive.endings[0], ConnectionLost)
 
 
-@pytest.mark.parametrize("byte_count", [0, 1, 16_378, 16_379, 2_000_001])
+@pytest.mark.parametrize("byte_count", [0, 1, 16_378, 16_379, 16_378 * 64, 2_000_001])
 async def test_a_store_delivers_the_very_bytes(byte_count: int) -> None:
     archive = Archive()
     dataset = bytes(range(256)) * (byte_count // 256 + 1)
@@ -247,6 +248,31 @@ async def test_a_store_delivers_the_very_bytes(byte_count: int) -> None:
         context = association.context_for(PRIVATE)
         assert await association.store(context, "1.2.3", dataset[:byte_count]) == 0
     assert archive.storage_handler.whole == {"1.2.3": dataset[:byte_count]}
+
+
+async def test_what_is_stored_stays_stored_when_the_association_is_aborted_later() -> None:
+    archive, storage = Archive(instances=[instance(1)]), KeptStorage()
+    async with serving(archive) as server:
+        async with associated(server.port) as association:
+            get = association.get(association.context_for(STUDY_ROOT.get), b"ask", storage)
+            assert [one.completed async for one in get] == [1, 1]
+            association.abort()
+        await until(lambda: archive.endings)
+    assert isinstance(archive.endings[0], AssociationAborted)
+    assert not storage.sinks[0].is_discarded
+
+
+async def test_an_error_of_the_user_aborts_the_association() -> None:
+    async def run(port: int) -> None:
+        async with associated(port):
+            raise KeyError
+
+    archive = Archive()
+    async with serving(archive) as server:
+        with pytest.raises(KeyError):
+            await run(server.port)
+        await until(lambda: archive.endings)
+    assert isinstance(archive.endings[0], AssociationAborted)
 
 
 async def test_services_not_accepted_are_named() -> None:

@@ -114,6 +114,33 @@ async def test_an_address_that_hesitates_keeps_nobody_waiting(
     assert asyncio.all_tasks() == before
 
 
+async def test_of_two_addresses_that_answer_at_once_one_is_kept(
+    listener: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[socket.socket] = []
+    both_wait = asyncio.Event()
+    connect = sockets._connect
+    waiting = 0
+
+    async def together(address: sockets.Address) -> socket.socket:
+        nonlocal waiting
+        sock = await connect(address)
+        made.append(sock)
+        waiting += 1
+        if waiting == 2:
+            both_wait.set()
+        await both_wait.wait()
+        return sock
+
+    monkeypatch.setattr(sockets, "_connect", together)
+    monkeypatch.setattr(sockets, "STAGGER_S", 0.01)
+    name = listener.getsockname()
+    resolve_to(monkeypatch, (V4, name), (V4, name))
+    with await sockets.connect("archive", 104) as kept:
+        assert [one.fileno() >= 0 for one in made].count(True) == 1
+        assert kept.fileno() >= 0
+
+
 async def test_cancelling_a_race_leaves_nothing(
     listener: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
