@@ -138,6 +138,16 @@ class PromptSocket(AssociationSocket):
         self.provider_queue.put(primitive)
         self._ready.set()
 
+    def close(self) -> None:
+        """Close the connection, and keep in mind that it was made.
+
+        A peer may refuse, and we have closed, before pynetdicom's other thread looks
+        whether we are connected.
+        """
+        was_connected = self._is_connected
+        super().close()
+        self._is_connected = was_connected
+
     @property
     def ready(self) -> bool:
         """Whether there is something to read, as soon as there is something to do.
