@@ -13,14 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from asyncdicom.errors import AsyncDicomError
-from asyncdicom.jobs.dimse_get import (
-    Contexts,
-    DimseRetriever,
-    ReceivingStorage,
-    Refusal,
-    judge,
-    last_response,
-)
+from asyncdicom.jobs.dimse_get import Contexts, DimseRetriever, judge
+from asyncdicom.jobs.dimse_receiving import ReceivingStorage, Refusal, last_response
 from asyncdicom.jobs.stores import WriterT
 from asyncdicom.ports.dimse import PresentationContext
 from asyncdicom.protocol.dimse.statuses import Operation, Status
@@ -229,6 +223,13 @@ class Moved:
         }
 
 
+class _Elsewhere:
+    """Keeps nothing itself, so it never has enough but when it is stopped."""
+
+    is_over = False
+    disk_is_full = False
+
+
 class MoveJob:
     """Moves targets to another application entity; driven by a scheduler.
 
@@ -253,9 +254,8 @@ class MoveJob:
             FetchError: If the association broke.
 
         """
-        final: SubOperations | None = None
-        async for response in self._source.move(unique_keys(task), self._destination):
-            final = response
+        responses = self._source.move(unique_keys(task), self._destination)
+        final = await last_response(responses, _Elsewhere())
         assert final is not None, "an operation has a final response"
         done = (final.completed or 0) + (final.warning or 0)
         error: AsyncDicomError | None = None

@@ -11,7 +11,7 @@ import pytest
 from pydicom import dcmread
 from pydicom.uid import JPEG2000Lossless
 
-from asyncdicom.engine.scheduler import SchedulerSettings
+from asyncdicom.engine.scheduler import Scheduler, SchedulerSettings
 from asyncdicom.errors import (
     AssociationAborted,
     AssociationRejected,
@@ -22,12 +22,17 @@ from asyncdicom.errors import (
     ProtocolError,
     UidMismatch,
 )
+from asyncdicom.jobs import dimse_receiving
+from asyncdicom.jobs.dimse_archive import DimseArchive
+from asyncdicom.jobs.get import GetOptions
+from asyncdicom.jobs.run import run_job
+from asyncdicom.jobs.tally import Tally
 from asyncdicom.model import Resource, Target, Uid
 from asyncdicom.policy.granularity import Granularity
 from asyncdicom.protocol.dimse.sop_classes import PATIENT_ROOT
 from asyncdicom.storage.atomic import FileWriter
 from tests.jobs.dimse_support import STUDY, get_dimse, instances, series, source_of, study_of
-from tests.jobs.support import IMPATIENT, Run, files_in
+from tests.jobs.support import IMPATIENT, Run, files_in, open_store
 from tests.support.dicom import samples, uid
 from tests.support.scripted_dimse import Fault, ScriptedPeer
 
@@ -360,3 +365,26 @@ async def test_an_association_is_used_again_for_the_same_contexts(tmp_path: Path
     run = await get_dimse(peer, tmp_path, granularity=Granularity.INSTANCE)
     assert_all_there(run, peer, tmp_path)
     assert len(peer.established) == 2
+
+
+@pytest.mark.parametrize("patience_s", [5.0, 0.0], ids=["in order", "out of patience"])
+async def test_who_is_stopped_cancels_the_operation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, patience_s: float
+) -> None:
+    monkeypatch.setattr(dimse_receiving, "CANCEL_S", patience_s)
+    peer = ScriptedPeer(study_of(50))
+    source, tally = source_of(peer), Tally([run := Run()])
+    async with open_store(tmp_path) as store:
+        job = DimseArchive(source).get_job(store, tally, GetOptions(concurrency=1))
+        scheduler = Scheduler(job, IMPATIENT, observe=tally.tell)
+        peer.on_store = lambda: scheduler.stop("enough", grace_s=0)
+        tasks = job.tasks([Target(Resource.STUDY, STUDY)])
+        ended = await run_job(job, tasks, scheduler=scheduler, tally=tally)
+    await source.aclose()
+    assert ended.aborted == "enough"
+    assert len(run.stored) + len(run.failed) == 50
+    assert set(files_in(tmp_path)) == {f"{s.target.sop_instance_uid}.dcm" for s in run.stored}
+    assert peer.open_now == 0
+    if patience_s:
+        assert (peer.cancelled, peer.aborted) == (1, 0)
+        assert len(run.stored) < 50

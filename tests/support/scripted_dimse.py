@@ -9,6 +9,7 @@ What it answers follows PS3.4 §C.4, as Orthanc and dcmqrscp do.
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -121,6 +122,8 @@ class ScriptedPeer:
         self.tells_classes = True
         self.tells_counts = True
         self.stops_at_failure = True
+        self.on_store: Callable[[], object] | None = None
+        """Called before each C-STORE; then everybody else has some turns."""
         self.receiver: StorageHandler | None = None
         """Where a C-MOVE goes."""
 
@@ -292,6 +295,10 @@ class ScriptedAssociation:
         )
         if not is_negotiated or storage is None:
             return False
+        if self._peer.on_store is not None:
+            self._peer.on_store()
+            for _ in range(20):
+                await asyncio.sleep(0)
         uid = fault.renames.get(held.uid, held.uid)
         sink = storage.begin(
             StoreRequest(sop_class, uid, held.transfer_syntax, 1, "PEER", move_message_id=1)
