@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     from asyncdicom.protocol.identifiers import Tree
     from asyncdicom.sources.dimse import DimseSource
 
-__all__ = ["DimseLookup", "uid_in"]
+__all__ = ["NO_MATCH", "DimseLookup", "uid_in"]
 
-NO_MATCH = 404
-"""Of `NotFound`, which counts as HTTP does."""
+NO_MATCH = 204
+"""Of `NotFound`, which counts as HTTP does: there is nothing, and nobody is to blame."""
 
 
 class DimseLookup:

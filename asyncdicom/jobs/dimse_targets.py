@@ -11,7 +11,7 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from asyncdicom.errors import NotFound
-from asyncdicom.jobs.dimse_lookup import uid_in
+from asyncdicom.jobs.dimse_lookup import NO_MATCH, uid_in
 from asyncdicom.model import Resource, Target
 from asyncdicom.protocol.dimse.sop_classes import QueryLevel
 from asyncdicom.protocol.identifiers import Key, texts_in
@@ -66,7 +66,7 @@ async def find_targets(
     search = _Levels(source, tree, level)
     targets = [target async for target in search.targets()]
     if not targets:
-        raise NotFound("nothing matches", status_code=404)
+        raise NotFound("nothing matches", status_code=NO_MATCH)
     return list(dict.fromkeys(targets))
 
 
