@@ -111,7 +111,8 @@ async def test_nothing_is_tried_during_a_pause() -> None:
     begun_s = loop.time()
     slot.pause(0.05)
     await attempts_of(Performer(), slot=slot).run("a", 0)
-    assert loop.time() - begun_s >= 0.05
+    # uvloop's clock counts whole milliseconds.
+    assert loop.time() - begun_s > 0.048
 
 
 async def test_a_bug_is_not_tried_again() -> None:
