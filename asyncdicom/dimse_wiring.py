@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from asyncdicom.errors import ConfigError, Unreachable
 from asyncdicom.jobs.dimse_archive import DimseArchive
-from asyncdicom.jobs.dimse_move import MoveReceiver
 from asyncdicom.model import parse_uid
 from asyncdicom.protocol.dimse.sop_classes import (
     ALL_TRANSFER_SYNTAXES,
@@ -21,12 +20,13 @@ from asyncdicom.protocol.dimse.sop_classes import (
 )
 from asyncdicom.protocol.urls import DimseRoot, parse_dimse_root
 from asyncdicom.sources.dimse import DimseOptions, DimseSource
-from asyncdicom.transports.associations.acceptor import ServerSettings
 from asyncdicom.transports.associations.engines import open_dimse_transport
 from asyncdicom.transports.associations.settings import DimseSettings, TlsSettings, UserIdentity
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
+
+    from asyncdicom.jobs.dimse_move import MoveReceiver
 
 __all__ = [
     "MODELS",
@@ -71,6 +71,12 @@ async def open_dimse_archive(text: str, options: Mapping[str, Any]) -> AsyncIter
 
 
 async def _receiver_for(source: DimseSource, options: Mapping[str, Any]) -> MoveReceiver:
+    # Imported here: a C-GET needs no server.
+    from asyncdicom.jobs.dimse_move import MoveReceiver  # noqa: PLC0415 -- lazy on purpose
+    from asyncdicom.transports.associations.acceptor import (  # noqa: PLC0415 -- as above
+        ServerSettings,
+    )
+
     settings = dimse_settings(source.root, options)
     tls = settings.tls
     if tls is not None and tls.client_cert_file is None:

@@ -20,7 +20,7 @@ from asyncdicom.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Awaitable, Callable, Iterable
 
     from asyncdicom.cli.run import Interrupts
     from asyncdicom.events import Event
@@ -147,10 +147,32 @@ async def _get(options: dict[str, Any], interrupts: Interrupts) -> int:
         async with open_store(options) as store, drive(options, interrupts, files) as driver:
             witness = Witness(options["witness"])
             job = archive.get_job(store, driver.tally, get_options, witness=witness)
-            code = await driver.run(job, job.tasks(targets), finish=store.finish)
-    if options["dicomdir"] and files.paths:
-        code = code or await _index(options, files.paths)
-    return code
+            ending = _Ending(options, store.finish, files)
+            code = await driver.run(job, job.tasks(targets), finish=ending.finish)
+    return code or ending.code
+
+
+class _Ending:
+    """What is left to do when everything has arrived: it comes before the last sentence.
+
+    Attributes:
+        code: Exit code of the DICOMDIR.
+
+    """
+
+    def __init__(
+        self, options: dict[str, Any], finish: Callable[[], Awaitable[None]], files: _Files
+    ) -> None:
+        self.code: int = 0
+        self._options = options
+        self._finish = finish
+        self._files = files
+
+    async def finish(self) -> None:
+        """Finish the store; list what is there, also if something is missing."""
+        await self._finish()
+        if self._options["dicomdir"] and self._files.paths:
+            self.code = await _index(self._options, self._files.paths)
 
 
 class _Files:
@@ -179,7 +201,7 @@ async def _index(options: dict[str, Any], paths: Iterable[str]) -> int:
     durability = Durability(options["durability"])
     with OutputFolder.open(options["output"], durability=durability) as folder:
         report = await index_files(folder, paths, dicomdir_keys(options))
-    return tell_dicomdir(report, options["output"])
+    return tell_dicomdir(report, options["output"], is_quiet=options["quiet"])
 
 
 async def _targets(archive: WebArchive | DimseArchive, options: dict[str, Any]) -> Iterable[Target]:

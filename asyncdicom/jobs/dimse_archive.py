@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from asyncdicom.jobs.dimse_get import DimseRetriever
 from asyncdicom.jobs.dimse_lookup import DimseLookup
-from asyncdicom.jobs.dimse_move import MoveRetriever
 from asyncdicom.jobs.dimse_plan import DimsePlanner
 from asyncdicom.jobs.get import GetJob, GetOptions
 from asyncdicom.jobs.lookup import Witness
@@ -93,11 +92,16 @@ class DimseArchive:
             granularity=options.granularity,
             concurrency=options.concurrency,
         )
-        retriever: Retriever[Any] = (
-            DimseRetriever(source) if receiver is None else MoveRetriever(source, receiver)
-        )
         options = replace(options, planner=planner)
-        return GetJob(self._wrap(retriever), DimseLookup(source), store, tally, options)
+        return GetJob(self._wrap(self._retriever()), DimseLookup(source), store, tally, options)
+
+    def _retriever(self) -> Retriever[Any]:
+        if self.receiver is None:
+            return DimseRetriever(self.source)
+        # Imported here: a C-GET needs no server.
+        from asyncdicom.jobs.dimse_move import MoveRetriever  # noqa: PLC0415 -- lazy on purpose
+
+        return MoveRetriever(self.source, self.receiver)
 
 
 def _as_it_is(retriever: Retriever[Any]) -> Retriever[Any]:

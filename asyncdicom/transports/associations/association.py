@@ -378,7 +378,8 @@ def _sub_operations(arrived: Arrived, context: AcceptedContext) -> SubOperations
         command.completed,
         command.failed,
         command.warning,
-        _failed_uids(arrived.dataset, context.transfer_syntax),
+        # DCMTK and Orthanc write the list behind the command set.
+        _failed_uids(arrived.dataset, context.transfer_syntax) or command.failed_sop_instance_uids,
         command.details.error_comment,
     )
 
