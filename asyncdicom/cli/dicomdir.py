@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -214,7 +215,8 @@ def _sentence(report: DicomdirReport) -> str:
 def _say(line: str) -> None:
     from asyncdicom.cli.report_format import printable  # noqa: PLC0415 -- as above
 
-    click.echo(printable(line), err=True)
+    # Not by click.echo, which would write into a bar that is being drawn (`get -D`).
+    sys.stderr.write(f"{printable(line)}\n")
 
 
 def _below(name: str, directory: str) -> str:

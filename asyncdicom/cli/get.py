@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -147,7 +148,7 @@ async def _get(options: dict[str, Any], interrupts: Interrupts) -> int:
         async with open_store(options) as store, drive(options, interrupts, files) as driver:
             witness = Witness(options["witness"])
             job = archive.get_job(store, driver.tally, get_options, witness=witness)
-            ending = _Ending(options, store.finish, files)
+            ending = _Ending(archive, options, store.finish, files)
             code = await driver.run(job, job.tasks(targets), finish=ending.finish)
     return code or ending.code
 
@@ -161,16 +162,24 @@ class _Ending:
     """
 
     def __init__(
-        self, options: dict[str, Any], finish: Callable[[], Awaitable[None]], files: _Files
+        self,
+        archive: WebArchive | DimseArchive,
+        options: dict[str, Any],
+        finish: Callable[[], Awaitable[None]],
+        files: _Files,
     ) -> None:
         self.code: int = 0
+        self._archive = archive
         self._options = options
         self._finish = finish
         self._files = files
 
     async def finish(self) -> None:
-        """Finish the store; list what is there, also if something is missing."""
+        """Finish the store; tell the peer's own count; list what is there, also if some is not."""
         await self._finish()
+        if self._archive.claims and not self._options["quiet"]:
+            # Not by click.echo, which would write into a bar that is being drawn.
+            sys.stderr.write(f"{self._archive.claims}\n")
         if self._options["dicomdir"] and self._files.paths:
             self.code = await _index(self._options, self._files.paths)
 

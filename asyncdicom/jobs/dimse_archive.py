@@ -58,6 +58,11 @@ class DimseArchive:
         """Its URL."""
         return self.source.url
 
+    @property
+    def claims(self) -> str:
+        """What it says it has done, in the words of odil; empty if nothing."""
+        return f"the archive says: {self.source.counts}" if self.source.counts.operations else ""
+
     def wrapping(self, wrap: Wrap) -> DimseArchive:
         """Return the same archive, whose retrievers are wrapped."""
         return DimseArchive(self.source, self.receiver, wrap=wrap)

@@ -41,6 +41,11 @@ class WebArchive:
         """Its root."""
         return self.source.root.url
 
+    @property
+    def claims(self) -> str:
+        """What it says it has done: DICOMweb has no such thing."""
+        return ""
+
     def url_of(self, target: Target) -> str:
         """Return the URL of a target."""
         return self.source.url_of(target)

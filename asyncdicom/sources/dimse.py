@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from asyncdicom.protocol.identifiers import Tree
     from asyncdicom.protocol.urls import DimseRoot
 
-__all__ = ["DimseOptions", "DimseSource", "Tags", "unique_keys"]
+__all__ = ["DimseOptions", "DimseSource", "SubOperationCounts", "Tags", "unique_keys"]
 
 
 class Tags:
@@ -98,12 +98,40 @@ def unique_keys(target: Target, patient_id: str | None = None) -> dict[int, Key]
     return keys
 
 
+@dataclass(slots=True)
+class SubOperationCounts:
+    """Sum of what a peer counted in its final responses (PS3.4 §C.4.3.1.3); a claim, no proof."""
+
+    completed: int = 0
+    remaining: int = 0
+    failed: int = 0
+    warning: int = 0
+    operations: int = 0
+    """C-GET and C-MOVE operations that came to their end."""
+
+    def note(self, response: SubOperations) -> None:
+        """Add a response, if it is the last one of its operation."""
+        if response.is_final:
+            self.operations += 1
+            self.completed += response.completed or 0
+            self.remaining += response.remaining or 0
+            self.failed += response.failed or 0
+            self.warning += response.warning or 0
+
+    def __str__(self) -> str:
+        return (
+            f"completed: {self.completed}, remaining: {self.remaining}, "
+            f"failed: {self.failed}, warning: {self.warning}"
+        )
+
+
 class DimseSource:
     """An application entity behind one address.
 
     Attributes:
         root: Where it is, and what it is called.
         options: How it is asked.
+        counts: What it said of its sub-operations so far.
 
     """
 
@@ -112,6 +140,7 @@ class DimseSource:
     ) -> None:
         self.root = root
         self.options = options or DimseOptions()
+        self.counts = SubOperationCounts()
         self._pool = AssociationPool(transport, limit=self.options.max_associations)
 
     @property
@@ -201,6 +230,7 @@ class DimseSource:
             context, identifier = _addressed(association, model, keys)
             async with aclosing(association.get(context, identifier, storage)) as responses:
                 async for response in responses:
+                    self.counts.note(response)
                     yield response
 
     async def move(
@@ -218,6 +248,7 @@ class DimseSource:
             context, identifier = _addressed(association, model, keys)
             async with aclosing(association.move(context, identifier, destination)) as responses:
                 async for response in responses:
+                    self.counts.note(response)
                     yield response
 
     def _retrieving(self, sop_class: str) -> str:

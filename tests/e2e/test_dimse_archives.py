@@ -206,6 +206,17 @@ def test_keys_and_levels_say_what_to_get(
     assert len(data_sets_below(tmp_path)) == count - unknown
 
 
+@pytest.mark.parametrize("query", ["", "?retrieve=move"])
+def test_what_the_archive_counts_is_told_before_our_own_sentence(
+    archive: Archive, tmp_path: Path, query: str
+) -> None:
+    port = ["--move-port", str(archive.move_port)]
+    done = get(archive, tmp_path, "--study", SLICES, "-c", "1", *port, query=query)
+    *_, claims, sentence = done.err.splitlines()
+    assert claims == "the archive says: completed: 30, remaining: 0, failed: 0, warning: 0"
+    assert sentence.startswith("30 stored · 0 missing")
+
+
 def test_the_second_run_fetches_nothing(archive: Archive, tmp_path: Path) -> None:
     get(archive, tmp_path, "--study", SLICES)
     again = get(archive, tmp_path, "--study", SLICES)

@@ -34,6 +34,7 @@ from asyncdicom.transports.associations.association import NativeAssociation
 from asyncdicom.transports.associations.connection import Connection, Patience
 from asyncdicom.transports.associations.tls import explain, requestor_context
 from asyncdicom.transports.associations.wire import Wire
+from asyncdicom.transports.messages import system_reason
 
 if TYPE_CHECKING:
     import socket
@@ -138,7 +139,7 @@ class NativeTransport:
         except UnicodeError as error:
             raise Unreachable("the host is no name", origin=settings.origin) from error
         except OSError as error:
-            why = f"no connection: {error.strerror or error}"
+            why = f"no connection: {system_reason(error)}"
             raise Unreachable(why, origin=settings.origin) from error
 
     async def _secured(self, sock: socket.socket) -> Connection:
