@@ -17,8 +17,8 @@ from urllib.parse import quote
 
 from asyncdicom.mock.dimse_archive import DimseArchive
 from asyncdicom.mock.dimse_faults import DimseFault, DimsePlan
+from asyncdicom.protocol.upper_layer.pdu import check_ae_title
 from asyncdicom.transports.associations.acceptor import AssociationServer, ServerSettings
-from asyncdicom.transports.associations.settings import check_ae_title
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

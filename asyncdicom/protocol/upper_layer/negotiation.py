@@ -149,8 +149,8 @@ def propose(contexts: Sequence[ContextProposal], party: Party) -> AssociateReque
     roles = _proposed_roles(contexts)
     identity = () if party.identity is None else (party.identity,)
     return AssociateRequest(
-        called_ae=check_ae_title(party.called_ae),
-        calling_ae=check_ae_title(party.calling_ae),
+        called_ae=check_ae_title(party.called_ae, "called"),
+        calling_ae=check_ae_title(party.calling_ae, "calling"),
         contexts=tuple(
             ProposedContext(2 * index + 1, context.abstract_syntax, context.transfer_syntaxes)
             for index, context in enumerate(contexts)

@@ -143,8 +143,12 @@ Pdu: TypeAlias = (
 )
 
 
-def check_ae_title(title: str) -> str:
-    """Check an application entity title of our own (PS3.5 §6.2, AE).
+def check_ae_title(title: str, whose: str = "own") -> str:
+    """Check an application entity title that we send (PS3.5 §6.2, AE).
+
+    Args:
+        title: As the user wrote it.
+        whose: Called, calling, ...; for the message.
 
     Returns:
         The title without leading and trailing blanks: they mean nothing.
@@ -157,7 +161,7 @@ def check_ae_title(title: str) -> str:
     is_allowed = stripped.isascii() and stripped.isprintable() and "\\" not in stripped
     if not 1 <= len(stripped) <= MAX_AE_TITLE_CHARACTERS or not is_allowed:
         raise ConfigError(
-            f"not an AE title: {stripped[: MAX_AE_TITLE_CHARACTERS + 1]!r}",
+            f"{whose} AE title is not valid: {stripped[: MAX_AE_TITLE_CHARACTERS + 1]!r}",
             hint="1 to 16 ASCII characters, without backslash",
         )
     return stripped

@@ -26,7 +26,6 @@ from asyncdicom.ports.dimse import (
     SubOperations,
 )
 from asyncdicom.protocol.dimse import statuses
-from asyncdicom.protocol.dimse.identifiers import identifier_values
 from asyncdicom.protocol.dimse.messages import (
     CCancelRequest,
     CEchoRequest,
@@ -43,6 +42,7 @@ from asyncdicom.protocol.dimse.messages import (
 from asyncdicom.protocol.dimse.sop_classes import VERIFICATION
 from asyncdicom.protocol.upper_layer.association import AssociationReleased, ReleaseRequested
 from asyncdicom.transports.associations.connection import Patience
+from asyncdicom.transports.associations.sub_operations import sub_operations
 from asyncdicom.transports.associations.wire import Arrived
 
 if TYPE_CHECKING:
@@ -59,7 +59,6 @@ if TYPE_CHECKING:
 
 __all__ = ["NativeAssociation", "RefusingSink", "answer_store"]
 
-FAILED_SOP_INSTANCE_UID_LIST = 0x00080058
 
 Response = CEchoResponse | CFindResponse | CGetResponse | CMoveResponse | CStoreResponse
 
@@ -266,7 +265,8 @@ class NativeAssociation:
             request = CGetRequest(operation.message_id, context.abstract_syntax)
             await self._send(operation, request, identifier)
             while not operation.is_over:
-                yield _sub_operations(await operation.response(), context)
+                arrived = await operation.response()
+                yield sub_operations(arrived.command, arrived.dataset, context)
 
     async def move(
         self, context: AcceptedContext, identifier: bytes, destination: str
@@ -276,7 +276,8 @@ class NativeAssociation:
             request = CMoveRequest(operation.message_id, context.abstract_syntax, destination)
             await self._send(operation, request, identifier)
             while not operation.is_over:
-                yield _sub_operations(await operation.response(), context)
+                arrived = await operation.response()
+                yield sub_operations(arrived.command, arrived.dataset, context)
 
     async def store(self, context: AcceptedContext, sop_instance_uid: str, dataset: Buffer) -> int:
         """C-STORE (PS3.7 §9.1.1): send a data set, and return the status of the answer.
@@ -367,30 +368,3 @@ def _status_of(arrived: Arrived) -> int:
 def _raise_unless_success(status: int, operation: statuses.Operation) -> None:
     if not statuses.is_success(status):
         raise statuses.failure_of(status, operation)
-
-
-def _sub_operations(arrived: Arrived, context: AcceptedContext) -> SubOperations:
-    command = arrived.command
-    assert isinstance(command, CGetResponse | CMoveResponse), "they alone count"
-    return SubOperations(
-        command.status,
-        command.remaining,
-        command.completed,
-        command.failed,
-        command.warning,
-        # DCMTK and Orthanc write the list behind the command set.
-        _failed_uids(arrived.dataset, context.transfer_syntax) or command.failed_sop_instance_uids,
-        command.details.error_comment,
-    )
-
-
-def _failed_uids(dataset: bytes, transfer_syntax: str) -> tuple[str, ...]:
-    """Read the Failed SOP Instance UID List; a garbled one tells nothing."""
-    if not dataset:
-        return ()
-    tag = FAILED_SOP_INSTANCE_UID_LIST
-    try:
-        text = identifier_values(dataset, transfer_syntax, (tag,)).get(tag, "")
-    except ProtocolError:
-        return ()
-    return tuple(uid for one in text.split("\\") if (uid := one.strip(" \0")))

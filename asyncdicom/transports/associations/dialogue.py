@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from asyncdicom.errors import ProtocolError
-from asyncdicom.ports.dimse import SubOperations
-from asyncdicom.protocol.dimse.identifiers import identifier_values
 from asyncdicom.protocol.dimse.messages import (
     CEchoRequest,
     CEchoResponse,
@@ -36,7 +34,6 @@ __all__ = [
     "Transmitted",
     "answer",
     "pour",
-    "sub_operations",
 ]
 
 Request: TypeAlias = CEchoRequest | CFindRequest | CGetRequest | CMoveRequest
@@ -44,7 +41,6 @@ Response: TypeAlias = CEchoResponse | CFindResponse | CGetResponse | CMoveRespon
 
 SLICE_BYTES = 1024 * 1024
 """Most of a data set that a sink gets at a time, so that the loop can do other things."""
-FAILED_SOP_INSTANCE_UIDS = 0x00080058
 
 _RESPONSES: dict[type[Request], type[Response]] = {
     CEchoRequest: CEchoResponse,
@@ -133,31 +129,3 @@ async def pour(dataset: memoryview | bytes, sink: StoreSink) -> int:
     except BaseException:
         sink.discard()
         raise
-
-
-def sub_operations(
-    response: Response, dataset: memoryview | bytes, context: AcceptedContext
-) -> SubOperations:
-    """Read a response to C-GET or C-MOVE."""
-    assert isinstance(response, CGetResponse | CMoveResponse), "others have no sub-operations"
-    return SubOperations(
-        response.status,
-        response.remaining,
-        response.completed,
-        response.failed,
-        response.warning,
-        _failed_uids(bytes(dataset), context.transfer_syntax),
-        response.details.error_comment,
-    )
-
-
-def _failed_uids(dataset: bytes, transfer_syntax: str) -> tuple[str, ...]:
-    """Read the Failed SOP Instance UID List; a garbled one tells nothing."""
-    if not dataset:
-        return ()
-    tag = FAILED_SOP_INSTANCE_UIDS
-    try:
-        text = identifier_values(dataset, transfer_syntax, (tag,)).get(tag, "")
-    except ProtocolError:
-        return ()
-    return tuple(uid for one in text.split("\\") if (uid := one.strip(" \0")))

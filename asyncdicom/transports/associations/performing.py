@@ -20,6 +20,7 @@ from asyncdicom.protocol.dimse.messages import (
     CStoreRequest,
 )
 from asyncdicom.protocol.dimse.statuses import Status, is_pending
+from asyncdicom.transports.associations.sub_operations import FAILED_SOP_INSTANCE_UID_LIST
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 
 __all__ = ["PerformedOperation"]
 
-FAILED_SOP_INSTANCE_UID_LIST = 0x00080058
 
 Query: TypeAlias = CFindRequest | CGetRequest | CMoveRequest
 

@@ -6,14 +6,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from asyncdicom.errors import ConfigError
+from asyncdicom.protocol.upper_layer.pdu import check_ae_title
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["DimseSettings", "TlsSettings", "UserIdentity", "check_ae_title"]
+__all__ = ["DimseSettings", "TlsSettings", "UserIdentity"]
 
-MAX_AE_TITLE_CHARACTERS = 16
-"""PS3.5 §6.2, AE."""
 MIN_PDU_BYTES = 4096
 """Less is legal, but a header of ours for each handful of bytes helps nobody."""
 MAX_PDU_BYTES = 16 * 1024 * 1024
@@ -22,22 +21,6 @@ MAX_PDU_BYTES = 16 * 1024 * 1024
 TIMES = ("connect_timeout_s", "acse_timeout_s", "idle_timeout_s")
 
 TLS_PROFILES = ("bcp195", "bcp195-modified")
-
-
-def check_ae_title(title: str, what: str) -> None:
-    """Refuse what PS3.5 §6.2 does not allow in an AE title.
-
-    Raises:
-        ConfigError: If it is blank, longer than 16 characters, not ASCII, or has a
-            backslash or control characters.
-
-    """
-    is_allowed = title.isascii() and title.isprintable() and "\\" not in title
-    if not title.strip() or len(title) > MAX_AE_TITLE_CHARACTERS or not is_allowed:
-        raise ConfigError(
-            f"{what} AE title is not valid: {title[:20]!r}",
-            hint="1 to 16 ASCII characters, without backslash",
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

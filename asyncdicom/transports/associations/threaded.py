@@ -54,8 +54,8 @@ from asyncdicom.transports.associations.dialogue import (
     Transmitted,
     answer,
     pour,
-    sub_operations,
 )
+from asyncdicom.transports.associations.sub_operations import sub_operations
 
 if TYPE_CHECKING:
     import socket

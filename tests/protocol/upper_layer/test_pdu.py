@@ -197,5 +197,5 @@ def test_an_ae_title_is_1_to_16_characters(title: str, expected: str) -> None:
     ],
 )
 def test_anything_else_is_no_ae_title(title: str) -> None:
-    with pytest.raises(ConfigError, match="not an AE title"):
+    with pytest.raises(ConfigError, match="own AE title is not valid"):
         check_ae_title(title)
