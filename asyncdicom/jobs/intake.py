@@ -22,7 +22,7 @@ from asyncdicom.protocol.payload_events import NEED_DATA, PartBegan, PartData, P
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
-    from asyncdicom.jobs.stores import Reception, Store
+    from asyncdicom.jobs.stores import Intaking, Reception, Store
     from asyncdicom.model import Buffer
     from asyncdicom.protocol.part10 import InstanceFacts
     from asyncdicom.sources.dicomweb import DicomWebSource
@@ -44,7 +44,7 @@ class Arrival(Generic[WriterT]):
 class InstanceIntake(Generic[WriterT]):
     """Feeds the bytes of one instance to walker, digest and file."""
 
-    def __init__(self, store: Store[WriterT]) -> None:
+    def __init__(self, store: Intaking[WriterT]) -> None:
         """Begin an instance.
 
         Raises:

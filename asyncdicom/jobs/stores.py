@@ -17,7 +17,16 @@ if TYPE_CHECKING:
     from asyncdicom.model import Buffer, Outcome, Skipped, Target, Uid
     from asyncdicom.protocol.part10 import Part10Walker
 
-__all__ = ["Batch", "Finder", "PartWriter", "Reception", "Retriever", "Store", "WriterT"]
+__all__ = [
+    "Batch",
+    "Finder",
+    "Intaking",
+    "PartWriter",
+    "Reception",
+    "Retriever",
+    "Store",
+    "WriterT",
+]
 
 
 class PartWriter(Protocol):
@@ -31,6 +40,7 @@ class PartWriter(Protocol):
 
 
 WriterT = TypeVar("WriterT", bound=PartWriter)
+MadeT_co = TypeVar("MadeT_co", bound=PartWriter, covariant=True)
 
 
 class Batch(Protocol[WriterT]):
@@ -63,14 +73,18 @@ class Batch(Protocol[WriterT]):
         """
 
 
-class Store(Protocol[WriterT]):
-    """Where instances go."""
+class Intaking(Protocol[MadeT_co]):
+    """Begins instances: each has a writer and a walker of its own."""
 
-    def begin(self) -> WriterT:
+    def begin(self) -> MadeT_co:
         """Begin an instance that has yet to say what it is."""
 
     def walker(self) -> Part10Walker:
         """Return a walker that collects what the store wants to know."""
+
+
+class Store(Intaking[WriterT], Protocol[WriterT]):
+    """Where instances go."""
 
     def batch(self, target: Target) -> Batch[WriterT]:
         """Return a context for the instances of the answer to one target."""
