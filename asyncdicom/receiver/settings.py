@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
+from asyncdicom.policy.admission import Admission
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from ipaddress import IPv4Network, IPv6Network
 
     from asyncdicom.protocol.dimse.association_profiles import AssociationProfile
     from asyncdicom.storage.templates import Instance
@@ -69,20 +70,6 @@ class StoringRules:
     keeps_doubtful: bool = False
     """Keep, with a remark, what is structurally whole but lacks what such an instance has
     (an image without pixels); else it is refused with C000, for a cut looks like that."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Admission:
-    """Who may associate."""
-
-    called_aes: frozenset[str] | None = None
-    """What we are called; None answers to any name."""
-    calling_aes: frozenset[str] | None = None
-    """Who may call; None is anybody."""
-    networks: tuple[IPv4Network | IPv6Network, ...] | None = None
-    """Where from; None is anywhere."""
-    max_associations_per_peer: int | None = None
-    """Of one address at one time; the next is refused for now."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
