@@ -34,9 +34,9 @@ if TYPE_CHECKING:
 __all__ = ["Connection", "Patience"]
 
 FIRST_READ_BYTES = 4 * 1024
-"""Buffer until an association is established: a thousand silent connections cost 4 MB."""
+"""Buffer of who says nothing, or little: a thousand such connections cost 4 MB."""
 READ_BYTES = 256 * 1024
-"""Buffer of an association."""
+"""Buffer of an association that filled the first one, until it is silent again."""
 LEAST_READ_BYTES = 1024
 """Reading pauses when less of the buffer is free."""
 CLOSE_TIMEOUT_S = 1.0
@@ -76,7 +76,7 @@ class Connection(asyncio.BufferedProtocol):
         self._loop = asyncio.get_running_loop()
         self._origin = origin
         self._view = memoryview(bytearray(FIRST_READ_BYTES))
-        self._next_buffer_bytes = FIRST_READ_BYTES
+        self._most_buffer_bytes = FIRST_READ_BYTES
         self._filled = 0
         self._taken = 0
         self._is_reading = True
@@ -174,8 +174,8 @@ class Connection(asyncio.BufferedProtocol):
         self._heard_s = self._loop.time()
 
     def grow(self) -> None:
-        """Read more at a time from the next time on that the buffer is empty."""
-        self._next_buffer_bytes = READ_BYTES
+        """Read more at a time as soon as the peer sends more at a time."""
+        self._most_buffer_bytes = READ_BYTES
 
     def take(self) -> memoryview | None:
         """Return what came since the last call, or None; then nobody may hold earlier views."""
@@ -184,8 +184,8 @@ class Connection(asyncio.BufferedProtocol):
             self._taken = self._filled
             return data
         self._taken = self._filled = 0
-        if len(self._view) < self._next_buffer_bytes:
-            self._view = memoryview(bytearray(self._next_buffer_bytes))
+        if not self._is_reading and len(self._view) < self._most_buffer_bytes:
+            self._view = memoryview(bytearray(self._most_buffer_bytes))
         if not self._is_reading and self._transport is not None and not self.has_ended:
             self._is_reading = True
             if not self._is_closing():
@@ -286,8 +286,15 @@ class Connection(asyncio.BufferedProtocol):
             self._failure = Stalled(why, origin=self._origin)
             self._wake()
             return
+        if silent_s >= patience.look_s:
+            self._shrink()
         rest_s = max(patience.wait_s - silent_s, 0.001)
         self._timer = self._loop.call_later(min(rest_s, patience.look_s), self._look)
+
+    def _shrink(self) -> None:
+        """Give most of the buffer back while nothing comes."""
+        if self._filled == 0 and not self.is_within_message and len(self._view) > FIRST_READ_BYTES:
+            self._view = memoryview(bytearray(FIRST_READ_BYTES))
 
     def _silent_s(self, now_s: float) -> float:
         if self._writers == 0 and (self._waiter is None or not self._is_expecting):
