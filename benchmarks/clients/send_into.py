@@ -46,8 +46,8 @@ def send(paths: Sequence[Path], port: int, senders: int) -> float:
 
 
 @contextmanager
-def receiving(words: Sequence[str], folder: str) -> Iterator[int]:
-    """Run a receiver, and yield its port."""
+def receiving(words: Sequence[str], folder: str) -> Iterator[tuple[int, int]]:
+    """Run a receiver, and yield its port and process ID."""
     port = free_port()
     command = [word.replace("{port}", str(port)).replace("{folder}", folder) for word in words]
     with tempfile.NamedTemporaryFile() as log:
@@ -59,7 +59,7 @@ def receiving(words: Sequence[str], folder: str) -> Iterator[int]:
                 deadline_s=START_DEADLINE_S,
                 log=Path(log.name),
             )
-            yield port
+            yield port, process.pid
         finally:
             stop(process)
 
@@ -73,7 +73,7 @@ def data_sets(folder: Path) -> Counter[bytes]:
 def main(source: Path, folder: str, senders: int, words: Sequence[str]) -> None:
     """Send everything, compare, and print the seconds."""
     paths = sorted(source.iterdir())
-    with receiving(words, folder) as port:
+    with receiving(words, folder) as (port, _):
         seconds = send(paths, port, senders)
     if folder != NOTHING_KEPT and data_sets(Path(folder)) != data_sets(source):
         sys.exit(f"what {words[0]} kept is not what was sent")

@@ -5,13 +5,21 @@ from __future__ import annotations
 import socket
 import subprocess
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
-__all__ = ["accepts_connections", "free_port", "stop", "wait_until"]
+__all__ = [
+    "accepts_connections",
+    "descriptor_count",
+    "free_port",
+    "resident_bytes",
+    "stop",
+    "thread_count",
+    "wait_until",
+]
 
 POLL_S = 0.02
 STOP_DEADLINE_S = 10.0
@@ -36,6 +44,26 @@ def accepts_connections(port: int) -> bool:
     except OSError:
         return False
     return True
+
+
+def resident_bytes(process_id: int) -> int:
+    """Return how much memory a process has now, as the kernel counts it."""
+    return int(_status(process_id, "VmRSS").split()[0]) * 1024
+
+
+def thread_count(process_id: int) -> int:
+    """Return how many threads a process has now."""
+    return int(_status(process_id, "Threads"))
+
+
+def descriptor_count(process_id: int) -> int:
+    """Return how many descriptors a process has open now."""
+    return len(list(Path(f"/proc/{process_id}/fd").iterdir()))
+
+
+def _status(process_id: int, name: str) -> str:
+    lines = Path(f"/proc/{process_id}/status").read_text().splitlines()
+    return next(line.partition(":")[2].strip() for line in lines if line.startswith(f"{name}:"))
 
 
 def wait_until(
