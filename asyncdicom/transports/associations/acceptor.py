@@ -192,6 +192,7 @@ class AssociationServer:
                 await self._associate(wire, requestor)
             else:
                 self._statistics.rejected += 1
+                self._services.rejected(requestor, refusal)
                 machine.reject(refusal)
                 wire.flush()
             await self._linger(wire)

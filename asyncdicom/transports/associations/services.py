@@ -210,6 +210,9 @@ class Services:
         """Return None to let a peer in, or how to refuse it."""
         return None
 
+    def rejected(self, _requestor: Requestor, _refusal: AssociateReject, /) -> None:
+        """Take note that a peer is refused, by `admit` or because of a limit of the server."""
+
     def offers(self, _requestor: Requestor, abstract_syntax: str, /) -> bool:
         """Tell whether a SOP class is spoken; the others are refused with result 3.
 

@@ -82,11 +82,26 @@ ECHO, STORE, FIND, GET = 1, 3, 5, 7
 
 
 class Guarded(Services):
+    def __init__(self) -> None:
+        self.rejections: list[tuple[str, AssociateReject]] = []
+
+    def rejected(self, requestor: Requestor, refusal: AssociateReject, /) -> None:
+        self.rejections.append((requestor.calling_ae, refusal))
+
     def admit(self, requestor: Requestor, /) -> AssociateReject | None:
         assert requestor.address.startswith("127.0.0.1:")
         if requestor.called_ae != "ARCHIVE":
             return CALLED_AE_UNKNOWN
         return None if requestor.calling_ae == "FRIEND" else CALLING_AE_UNKNOWN
+
+
+class Crowded(Archive):
+    def __init__(self) -> None:
+        super().__init__()
+        self.rejections: list[tuple[str, AssociateReject]] = []
+
+    def rejected(self, requestor: Requestor, refusal: AssociateReject, /) -> None:
+        self.rejections.append((requestor.calling_ae, refusal))
 
 
 @pytest.mark.parametrize(
@@ -99,10 +114,12 @@ class Guarded(Services):
 async def test_who_is_not_admitted_is_refused_with_the_reason(
     called: str, calling: str, expected: AssociateReject
 ) -> None:
-    async with serving(Guarded()) as server, dial(server.port) as peer:
+    services = Guarded()
+    async with serving(services) as server, dial(server.port) as peer:
         answer = await peer.request(CONTEXTS, called_ae=called, calling_ae=calling)
         assert answer == expected
         assert server.statistics().rejected == 1
+        assert services.rejections == [(calling, expected)]
 
 
 async def test_who_is_admitted_is_let_in() -> None:
@@ -113,7 +130,8 @@ async def test_who_is_admitted_is_let_in() -> None:
 
 
 async def test_one_association_too_many_is_told_that_we_are_busy() -> None:
-    async with serving(Archive(), max_associations=2) as server:
+    services = Crowded()
+    async with serving(services, max_associations=2) as server:
         async with associated(server.port), associated(server.port):
             with pytest.raises(AssociationRejected) as caught:
                 async with associated(server.port):
@@ -121,6 +139,7 @@ async def test_one_association_too_many_is_told_that_we_are_busy() -> None:
             assert caught.value.is_transient
             async with dial(server.port) as peer:
                 assert await peer.request(CONTEXTS) == BUSY
+            assert services.rejections == [("ASYNCDICOM", BUSY), ("SCRIPT", BUSY)]
         await until(lambda: server.statistics().associations == 0)
         async with associated(server.port) as association:
             await association.echo()
