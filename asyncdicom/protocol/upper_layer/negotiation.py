@@ -35,7 +35,7 @@ from asyncdicom.protocol.upper_layer.user_information import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from asyncdicom.protocol.upper_layer.user_information import UserIdentity, UserItem
 
@@ -192,14 +192,17 @@ def accept(
     *,
     max_pdu_bytes: int,
     extra: Sequence[UserItem] = (),
+    grant: Callable[[RoleSelection], RoleSelection | None] = lambda proposed: proposed,
 ) -> AssociateAccept:
-    """Make an answer: AE titles as in the request, roles as proposed, window 1 and 1.
+    """Make an answer: AE titles as in the request, window 1 and 1.
 
     Args:
         request: What was asked for.
         results: One for each context of the request.
         max_pdu_bytes: Longest variable field of a P-DATA-TF that we take; 0 is no limit.
         extra: Further sub-items, such as `UserIdentityResponse`.
+        grant: Tells what of the roles proposed for a SOP class is granted; for None they
+            are not answered, and the requestor is SCU.
 
     """
     accepted_ids = {one.context_id for one in results if one.result == ACCEPTANCE}
@@ -208,7 +211,8 @@ def accept(
         for context in request.contexts
         if context.context_id in accepted_ids
     }
-    roles = [role for uid, role in request.user.roles.items() if uid in accepted]
+    asked = [role for uid, role in request.user.roles.items() if uid in accepted]
+    roles = [role for role in map(grant, asked) if role is not None]
     # PS3.7 §D.3.3.3: the window is answered only where it was asked for.
     is_asked = request.user.first(AsyncOperationsWindow) is not None
     window = (AsyncOperationsWindow(),) if is_asked else ()

@@ -12,13 +12,15 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Self
 
 from asyncdicom.errors import ConfigError, FetchError, ProtocolError
 from asyncdicom.ports.dimse import AcceptedContext, DimseStatistics
 from asyncdicom.protocol.upper_layer.association import AssociationMachine, AssociationRequested
-from asyncdicom.protocol.upper_layer.negotiation import accept
+from asyncdicom.protocol.upper_layer.negotiation import ACCEPTANCE, accept
 from asyncdicom.protocol.upper_layer.pdu import AnsweredContext
+from asyncdicom.protocol.upper_layer.user_information import ExtendedNegotiation
 from asyncdicom.transports.associations import sockets
 from asyncdicom.transports.associations.connection import Connection, Patience
 from asyncdicom.transports.associations.services import BUSY, Requestor
@@ -258,7 +260,13 @@ class AssociationServer:
     def _accept(self, wire: Wire, requestor: Requestor) -> dict[int, AcceptedContext]:
         request = requestor.request
         results = [self._selected(requestor, proposed) for proposed in request.contexts]
-        answer = accept(request, results, max_pdu_bytes=self._settings.max_pdu_bytes)
+        answer = accept(
+            request,
+            results,
+            max_pdu_bytes=self._settings.max_pdu_bytes,
+            extra=self._extended(requestor, results),
+            grant=partial(self._services.granted, requestor),
+        )
         negotiated = wire.machine.accept(answer)
         wire.flush()
         return _by_id(negotiated)
@@ -269,7 +277,22 @@ class AssociationServer:
         chosen = self._services.select(requestor, proposed)
         if chosen is None:
             return AnsweredContext(proposed.context_id, REFUSED_TRANSFER_SYNTAXES)
-        return AnsweredContext(proposed.context_id, 0, chosen)
+        return AnsweredContext(proposed.context_id, ACCEPTANCE, chosen)
+
+    def _extended(
+        self, requestor: Requestor, results: list[AnsweredContext]
+    ) -> list[ExtendedNegotiation]:
+        """Answer extended negotiation of accepted SOP classes, where it was asked for."""
+        request = requestor.request
+        accepted_ids = {one.context_id for one in results if one.result == ACCEPTANCE}
+        accepted = {c.abstract_syntax for c in request.contexts if c.context_id in accepted_ids}
+        answers = []
+        for proposed in request.user.items:
+            if isinstance(proposed, ExtendedNegotiation) and proposed.sop_class_uid in accepted:
+                information = self._services.extended(requestor, proposed)
+                if information is not None:
+                    answers.append(ExtendedNegotiation(proposed.sop_class_uid, information))
+        return answers
 
     async def _linger(self, wire: Wire) -> None:
         """Let the peer close first, so that it reads our last word (PS3.8 §9.2, Sta13)."""

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from asyncdicom.model import Buffer
     from asyncdicom.ports.dimse import AcceptedContext, StorageHandler, SubOperations
     from asyncdicom.protocol.upper_layer.pdu import AssociateRequest, ProposedContext
+    from asyncdicom.protocol.upper_layer.user_information import ExtendedNegotiation, RoleSelection
 
 __all__ = [
     "BUSY",
@@ -233,6 +234,17 @@ class Services:
         if proposed.abstract_syntax not in QUERY_CLASSES:
             return next(iter(proposed.transfer_syntaxes), None)
         return next((one for one in proposed.transfer_syntaxes if one in UNCOMPRESSED), None)
+
+    def granted(self, _requestor: Requestor, proposed: RoleSelection, /) -> RoleSelection | None:
+        """Return what of the proposed roles of a SOP class is granted (PS3.7 §D.3.3.4).
+
+        None answers nothing: the requestor is SCU. By default everything is granted.
+        """
+        return proposed
+
+    def extended(self, _requestor: Requestor, _proposed: ExtendedNegotiation, /) -> bytes | None:
+        """Return the answer to extended negotiation of a SOP class, or None (PS3.7 §D.3.3.5)."""
+        return None
 
     def storage(self, _requestor: Requestor, /) -> StorageHandler | None:
         """Return what takes the C-STOREs of an association, or None to refuse them (0122)."""

@@ -12,7 +12,7 @@ class TlsProfile(Enum):
 
     RFC8996 = "8996"
     """BCP 195 RFC 8996 (PS3.15 §B.12): TLS 1.2 and 1.3, ECDHE with AES-GCM."""
-    RFC8996_MODIFIED = "8996-modified"
+    RFC8996_MODIFIED = "8996-mod"
     """Modified BCP 195 RFC 8996 (PS3.15 §B.13): also ChaCha20, AES-CCM and Camellia-GCM."""
     NON_DOWNGRADING = "bcp195-nd"
     """Non-downgrading BCP 195 (retired): TLS 1.2 and 1.3, (EC)DHE-RSA with AES-GCM."""

@@ -126,6 +126,28 @@ def test_roles_are_negotiated_where_they_are_not_the_default(
     assert roles == ({} if expected is None else {CT_STORAGE: expected})
 
 
+@pytest.mark.parametrize(
+    ("granted", "answered"),
+    [
+        pytest.param(SCP, {CT_STORAGE: SCP}, id="less than was proposed"),
+        pytest.param(None, {}, id="not answered"),
+    ],
+)
+def test_an_acceptor_may_grant_less_than_was_proposed(
+    granted: RoleSelection | None, answered: dict[str, RoleSelection]
+) -> None:
+    results = [AnsweredContext(1, 0, IMPLICIT), AnsweredContext(3, 0, EXPLICIT)]
+    asked: list[RoleSelection] = []
+
+    def grant(role: RoleSelection) -> RoleSelection | None:
+        asked.append(role)
+        return granted
+
+    answer = accept(proposal(is_scp=True), results, max_pdu_bytes=0, grant=grant)
+    assert asked == [RoleSelection(CT_STORAGE, is_scu=True, is_scp=True)]
+    assert answer.user.roles == answered
+
+
 def test_an_answer_repeats_titles_and_roles_and_allows_one_operation() -> None:
     request = proposal(is_scp=True)
     both = RoleSelection(CT_STORAGE, is_scu=True, is_scp=True)
