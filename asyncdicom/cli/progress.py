@@ -21,12 +21,12 @@ from asyncdicom.events import Finished, Planned, Retrying, RunEnded, Withdrawn
 from asyncdicom.model import Failed
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping
 
     from asyncdicom.events import Event, Observer
     from asyncdicom.jobs.tally import Tally
 
-__all__ = ["observers_for", "progress_bar"]
+__all__ = ["Rate", "live_line", "observers_for", "progress_bar"]
 
 REFRESH_S = 0.2
 SHOWN_FAILURES = 20
@@ -146,11 +146,32 @@ async def progress_bar(
         stream: Where to draw; stderr if not given.
 
     """
+    rate = Rate()
+
+    def line() -> str:
+        return _line(tally, rate.at(tally.elapsed_s, tally.bytes_received))
+
+    async with live_line(line, wanted=wanted, stream=stream):
+        yield
+
+
+@asynccontextmanager
+async def live_line(
+    line: Callable[[], str], *, wanted: bool, stream: TextIO | None = None
+) -> AsyncIterator[None]:
+    """Show a line that changes while the block runs, if stderr is a terminal.
+
+    Args:
+        line: Called a few times a second.
+        wanted: False shows nothing.
+        stream: Where to draw; stderr if not given.
+
+    """
     stream = stream or sys.stderr
     if not (wanted and stream.isatty()):
         yield
         return
-    drawing = asyncio.create_task(_draw(tally, stream))
+    drawing = asyncio.create_task(_draw(line, stream))
     try:
         yield
     finally:
@@ -158,23 +179,35 @@ async def progress_bar(
         await asyncio.gather(drawing, return_exceptions=True)
 
 
-async def _draw(tally: Tally, stream: TextIO) -> None:
+async def _draw(line: Callable[[], str], stream: TextIO) -> None:
     # Imported here: only a terminal pays for it.
     from rich.console import Console  # noqa: PLC0415 -- lazy on purpose
     from rich.live import Live  # noqa: PLC0415 -- lazy on purpose
     from rich.text import Text  # noqa: PLC0415 -- lazy on purpose
 
     console = Console(file=stream)
-    last_bytes, last_s, rate = 0, 0.0, 0.0
     with Live(console=console, auto_refresh=False, transient=True) as live:
         while True:
-            now_s, now_bytes = tally.elapsed_s, tally.bytes_received
-            if now_s > last_s:
-                current = (now_bytes - last_bytes) / (now_s - last_s)
-                rate = current if rate == 0.0 else 0.7 * rate + 0.3 * current
-            last_bytes, last_s = now_bytes, now_s
-            live.update(Text(_line(tally, rate)), refresh=True)
+            live.update(Text(line()), refresh=True)
             await asyncio.sleep(REFRESH_S)
+
+
+class Rate:
+    """Bytes per second of late: what is new counts for 30 %."""
+
+    def __init__(self) -> None:
+        self._last_s = 0.0
+        self._last_bytes = 0
+        self._bytes_per_s = 0.0
+
+    def at(self, now_s: float, byte_count: int) -> float:
+        """Return the rate at a time, in seconds since the beginning."""
+        if now_s > self._last_s:
+            current = (byte_count - self._last_bytes) / (now_s - self._last_s)
+            known = self._bytes_per_s
+            self._bytes_per_s = current if known == 0.0 else 0.7 * known + 0.3 * current
+        self._last_s, self._last_bytes = now_s, byte_count
+        return self._bytes_per_s
 
 
 def _line(tally: Tally, bytes_per_s: float) -> str:
