@@ -8,27 +8,38 @@ with OutputFolder.open("incoming", durability=Durability.BATCH) as folder:
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Self
+
+from asyncdicom.receiver.events import Listening, ReceiverEnded
+from asyncdicom.receiver.hooks import Hooks
+from asyncdicom.receiver.keeping import Keeper
+from asyncdicom.receiver.services import ReceivingServices, SopClasses
+from asyncdicom.receiver.statistics import ReceiverStatistics
+from asyncdicom.receiver.storing import Storing
+from asyncdicom.receiver.studies import StudyWatch
+from asyncdicom.transports.associations.acceptor import AssociationServer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import TracebackType
 
-    from asyncdicom.receiver.events import ReceiverObserver
+    from asyncdicom.receiver.events import ReceiverEvent, ReceiverObserver
     from asyncdicom.receiver.settings import ReceiverSettings
-    from asyncdicom.receiver.statistics import ReceiverStatistics
     from asyncdicom.storage.folder import OutputFolder
 
 __all__ = ["Receiver"]
 
 
 class Receiver:
-    """Takes what peers store, from entering until it is left; for one event loop.
+    """Takes what peers store, from entering until it is left; for one event loop, and once.
 
-    Leaving aborts the associations that are open; `drain` lets them end before.
+    Leaving aborts the associations that are open; `drain` lets them end before. Hooks that
+    wait then are still run, as long as one of them may take.
 
     Raises:
-        ConfigError: If a hook or (on entering) an address or a certificate is not usable.
+        ConfigError: If a hook or a certificate is not usable; on entering, if an address
+            is not ours or taken.
 
     """
 
@@ -43,13 +54,39 @@ class Receiver:
         Args:
             settings: All that can be set.
             folder: Where instances go; its durability says what 0000 promises.
-            observers: Called with each event.
+            observers: Called with each event, on the event loop; they must not block.
 
         """
-        raise NotImplementedError
+        self._settings = settings
+        self._statistics = ReceiverStatistics()
+        self._keeper = Keeper(folder, settings.storing)
+        classes = SopClasses(settings)
+        storing = Storing(
+            settings.storing, folder.root, self._keeper, classes.takes, self._statistics, self._tell
+        )
+        self._services = ReceivingServices(settings, storing, classes)
+        self._server = AssociationServer(settings.server, self._services)
+        self._hooks = Hooks(settings.hooks, folder.root, self._tell, self._statistics)
+        self._studies = StudyWatch(
+            settings.study_idle_s, self._tell, self._services.associations.numbered
+        )
+        self._listeners = (
+            self._statistics.note,
+            *observers,
+            self._studies.note,
+            self._hooks.note,
+        )
+        self._began_s = 0.0
+        self._reason: str | None = None
+        self._grace_s = 0.0
+        self._is_stopped = asyncio.Event()
+        self._is_hurried = asyncio.Event()
 
     async def __aenter__(self) -> Self:
-        raise NotImplementedError
+        self._began_s = asyncio.get_running_loop().time()
+        await self._server.__aenter__()
+        self._tell(Listening(self._settings.server.host, self._server.port))
+        return self
 
     async def __aexit__(
         self,
@@ -57,24 +94,48 @@ class Receiver:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        raise NotImplementedError
+        self._services.is_ending = True
+        await self._server.aclose()
+        self._studies.close()
+        await self._hooks.aclose(self._hook_grace_s)
+        await self._keeper.aclose()
+        self._tell(self._ended())
 
     @property
     def port(self) -> int:
         """Port that is listened on."""
-        raise NotImplementedError
+        return self._server.port
 
     def statistics(self) -> ReceiverStatistics:
-        """Return the counters."""
-        raise NotImplementedError
+        """Return the counters, those of this moment included."""
+        counters, server = self._statistics, self._server.statistics()
+        counters.connections = server.connections
+        counters.associations = server.associations
+        counters.associations_peak = server.associations_peak
+        counters.accepted = server.accepted
+        counters.rejected = server.rejected
+        counters.open_studies = len(self._studies)
+        return counters
 
     async def serve(self) -> None:
         """Wait until `stop` is called, and drain then; peers are served from entering on."""
-        raise NotImplementedError
+        await self._is_stopped.wait()
+        await self.drain(grace_s=self._grace_s)
 
     def stop(self, reason: str, *, grace_s: float) -> None:
-        """Let `serve` drain and return; called again, the shorter grace counts."""
-        raise NotImplementedError
+        """Let `serve` drain and return; called again, what is still open is aborted at once.
+
+        Args:
+            reason: What the last event says.
+            grace_s: How long associations may go on, in seconds.
+
+        """
+        if self._is_stopped.is_set():
+            self._is_hurried.set()
+            self._hooks.hurry()
+            return
+        self._reason, self._grace_s = reason, grace_s
+        self._is_stopped.set()
 
     async def drain(self, *, grace_s: float) -> None:
         """Let in nobody any more, wait for the open associations, and abort what then remains.
@@ -83,4 +144,40 @@ class Receiver:
             grace_s: How long to wait, in seconds.
 
         """
-        raise NotImplementedError
+        self._services.is_ending = True
+        waits = {
+            asyncio.create_task(self._server.drain()),
+            asyncio.create_task(self._is_hurried.wait()),
+        }
+        try:
+            await asyncio.wait(waits, timeout=grace_s, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+            await asyncio.wait(waits)
+        await self._server.aclose()
+
+    @property
+    def _hook_grace_s(self) -> float:
+        """How long hooks may go on when all else has ended, in seconds."""
+        timeout_s = self._settings.hooks.timeout_s
+        if self._is_hurried.is_set():
+            return 0.0
+        return min(timeout_s, self._grace_s) if self._is_stopped.is_set() else timeout_s
+
+    def _tell(self, event: ReceiverEvent) -> None:
+        for listener in self._listeners:
+            listener(event)
+
+    def _ended(self) -> ReceiverEnded:
+        counters = self.statistics()
+        return ReceiverEnded(
+            stored=counters.stored,
+            skipped=counters.skipped,
+            refused=counters.refused,
+            associations=counters.accepted,
+            aborted=counters.aborted,
+            byte_count=counters.byte_count,
+            duration_s=asyncio.get_running_loop().time() - self._began_s,
+            reason=self._reason,
+        )

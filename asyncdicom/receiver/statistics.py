@@ -3,6 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from asyncdicom.receiver.events import (
+    AssociationEnded,
+    DuplicateFate,
+    HookFailed,
+    InstanceDuplicated,
+    InstanceRefused,
+    InstanceStored,
+    StudyCompleted,
+)
+
+if TYPE_CHECKING:
+    from asyncdicom.receiver.events import ReceiverEvent
 
 __all__ = ["ReceiverStatistics"]
 
@@ -27,7 +41,7 @@ class ReceiverStatistics:
     """Data sets on their way now, up to the answer."""
     in_flight_peak: int = 0
     stored: int = 0
-    """In place and answered with 0000, without those that were skipped."""
+    """In place, without those that were skipped."""
     skipped: int = 0
     """The same data set was there."""
     replaced: int = 0
@@ -47,3 +61,26 @@ class ReceiverStatistics:
     """Now."""
     hooks_run: int = 0
     hooks_failed: int = 0
+
+    def note(self, event: ReceiverEvent) -> None:
+        """Count what an event tells."""
+        match event:
+            case InstanceStored():
+                self.stored += 1
+            case InstanceDuplicated(fate=DuplicateFate.SKIPPED):
+                self.skipped += 1
+            case InstanceDuplicated(fate=DuplicateFate.REPLACED):
+                self.replaced += 1
+            case InstanceDuplicated(fate=DuplicateFate.KEPT_BESIDE):
+                self.kept_beside += 1
+            case InstanceRefused(status=status):
+                self.refused += 1
+                self.refused_by_status[status] = self.refused_by_status.get(status, 0) + 1
+            case AssociationEnded(failure=failure):
+                self.aborted += failure is not None
+            case StudyCompleted():
+                self.completed_studies += 1
+            case HookFailed():
+                self.hooks_failed += 1
+            case _:
+                return

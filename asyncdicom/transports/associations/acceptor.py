@@ -131,6 +131,10 @@ class AssociationServer:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Accept nobody any more, and abort the associations that are open."""
         self._stop_listening()
         for task in self._tasks:
             task.cancel()

@@ -1,0 +1,123 @@
+"""The receiver as a whole: what is stored, what is told, and how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from asyncdicom.errors import ConfigError
+from asyncdicom.receiver.events import (
+    AssociationBegan,
+    AssociationEnded,
+    InstanceStored,
+    Listening,
+    ReceiverEnded,
+)
+from asyncdicom.storage.atomic import Durability
+from tests.receiver.support import data_set_of, sending, serving, sha256, until
+from tests.support.dicom import ct, data_set_offset, mr, uid
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.mark.parametrize("durability", list(Durability))
+async def test_what_is_stored_is_in_place_when_it_is_answered(
+    tmp_path: Path, durability: Durability
+) -> None:
+    file = ct(number=7)
+    async with serving(tmp_path, durability=durability) as served:
+        async with sending(served.port, calling_ae="CT01") as sender:
+            assert await sender.store(file) == 0
+            (path, content) = next(iter(served.files().items()))
+            assert path == f"{uid('instance', 7)}.dcm"
+            assert data_set_of(content) == data_set_of(file)
+            await sender.release()
+        (ended,) = await served.told.until(AssociationEnded)
+    (stored,) = served.told.of(InstanceStored)
+    assert stored.path == path
+    assert stored.sha256 == sha256(content)
+    assert stored.byte_count == len(content)
+    assert stored.study_instance_uid == uid("study", 1)
+    assert stored.caller.calling_ae == "CT01"
+    assert (ended.stored, ended.refused, ended.failure) == (1, 0, None)
+    assert ended.byte_count == len(file) - data_set_offset(file)
+    kinds = [type(event) for event in served.told.events]
+    assert kinds[:2] == [Listening, AssociationBegan]
+    assert kinds[-1] is ReceiverEnded
+
+
+async def test_many_instances_come_over_many_associations(tmp_path: Path) -> None:
+    async def send(first: int) -> None:
+        async with sending(served.port) as sender:
+            for number in range(first, first + 5):
+                assert await sender.store(ct(number=number)) == 0
+            assert await sender.echo() == 0
+            await sender.release()
+
+    async with serving(tmp_path, durability=Durability.BATCH) as served:
+        await asyncio.gather(*(send(first) for first in range(1, 41, 5)))
+        await served.told.until(AssociationEnded, 8)
+        statistics = served.receiver.statistics()
+        assert len(served.files()) == 40
+    assert statistics.stored == 40
+    assert statistics.echoes == 8
+    assert statistics.accepted == 8
+    assert statistics.associations == 0
+    assert 1 < statistics.associations_peak <= 8
+    assert statistics.in_flight == 0
+    assert statistics.in_flight_peak >= 1
+
+
+async def test_the_bytes_of_several_classes_are_kept_as_they_came(tmp_path: Path) -> None:
+    async with serving(tmp_path) as served, sending(served.port) as sender:
+        files = [ct(number=1), mr(number=2)]
+        assert [await sender.store(file) for file in files] == [0, 0]
+        kept = {data_set_of(content) for content in served.files().values()}
+        assert kept == set(map(data_set_of, files))
+
+
+async def test_a_port_that_is_taken_is_the_users_matter(tmp_path: Path) -> None:
+    async with serving(tmp_path) as served:
+        with pytest.raises(ConfigError, match="cannot listen"):
+            async with serving(tmp_path, server={"port": served.port}):
+                pytest.fail("the port is taken")
+
+
+async def test_a_stopped_receiver_lets_associations_end(tmp_path: Path) -> None:
+    async with serving(tmp_path) as served:
+        ended = asyncio.create_task(served.receiver.serve())
+        async with sending(served.port) as sender:
+            await sender.send(ct(number=1))
+            served.receiver.stop("terminated", grace_s=8)
+            assert await sender.answer() == 0
+            assert await sender.store(ct(number=2)) == 0
+            with pytest.raises(ConnectionRefusedError):
+                async with sending(served.port):
+                    pytest.fail("nobody listens any more")
+            assert not ended.done()
+            await sender.release()
+        await ended
+    (sentence,) = served.told.of(ReceiverEnded)
+    assert (sentence.stored, sentence.aborted) == (2, 0)
+    assert str(sentence).endswith("stopped: terminated")
+
+
+@pytest.mark.parametrize("hurries", [False, True], ids=["the grace is over", "stopped again"])
+async def test_who_does_not_end_in_time_is_aborted(tmp_path: Path, hurries: bool) -> None:  # noqa: FBT001 -- parametrised
+    async with serving(tmp_path) as served, sending(served.port) as sender:
+        pdus = sender.pdus(ct(number=1, rows=128, columns=128))
+        await sender.peer.send(*pdus[:-1])
+        await until(lambda: served.receiver.statistics().in_flight == 1)
+        served.receiver.stop("terminated", grace_s=60 if hurries else 0.01)
+        if hurries:
+            served.receiver.stop("terminated", grace_s=0)
+        await asyncio.gather(served.receiver.serve(), sender.peer.aborted())
+    (broken,) = served.told.of(AssociationEnded)
+    assert broken.failure == "the receiver ended before it"
+    assert served.files() == {}
+    assert served.receiver.statistics().in_flight == 0
