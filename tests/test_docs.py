@@ -17,7 +17,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from asyncdicom.cli import exit_codes
+from asyncdicom.cli import exit_codes, receive_exit_codes
 from asyncdicom.cli.app import COMMANDS, application
 from asyncdicom.cli.mock import archive_of, server_of
 from asyncdicom.mock.dimse import DimseServer
@@ -37,6 +37,8 @@ from tests.support.documents import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from enum import IntEnum
+    from types import ModuleType
 
     from asyncdicom.mock import MockServer
 
@@ -112,6 +114,7 @@ def test_the_list_of_commands_says_what_each_command_says_itself() -> None:
         pytest.param("dicomweb_client"),
         pytest.param("odil"),
         pytest.param("DCMTK"),
+        pytest.param("dcmrecv, storescp"),
     ],
 )
 def test_what_the_mapping_tables_name_exists(heading: str) -> None:
@@ -164,12 +167,37 @@ DCMTK_OPTIONS = (
     "--quiet -v --verbose +v --verbose-pc -d --debug -ll --log-level -lc --log-config "
     "--arguments -h --help --version -up +u -u +cl"
 )
+DCMRECV_OPTIONS = (
+    "-h --help --version --arguments -q --quiet -v --verbose -d --debug -ll --log-level -lc "
+    "--log-config +v --verbose-pc -xf --config-file -uca --use-called-aetitle -aet --aetitle -ta "
+    "--acse-timeout -td --dimse-timeout -pdu --max-pdu -dhl --disable-host-lookup -tls "
+    "--disable-tls +tls --enable-tls +ps --std-passwd +pw --use-passwd -pw --null-passwd -pem "
+    "--pem-keys -der --der-keys +cf --add-cert-file +cd --add-cert-dir +crl --add-crl-file +crv "
+    "--enable-crl-vfy +cra --enable-crl-all +pg --profile-8996 +pm --profile-8996-mod +py "
+    "--profile-bcp195-nd +px --profile-bcp195 +pz --profile-bcp195-ex +pb --profile-basic +pa "
+    "--profile-aes +pn --profile-null +cc --list-ciphers +cs --cipher +dp --dhparam --no-sni "
+    "--expect-sni +rs --seed +ws --write-seed +wf --write-seed-file -rc --require-peer-cert -vc "
+    "--verify-peer-cert -ic --ignore-peer-cert -od --output-directory -s --no-subdir +ssd "
+    "--series-date-subdir +fd --default-filenames +fu --unique-filenames +fsu "
+    "--short-unique-names +fst --system-time-names -fe --filename-extension -B --normal +B "
+    "--bit-preserving --ignore"
+)
+STORESCP_OPTIONS = (
+    "--single-process --fork +xi +xa -ac --access-full +ac --access-control -id --inetd -ts "
+    "--socket-timeout --refuse --reject --sleep-after --sleep-during --abort-after "
+    "--abort-during -pm --promiscuous -up --uid-padding +F -F +t= +td +u -u +g= +g -g +e -e -p "
+    "+p -uc +uc +cl -ss --sort-conc-studies -su --sort-on-study-uid -sp --sort-on-patientname -uf "
+    "+uf -tn --timenames -xcr --exec-on-reception -xcs --exec-on-eostudy -rns "
+    "--rename-on-eostudy -tos --eostudy-timeout -xs --exec-sync"
+)
 
 
 @pytest.mark.parametrize(
     ("heading", "options"),
     [
         pytest.param("odil", ODIL_OPTIONS, id="odil"),
+        pytest.param("dcmrecv, storescp", DCMRECV_OPTIONS, id="dcmrecv"),
+        pytest.param("dcmrecv, storescp", STORESCP_OPTIONS, id="storescp"),
         pytest.param("DCMTK", DCMTK_OPTIONS, id="getscu, movescu and findscu"),
         pytest.param("dicomweb-dump", DICOMWEB_DUMP_OPTIONS, id="dicomweb-dump"),
         pytest.param("dicomweb_client", DICOMWEB_CLIENT_OPTIONS, id="dicomweb_client"),
@@ -196,9 +224,10 @@ def test_each_option_that_prose_names_exists() -> None:
     assert named <= known | option_names(application)
 
 
-def sentences_of_exit_codes() -> Iterator[tuple[int, str]]:
+def sentences_of_exit_codes(module: ModuleType) -> Iterator[tuple[int, str]]:
     """Yield each code with the sentence below it in the source."""
-    tree = ast.parse(Path(exit_codes.__file__).read_text(encoding="utf-8"))
+    assert module.__file__ is not None
+    tree = ast.parse(Path(module.__file__).read_text(encoding="utf-8"))
     body = next(node for node in tree.body if isinstance(node, ast.ClassDef)).body
     for member, sentence in zip(body[1::2], body[2::2], strict=True):
         assert isinstance(member, ast.Assign)
@@ -206,10 +235,21 @@ def sentences_of_exit_codes() -> Iterator[tuple[int, str]]:
         yield ast.literal_eval(member.value), ast.literal_eval(sentence.value)
 
 
-def test_the_table_of_exit_codes_is_that_of_the_program() -> None:
-    table = [(int(code), meaning) for code, meaning in table_of(README, "code")]
-    assert table == list(sentences_of_exit_codes())
-    assert [code for code, _ in table] == sorted(exit_codes.ExitCode)
+@pytest.mark.parametrize(
+    ("heading", "module", "codes"),
+    [
+        pytest.param("code", exit_codes, exit_codes.ExitCode, id="commands"),
+        pytest.param(
+            "ends with", receive_exit_codes, receive_exit_codes.ReceiveExitCode, id="receive"
+        ),
+    ],
+)
+def test_the_tables_of_exit_codes_are_those_of_the_program(
+    heading: str, module: ModuleType, codes: type[IntEnum]
+) -> None:
+    table = [(int(code), meaning) for code, meaning in table_of(README, heading)]
+    assert table == list(sentences_of_exit_codes(module))
+    assert [code for code, _ in table] == sorted(codes)
 
 
 UNITS = {"KiB": 1024, "MiB": 1024**2, "GiB": 1024**3, "bytes": 1, "s": 1, "times": 1, "": 1}

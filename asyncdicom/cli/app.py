@@ -23,6 +23,7 @@ COMMANDS = {
     "probe": "Find out what a server can do, and where it is odd.",
     "move": "Let a DIMSE archive send instances to another application entity.",
     "echo": "Ask whether a source answers, and how fast.",
+    "receive": "Receive what others send: a Storage SCP with every option of dcmrecv.",
     "print": "Show what DICOM files say, element by element.",
     "dicomdir": "Build or update the DICOMDIR of a folder.",
     "report": "Show how a dump went: latencies, throughput, slowest requests.",

@@ -19,6 +19,7 @@ SECRETS = frozenset(
         "oauth2_refresh_token",
         "header",
         "proxy",
+        "use_passwd",
     }
 )
 """Options whose values may hold a credential; `show` tells only that they are set."""

@@ -1,0 +1,156 @@
+"""Run `asyncdicom receive`: open what it needs, serve, and end in order on a signal.
+
+The first SIGINT or SIGTERM lets nobody in any more and gives open associations
+`--drain-timeout`; the second one aborts them. That a service is ended by its manager is no
+failure: the exit code tells only whether associations had to be aborted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import uvloop
+
+from asyncdicom.cli.receive_exit_codes import ReceiveExitCode, failing_as
+from asyncdicom.cli.receive_logging import LEVELS, EventLog, configure_logging
+from asyncdicom.cli.receive_output import JsonLines, Sentences, live_counters
+from asyncdicom.cli.receive_settings import Names, names_of, receiver_settings
+from asyncdicom.cli.receive_tls import acceptor_tls
+from asyncdicom.errors import ConfigError
+from asyncdicom.receiver.receiver import Receiver
+from asyncdicom.storage.atomic import Durability
+from asyncdicom.storage.folder import OutputFolder
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from asyncdicom.protocol.dimse.association_profiles import AssociationProfile
+    from asyncdicom.receiver.events import ReceiverObserver
+
+__all__ = ["run"]
+
+_OWN_LEVEL = (("quiet", "fatal"), ("verbose", "info"), ("debug", "debug"))
+
+_SIGNALS = {
+    signal.SIGINT: ("interrupted", ReceiveExitCode.INTERRUPTED),
+    signal.SIGTERM: ("terminated", ReceiveExitCode.TERMINATED),
+}
+
+
+def run(options: Mapping[str, Any]) -> int:
+    """Receive until a signal ends it; return the exit code.
+
+    Raises:
+        click.UsageError: If options contradict each other.
+        ReceiveEnded: If it cannot begin.
+
+    """
+    with failing_as(ReceiveExitCode.SYNTAX):
+        _configure_logging(options)
+    return uvloop.run(_receive(options))
+
+
+def _configure_logging(options: Mapping[str, Any]) -> None:
+    own = next((level for name, level in _OWN_LEVEL if options[name]), None)
+    for name in ("log_level", "log_config"):
+        if own is not None and options[name] is not None:
+            option = f"--{name.replace('_', '-')}"
+            raise click.UsageError(f"{option} not allowed with --verbose, --debug or --quiet")
+    if options["log_level"] is not None and options["log_config"] is not None:
+        raise click.UsageError("--log-config not allowed with --log-level")
+    level = own or options["log_level"] or "warn"
+    if options["verbose_pc"] and LEVELS[level] > LEVELS["info"]:
+        raise click.UsageError("--verbose-pc is only allowed with --verbose, --debug or -ll info")
+    configure_logging(level=level, config_file=options["log_config"])
+
+
+async def _receive(options: Mapping[str, Any]) -> int:
+    with failing_as(ReceiveExitCode.ASSOCIATION_PROFILE):
+        profile = _profile(options)
+    tls = acceptor_tls(options)
+    async with AsyncExitStack() as stack:
+        with failing_as(ReceiveExitCode.OUTPUT_FOLDER):
+            folder = stack.enter_context(_open_folder(options))
+        with failing_as(ReceiveExitCode.SYNTAX):
+            names = names_of(options, folder)
+            settings = receiver_settings(options, names, profile=profile, tls=tls)
+            receiver = Receiver(settings, folder, _observers(options, names))
+        # Before anybody is told that we are ready: who waits for it may end us at once.
+        ending = _Ending(receiver, options["drain_timeout"])
+        with failing_as(ReceiveExitCode.CANNOT_LISTEN):
+            await stack.enter_async_context(receiver)
+        async with live_counters(receiver.statistics, options):
+            await receiver.serve()
+        return ending.exit_code
+    raise AssertionError("the stack swallows no exception")
+
+
+def _profile(options: Mapping[str, Any]) -> AssociationProfile | None:
+    if options["config_file"] is None:
+        return None
+    from asyncdicom.protocol.dimse.association_profiles import (  # noqa: PLC0415 -- for those who ask
+        read_association_profile,
+    )
+
+    name, profile = options["config_file"]
+    try:
+        text = Path(name).read_text(encoding="latin-1")
+    except OSError as error:
+        raise ConfigError(f"cannot read {name!r}: {error.strerror}") from error
+    return read_association_profile(text, profile, source=name)
+
+
+def _open_folder(options: Mapping[str, Any]) -> OutputFolder:
+    root = options["output_directory"]
+    # A volume that is not mounted must not be taken for an empty one.
+    if not Path(root).is_dir():
+        raise ConfigError(f"no such folder: {root!r}", hint="make it first: it is not made here")
+    return OutputFolder.open(root, durability=Durability(options["durability"]))
+
+
+def _observers(options: Mapping[str, Any], names: Names) -> list[ReceiverObserver]:
+    # On stderr beginning and end are sentences, see below.
+    tells_itself = options["log_config"] is not None
+    observers: list[ReceiverObserver] = [
+        EventLog(shows_paths=not names.hold_values, tells_itself=tells_itself)
+    ]
+    if options["as_json"]:
+        observers.append(JsonLines(is_quiet=options["quiet"]))
+    observers.append(Sentences(is_quiet=options["quiet"]))
+    return observers
+
+
+class _Ending:
+    """Ends a receiver when signals come."""
+
+    def __init__(self, receiver: Receiver, drain_s: float) -> None:
+        self._receiver = receiver
+        self._drain_s = drain_s
+        self._loop = asyncio.get_running_loop()
+        self._began_s: float | None = None
+        self._is_cut_short = False
+        self._code_if_cut = ReceiveExitCode.ENDED
+        for number in _SIGNALS:
+            self._loop.add_signal_handler(number, self._receive, number)
+
+    @property
+    def exit_code(self) -> ReceiveExitCode:
+        """What to end with, now that nothing is served any more."""
+        now_s = self._loop.time()
+        is_late = self._began_s is not None and now_s - self._began_s >= self._drain_s
+        return self._code_if_cut if self._is_cut_short or is_late else ReceiveExitCode.ENDED
+
+    def _receive(self, number: signal.Signals) -> None:
+        reason, code = _SIGNALS[number]
+        if self._began_s is None:
+            self._began_s = self._loop.time()
+            self._code_if_cut = code
+            self._receiver.stop(reason, grace_s=self._drain_s)
+        else:
+            self._is_cut_short = True
+            self._receiver.stop(reason, grace_s=0.0)
