@@ -11,6 +11,7 @@ transfer syntaxes, take C-STOREs, and perform C-ECHO, C-FIND, C-GET and C-MOVE.
 from __future__ import annotations
 
 import asyncio
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Self
@@ -30,14 +31,19 @@ from asyncdicom.transports.associations.wire import Wire
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Generator
     from types import TracebackType
 
     from asyncdicom.protocol.upper_layer.negotiation import Negotiated
-    from asyncdicom.protocol.upper_layer.pdu import AssociateReject, ProposedContext
+    from asyncdicom.protocol.upper_layer.pdu import (
+        AssociateAccept,
+        AssociateReject,
+        ProposedContext,
+    )
     from asyncdicom.transports.associations.services import Services
     from asyncdicom.transports.associations.settings import TlsSettings
 
-__all__ = ["AssociationServer", "ServerSettings", "ServerStatistics"]
+__all__ = ["AssociationServer", "ServerSettings", "ServerStatistics", "accepted_contexts"]
 
 REFUSED_ABSTRACT_SYNTAX = 3
 """PS3.8 Table 9-18."""
@@ -197,8 +203,6 @@ class AssociationServer:
                 wire.check()
                 await self._associate(wire, requestor)
             else:
-                self._statistics.rejected += 1
-                self._services.rejected(requestor, refusal)
                 machine.reject(refusal)
                 wire.flush()
             await self._linger(wire)
@@ -232,19 +236,19 @@ class AssociationServer:
         return Requestor(wire.connection.peer_address, event.request)
 
     def _refusal(self, requestor: Requestor) -> AssociateReject | None:
-        if self._statistics.associations >= self._settings.max_associations:
-            return BUSY
-        return self._services.admit(requestor)
+        """Return how to refuse a peer, having told so, or None."""
+        is_full = self._statistics.associations >= self._settings.max_associations
+        refusal = BUSY if is_full else self._services.admit(requestor)
+        if refusal is not None:
+            self._statistics.rejected += 1
+            self._services.rejected(requestor, refusal)
+        return refusal
 
     async def _associate(self, wire: Wire, requestor: Requestor) -> None:
         """Accept, and serve up to the release."""
-        counters = self._statistics
-        counters.associations += 1
-        counters.accepted += 1
-        counters.associations_peak = max(counters.associations_peak, counters.associations)
-        failure: BaseException | None = None
-        try:
-            contexts = self._accept(wire, requestor)
+        with self._counting(requestor):
+            negotiated = wire.machine.accept(self._answer(requestor))
+            wire.flush()
             wire.established(
                 peer_max_pdu_bytes=requestor.request.user.max_pdu_bytes,
                 patience=Patience(
@@ -253,7 +257,19 @@ class AssociationServer:
                     window_s=self._settings.min_rate_window_s,
                 ),
             )
+            contexts = accepted_contexts(negotiated)
             await ServedAssociation(wire, self._services, requestor, contexts).serve()
+
+    @contextmanager
+    def _counting(self, requestor: Requestor) -> Generator[None]:
+        """Count an association while it lasts, and tell the services of its end."""
+        counters = self._statistics
+        counters.associations += 1
+        counters.accepted += 1
+        counters.associations_peak = max(counters.associations_peak, counters.associations)
+        failure: BaseException | None = None
+        try:
+            yield
         except BaseException as error:
             failure = error
             raise
@@ -261,19 +277,16 @@ class AssociationServer:
             counters.associations -= 1
             self._services.ended(requestor, failure)
 
-    def _accept(self, wire: Wire, requestor: Requestor) -> dict[int, AcceptedContext]:
+    def _answer(self, requestor: Requestor) -> AssociateAccept:
         request = requestor.request
         results = [self._selected(requestor, proposed) for proposed in request.contexts]
-        answer = accept(
+        return accept(
             request,
             results,
             max_pdu_bytes=self._settings.max_pdu_bytes,
             extra=self._extended(requestor, results),
             grant=partial(self._services.granted, requestor),
         )
-        negotiated = wire.machine.accept(answer)
-        wire.flush()
-        return _by_id(negotiated)
 
     def _selected(self, requestor: Requestor, proposed: ProposedContext) -> AnsweredContext:
         if not self._services.offers(requestor, proposed.abstract_syntax):
@@ -305,7 +318,8 @@ class AssociationServer:
             await wire.next()
 
 
-def _by_id(negotiated: Negotiated) -> dict[int, AcceptedContext]:
+def accepted_contexts(negotiated: Negotiated) -> dict[int, AcceptedContext]:
+    """Return what was accepted, by context ID."""
     return {
         one.context_id: AcceptedContext(
             one.context_id, one.abstract_syntax, one.transfer_syntax, one.is_scp

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from asyncdicom.ports.dimse import Proposal
     from asyncdicom.transports.associations.settings import DimseSettings
 
-__all__ = ["PynetdicomTransport"]
+__all__ = ["PynetdicomTransport", "silence"]
 
 MAX_ASSOCIATIONS = 64
 """At one time, two threads each; who wants more waits for one to end."""
@@ -66,7 +66,7 @@ class PynetdicomTransport:
         self._sessions: dict[PynetdicomSession, ThreadedAssociation] = {}
         self._statistics = DimseStatistics()
         self._is_closed = False
-        _silence()
+        silence()
 
     @property
     def name(self) -> str:
@@ -154,7 +154,7 @@ class PynetdicomTransport:
         counters.bytes_received += session.bytes_received
 
 
-def _silence() -> None:
+def silence() -> None:
     """Let pynetdicom log nothing, unless somebody gave its logger a level.
 
     pydicom, which reads its command sets, warns of values and quotes them; what a peer

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from pydicom.uid import UID
 from pynetdicom.pdu_primitives import (
     A_ASSOCIATE,
     AsynchronousOperationsWindowNegotiation,
@@ -11,9 +12,15 @@ from pynetdicom.pdu_primitives import (
     SOPClassExtendedNegotiation,
     UserIdentityNegotiation,
 )
+from pynetdicom.presentation import PresentationContext
 
 from asyncdicom.errors import ProtocolError
 from asyncdicom.ports.dimse import AcceptedContext, PeerFacts
+from asyncdicom.protocol.upper_layer.user_information import (
+    AsyncOperationsWindow,
+    ExtendedNegotiation,
+    RoleSelection,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,9 +28,17 @@ if TYPE_CHECKING:
     from pynetdicom.association import Association
 
     from asyncdicom.ports.dimse import Proposal
+    from asyncdicom.protocol.upper_layer.pdu import AssociateAccept, AssociateRequest
     from asyncdicom.transports.associations.settings import DimseSettings
 
-__all__ = ["accepted_contexts", "check_answer", "negotiation_items", "peer_facts"]
+__all__ = [
+    "accepted_contexts",
+    "answer_contexts",
+    "answer_items",
+    "check_answer",
+    "negotiation_items",
+    "peer_facts",
+]
 
 
 def negotiation_items(settings: DimseSettings, proposal: Proposal) -> Iterator[Any]:
@@ -92,3 +107,40 @@ def peer_facts(association: Association) -> PeerFacts:
         acceptor.implementation_version_name or "",
         acceptor.asynchronous_operations[0],
     )
+
+
+def answer_contexts(
+    request: AssociateRequest, answer: AssociateAccept
+) -> list[PresentationContext]:
+    """Return what pynetdicom answers to each context of a request."""
+    answered = {one.context_id: one for one in answer.contexts}
+    contexts = []
+    for proposed in request.contexts:
+        result, context = answered[proposed.context_id], PresentationContext()
+        context.context_id = proposed.context_id
+        context.abstract_syntax = UID(proposed.abstract_syntax)
+        syntax = result.transfer_syntax or next(iter(proposed.transfer_syntaxes), "")
+        context.transfer_syntax = [UID(syntax)]
+        context.result = result.result
+        contexts.append(context)
+    return contexts
+
+
+def answer_items(answer: AssociateAccept) -> Iterator[Any]:
+    """Yield roles, extended negotiation and the window of an answer (PS3.7 §D.3.3)."""
+    for item in answer.user.items:
+        if isinstance(item, RoleSelection):
+            role = SCP_SCU_RoleSelectionNegotiation()
+            role.sop_class_uid = UID(item.sop_class_uid)
+            role.scu_role, role.scp_role = item.is_scu, item.is_scp
+            yield role
+        elif isinstance(item, ExtendedNegotiation):
+            extended = SOPClassExtendedNegotiation()
+            extended.sop_class_uid = UID(item.sop_class_uid)
+            extended.service_class_application_information = item.information
+            yield extended
+        elif isinstance(item, AsyncOperationsWindow):
+            window = AsynchronousOperationsWindowNegotiation()
+            window.maximum_number_operations_invoked = item.max_invoked
+            window.maximum_number_operations_performed = item.max_performed
+            yield window

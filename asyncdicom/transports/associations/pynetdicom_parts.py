@@ -16,7 +16,7 @@ import sys
 from contextlib import suppress
 from queue import Queue
 from struct import error as StructError  # noqa: N812 -- it is named like a function
-from threading import Lock
+from threading import Event, Lock
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +48,7 @@ __all__ = [
     "PromptSocket",
     "Reactor",
     "nobody",
+    "whole_uid",
 ]
 
 NOTHING = (None, None)
@@ -109,10 +110,11 @@ class PromptSocket(AssociationSocket):
 
     def __init__(self, assoc: Association, sock: socket.socket, max_pdu_bytes: int) -> None:
         super().__init__(assoc, client_socket=sock)
-        # That was an acceptor's beginning. We are connected when the machine asks for it.
-        self.event_queue.get_nowait()
-        self._is_connected = False
-        self._ready.clear()
+        if assoc.is_requestor:
+            # That was an acceptor's beginning. We are connected when the machine asks for it.
+            self.event_queue.get_nowait()
+            self._is_connected = False
+            self._ready.clear()
         self._max_pdu_bytes = max_pdu_bytes
         self._pdu_type: int | None = None
         self._heeds_until_s = math.inf
@@ -127,6 +129,8 @@ class PromptSocket(AssociationSocket):
         """When something came last, by the monotonic clock."""
         self.is_within_pdu = False
         """Whether some of a PDU came and not yet all."""
+        self.ended = Event()
+        """Set when nothing will come any more."""
         self.abort: bytes | None = None
         """Variable field of the A-ABORT that the peer sent."""
         self.failure: FetchError | None = None
@@ -145,6 +149,7 @@ class PromptSocket(AssociationSocket):
         whether we are connected.
         """
         was_connected = self._is_connected
+        self.ended.set()
         super().close()
         self._is_connected = was_connected
 
@@ -243,6 +248,8 @@ class PromptSocket(AssociationSocket):
             self.failure = _broken(error)
             raise
         view.release()
+        if at < byte_count:
+            self.ended.set()
         del found[at:]
         return found
 
@@ -374,7 +381,7 @@ class Messages(DIMSEServiceProvider):
             self.message = None
             primitive = message.message_to_primitive()
             if isinstance(primitive, C_STORE):
-                primitive.AffectedSOPInstanceUID = _whole(message.command_set)
+                primitive.AffectedSOPInstanceUID = whole_uid(message.command_set)
             self.msg_queue.put((message.context_id, primitive))
         elif data[0] & IS_LAST:
             self._has_command, self._byte_count = True, 0
@@ -385,7 +392,7 @@ class Messages(DIMSEServiceProvider):
         self.dul.event_queue.put("Evt19")
 
 
-def _whole(command_set: Dataset) -> UID | None:
+def whole_uid(command_set: Dataset) -> UID | None:
     """Return a UID as it came: of one with a backslash, pynetdicom keeps what stands before it."""
     value = command_set.get("AffectedSOPInstanceUID")
     return UID("\\".join(value)) if isinstance(value, MultiValue) else value

@@ -11,13 +11,11 @@ import socket
 import ssl
 from contextlib import suppress
 from queue import Empty
-from time import monotonic
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from pydicom.uid import UID
 from pynetdicom.ae import ApplicationEntity
 from pynetdicom.association import Association as PeerAssociation
-from pynetdicom.events import NotificationEvent
 from pynetdicom.pdu_primitives import (
     A_RELEASE,
 )
@@ -29,7 +27,6 @@ from asyncdicom.errors import (
     FetchError,
     NotNegotiated,
     ProtocolError,
-    Stalled,
     TlsRejected,
     TransportError,
 )
@@ -38,8 +35,8 @@ from asyncdicom.protocol.dimse.file_meta import (
     IMPLEMENTATION_CLASS_UID,
     IMPLEMENTATION_VERSION_NAME,
 )
-from asyncdicom.protocol.upper_layer.meanings import aborted, rejected
-from asyncdicom.protocol.upper_layer.pdu import Abort, AssociateReject
+from asyncdicom.protocol.upper_layer.meanings import rejected
+from asyncdicom.protocol.upper_layer.pdu import AssociateReject
 from asyncdicom.transports.associations.pynetdicom_messages import primitive_of, transmitted
 from asyncdicom.transports.associations.pynetdicom_negotiation import (
     accepted_contexts,
@@ -47,17 +44,12 @@ from asyncdicom.transports.associations.pynetdicom_negotiation import (
     negotiation_items,
     peer_facts,
 )
-from asyncdicom.transports.associations.pynetdicom_parts import (
-    NOTHING,
-    Messages,
-    PromptSocket,
-    Reactor,
-    nobody,
-)
+from asyncdicom.transports.associations.pynetdicom_parts import NOTHING
+from asyncdicom.transports.associations.pynetdicom_peer import Patience, Peer
 from asyncdicom.transports.associations.tls import explain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from asyncdicom.ports.dimse import Proposal
     from asyncdicom.transports.associations.dialogue import Transmitted
@@ -69,8 +61,6 @@ BATCH_MESSAGES = 16
 """Messages that are handed to the loop at a time, if they are there."""
 LOOK_S = 0.25
 """How soon a release by the peer is noticed, in seconds: it wakes nobody who waits for messages."""
-JOIN_TIMEOUT_S = 1.0
-"""How long the thread of the upper layer may take to end, in seconds, each time it is asked."""
 
 
 class PynetdicomSession:
@@ -84,7 +74,7 @@ class PynetdicomSession:
         self._tls = context
         self._socket: socket.socket | None = None
         self._names: tuple[AddressInformation, AddressInformation] | None = None
-        self._peer: _Peer | None = None
+        self._peer: _Requestor | None = None
         self._is_stopped = False
         self.accepted: tuple[AcceptedContext, ...] = ()
         self.peer_max_pdu_bytes = 0
@@ -135,7 +125,7 @@ class PynetdicomSession:
         """
         assert self._socket is not None, "a session is secured before it is opened"
         assert self._names is not None, "see there"
-        self._peer = peer = _Peer(self._settings, self._socket, self._names)
+        self._peer = peer = _Requestor(self._settings, self._socket, self._names)
         peer.propose(self._settings, self._proposal)
         if self._is_stopped:
             raise self._over()
@@ -208,7 +198,7 @@ class PynetdicomSession:
                 # That of an SSLSocket would take the TLS away from whoever reads.
                 socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
 
-    def _open_peer(self) -> _Peer:
+    def _open_peer(self) -> _Requestor:
         if self._peer is None or self._is_stopped:
             raise self._over()
         return self._peer
@@ -222,7 +212,7 @@ class PynetdicomSession:
 
         """
         peer = self._open_peer()
-        patience = _Patience(self._settings, peer)
+        patience = Patience(self._settings, peer, self._settings.origin)
         while True:
             wait_s = min(LOOK_S, patience.rest_s())
             with suppress(Empty):
@@ -258,40 +248,8 @@ class PynetdicomSession:
         return error
 
 
-class _Patience:
-    """How long we wait for a message, from now on."""
-
-    def __init__(self, settings: DimseSettings, peer: _Peer) -> None:
-        self._settings = settings
-        self._peer = peer
-        self._begun_s = self._window_begun_s = monotonic()
-        self._window_bytes = peer.wire.bytes_received
-
-    def rest_s(self) -> float:
-        """Return how much longer the peer may be silent, in seconds.
-
-        Raises:
-            Stalled: If it was silent for too long, or trickles within a message.
-
-        """
-        now_s, settings = monotonic(), self._settings
-        silent_s = now_s - max(self._begun_s, self._peer.wire.heard_s)
-        if silent_s >= settings.idle_timeout_s:
-            raise Stalled(f"nothing came for {silent_s:.3g} s", origin=settings.origin)
-        lasted_s = now_s - self._window_begun_s
-        came_bytes = self._peer.wire.bytes_received - self._window_bytes
-        is_over = lasted_s >= settings.min_rate_window_s
-        is_within = self._peer.is_within_message()
-        if is_over and is_within and came_bytes < settings.min_bytes_per_s * lasted_s:
-            why = f"only {came_bytes} bytes came in {lasted_s:.3g} s"
-            raise Stalled(why, origin=settings.origin)
-        if is_over or not is_within:
-            self._window_begun_s, self._window_bytes = now_s, self._peer.wire.bytes_received
-        return min(settings.idle_timeout_s - silent_s, settings.min_rate_window_s)
-
-
-class _Peer:
-    """An association of pynetdicom, without the thread that serves its services."""
+class _Requestor(Peer):
+    """Our side, as the one that asks."""
 
     def __init__(
         self,
@@ -299,21 +257,8 @@ class _Peer:
         sock: socket.socket,
         names: tuple[AddressInformation, AddressInformation],
     ) -> None:
-        self.association = association = PeerAssociation(
-            ApplicationEntity(settings.calling_ae), "requestor"
-        )
-        association.dul = self.reactor = Reactor(association)
-        association.dimse = self.messages = Messages(association)
-        self.wire = PromptSocket(association, sock, settings.max_pdu_bytes)
-        association.set_socket(self.wire)
-        # The loop watches over time. Where pynetdicom does, it waits for its own threads.
-        association.acse_timeout = association.network_timeout = None
-        association.requestor.address_info, association.acceptor.address_info = names
-        for event in association.get_events():
-            if isinstance(event, NotificationEvent):
-                # Those that log. pynetdicom has a list for each of these events.
-                for handler, _ in list(cast("list[Any]", association.get_handlers(event))):
-                    association.unbind(event, handler)
+        association = PeerAssociation(ApplicationEntity(settings.calling_ae), "requestor")
+        super().__init__(association, sock, names, settings.max_pdu_bytes)
 
     def propose(self, settings: DimseSettings, proposal: Proposal) -> None:
         """Set what is asked for."""
@@ -331,47 +276,6 @@ class _Peer:
             context.context_id = 2 * number + 1
             contexts.append(context)
         requestor.requested_contexts = contexts
-
-    def abort(self) -> None:
-        """Ask for A-ABORT, and let nobody wait any more."""
-        self.wire.heed_no_more()
-        self.association.acse.send_abort(0)
-        self.messages.msg_queue.end()
-        self.reactor.to_user_queue.put(nobody())
-
-    def end(self, cut: Callable[[], None]) -> None:
-        """Let the thread of the upper layer say its last words, then end it."""
-        self.wire.give_up()
-        if self.reactor.is_alive() and not self.wire.is_within_pdu:
-            self.reactor.join(JOIN_TIMEOUT_S)
-        cut()
-        self.reactor.kill_dul()
-        if self.reactor.is_alive():
-            self.reactor.join(JOIN_TIMEOUT_S)
-        if not self.reactor.is_alive():
-            self.wire.free()
-
-    def is_within_message(self) -> bool:
-        """Whether more of what came before is due."""
-        return self.wire.is_within_pdu or self.messages.message is not None
-
-    def is_released(self) -> bool:
-        """Whether the peer asks for a release."""
-        waiting: Any = self.reactor.peek_next_pdu()
-        return isinstance(waiting, A_RELEASE) and not waiting.result
-
-    def why_over(self) -> FetchError:
-        """Return why the association ended, as far as we are told."""
-        for failure in (self.wire.failure, self.messages.failure, self.reactor.failure):
-            if failure is not None:
-                return failure
-        if self.wire.abort is not None:
-            return aborted(Abort(*self.wire.abort[2:4]))
-        if self.is_released():
-            return ConnectionLost("the peer released the association before its answer")
-        if self.reactor.to_user_queue.is_misbehaviour:
-            return ProtocolError("the peer does not keep to the upper layer protocol")
-        return ConnectionLost("the connection ended before the answer did")
 
 
 def _address(name: Any) -> AddressInformation:
