@@ -23,10 +23,11 @@ from asyncdicom.protocol.upper_layer.negotiation import ACCEPTANCE, accept
 from asyncdicom.protocol.upper_layer.pdu import AnsweredContext
 from asyncdicom.protocol.upper_layer.user_information import ExtendedNegotiation
 from asyncdicom.transports.associations import sockets
+from asyncdicom.transports.associations.acceptor_tls import acceptor_context
 from asyncdicom.transports.associations.connection import Connection, Patience
 from asyncdicom.transports.associations.services import BUSY, Requestor
 from asyncdicom.transports.associations.serving import ServedAssociation, WirePeer
-from asyncdicom.transports.associations.tls import acceptor_context
+from asyncdicom.transports.associations.tls import explain_client
 from asyncdicom.transports.associations.wire import Wire
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
         AssociateReject,
         ProposedContext,
     )
+    from asyncdicom.transports.associations.acceptor_tls import AcceptorTls
     from asyncdicom.transports.associations.services import Services
     from asyncdicom.transports.associations.settings import TlsSettings
 
@@ -74,7 +76,8 @@ class ServerSettings:
     """Least mean throughput within a message; 0 allows any."""
     min_rate_window_s: float = 60.0
     """Waiting time over which that throughput is averaged, in seconds."""
-    tls: TlsSettings | None = None
+    tls: AcceptorTls | TlsSettings | None = None
+    """None speaks plain TCP."""
 
 
 @dataclass(slots=True)
@@ -186,10 +189,12 @@ class AssociationServer:
 
     async def _attend(self, sock: socket.socket) -> None:
         """Serve one connection, whatever its peer does."""
+        address = sockets.peer_address(sock)
         try:
             connection = await self._connection(sock)
-        except OSError:
+        except OSError as error:
             # A peer that left at once, or with whom no TLS was possible.
+            self._services.unserved(address, explain_client(error))
             return
         machine = AssociationMachine.acceptor()
         wire = Wire(connection, machine, origin="", statistics=self._traffic)
@@ -230,9 +235,13 @@ class AssociationServer:
         return connection
 
     async def _requestor(self, wire: Wire) -> Requestor:
-        event = await wire.next()
-        if not isinstance(event, AssociationRequested):
-            raise ProtocolError("a peer begins with A-ASSOCIATE-RQ")
+        try:
+            event = await wire.next()
+            if not isinstance(event, AssociationRequested):
+                raise ProtocolError("a peer begins with A-ASSOCIATE-RQ")
+        except FetchError as error:
+            self._services.unserved(wire.connection.peer_address, str(error))
+            raise
         return Requestor(wire.connection.peer_address, event.request)
 
     def _refusal(self, requestor: Requestor) -> AssociateReject | None:

@@ -214,6 +214,12 @@ class Services:
     def rejected(self, _requestor: Requestor, _refusal: AssociateReject, /) -> None:
         """Take note that a peer is refused, by `admit` or because of a limit of the server."""
 
+    def unserved(self, _address: str, _reason: str, /) -> None:
+        """Take note that a connection came to no association: no TLS, no request, or no DICOM.
+
+        Probes of load balancers are such, too. The reason never quotes the peer's bytes.
+        """
+
     def offers(self, _requestor: Requestor, abstract_syntax: str, /) -> bool:
         """Tell whether a SOP class is spoken; the others are refused with result 3.
 

@@ -18,7 +18,15 @@ if TYPE_CHECKING:
     from asyncio.trsock import TransportSocket
     from collections.abc import Callable, Iterable
 
-__all__ = ["Address", "Listener", "acknowledge_at_once", "connect", "listen", "tune"]
+__all__ = [
+    "Address",
+    "Listener",
+    "acknowledge_at_once",
+    "connect",
+    "listen",
+    "peer_address",
+    "tune",
+]
 
 STAGGER_S = 0.25
 """Head start of an address over the next, in seconds (RFC 8305 §5)."""
@@ -51,6 +59,15 @@ def acknowledge_at_once(sock: socket.socket | TransportSocket) -> None:
             sock.setsockopt(socket.IPPROTO_TCP, QUICKACK, 1)
         except OSError:  # the peer reset the connection: the next read will say so
             return
+
+
+def peer_address(sock: socket.socket) -> str:
+    """Return IP address and port of the other side, or `unknown` if it is gone."""
+    try:
+        host, port = sock.getpeername()[:2]
+    except OSError:
+        return "unknown"
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 async def connect(host: str, port: int) -> socket.socket:

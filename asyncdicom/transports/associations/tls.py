@@ -1,4 +1,4 @@
-"""Secure transport connections of DIMSE (PS3.15 §B.12, §B.13).
+"""Secure transport connections of a requestor of DIMSE (PS3.15 §B.12, §B.13), and what went wrong.
 
 DCMTK's clients check no host name, and many archives have certificates that name none.
 We check it unless told otherwise: whoever holds any certificate of the hospital's
@@ -8,36 +8,16 @@ authority could else take the archive's place.
 from __future__ import annotations
 
 import ssl
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from asyncdicom.errors import ConfigError
+from asyncdicom.transports.associations.tls_profiles import cipher_string, profile_named, rules_of
 from asyncdicom.transports.settings import TransportSettings
-from asyncdicom.transports.tls import explain_tls_failure, read_certificates, tls_context
+from asyncdicom.transports.tls import explain_tls_failure, tls_context
 
 if TYPE_CHECKING:
     from asyncdicom.transports.associations.settings import TlsSettings
 
-__all__ = ["acceptor_context", "explain", "requestor_context"]
-
-# What both profiles ask for of TLS 1.2; TLS 1.3 has only suites that they allow.
-_BCP195 = (
-    "ECDHE-ECDSA-AES256-GCM-SHA384",
-    "ECDHE-RSA-AES256-GCM-SHA384",
-    "ECDHE-ECDSA-AES128-GCM-SHA256",
-    "ECDHE-RSA-AES128-GCM-SHA256",
-)
-_SUITES = {
-    "bcp195": _BCP195,
-    "bcp195-modified": (
-        *_BCP195,
-        "ECDHE-ECDSA-CHACHA20-POLY1305",
-        "ECDHE-RSA-CHACHA20-POLY1305",
-        "ECDHE-ECDSA-AES256-CCM",
-        "ECDHE-ECDSA-AES128-CCM",
-        "ECDHE-ECDSA-AES256-CCM8",
-        "ECDHE-ECDSA-AES128-CCM8",
-    ),
-}
+__all__ = ["explain", "explain_client", "requestor_context"]
 
 
 def requestor_context(settings: TlsSettings) -> ssl.SSLContext:
@@ -57,31 +37,10 @@ def requestor_context(settings: TlsSettings) -> ssl.SSLContext:
     )
     if not settings.check_host_name:
         context.check_hostname = False
-    return _restricted(context, settings.profile)
-
-
-def acceptor_context(settings: TlsSettings) -> ssl.SSLContext:
-    """Build the context of an acceptor; authorities, where given, must vouch for each client.
-
-    Raises:
-        ConfigError: If a file cannot be read or holds no usable certificate or key.
-
-    """
-    if settings.client_cert_file is None:
-        raise ConfigError("an acceptor needs a certificate for TLS", hint="give --cert and --key")
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    try:
-        context.load_cert_chain(settings.client_cert_file, settings.client_key_file, password="")
-        if settings.ca_file is not None:
-            pem = read_certificates(settings.ca_file)
-            context.load_verify_locations(cadata=pem.decode("ascii"))
-            context.verify_mode = ssl.CERT_REQUIRED if settings.verify else ssl.CERT_NONE
-    except (ssl.SSLError, ValueError, OSError) as error:
-        raise ConfigError(
-            f"certificates cannot be used ({getattr(error, 'reason', None) or error})",
-            hint="check --cert and --key",
-        ) from error
-    return _restricted(context, settings.profile)
+    rules = rules_of(profile_named(settings.profile))
+    context.minimum_version = rules.minimum
+    context.set_ciphers(cipher_string(rules.suites))
+    return context
 
 
 def explain(error: BaseException) -> str:
@@ -94,7 +53,28 @@ def explain(error: BaseException) -> str:
     )
 
 
-def _restricted(context: ssl.SSLContext, profile: str) -> ssl.SSLContext:
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_ciphers(":".join(_SUITES[profile]))
-    return context
+# What OpenSSL calls it, and what it means when a client did it.
+_CLIENTS: Final = (
+    ("PEER_DID_NOT_RETURN_A_CERTIFICATE", "it has no certificate, and one is required"),
+    ("CERTIFICATE_VERIFY_FAILED", "its certificate is not trusted"),
+    ("WRONG_VERSION_NUMBER", "it does not speak TLS"),
+    ("HTTP_REQUEST", "it speaks HTTP without TLS"),
+    ("UNSUPPORTED_PROTOCOL", "it speaks no version of TLS that is still safe"),
+    ("NO_SHARED_CIPHER", "no cipher suite is common to both sides"),
+    ("CALLBACK_FAILED", "it asks for another host name than is expected"),
+    ("UNKNOWN_CA", "it does not trust our certificate"),
+    ("ALERT_BAD_CERTIFICATE", "it does not accept our certificate"),
+    ("CERTIFICATE_UNKNOWN", "it does not accept our certificate"),
+)
+
+
+def explain_client(error: BaseException) -> str:
+    """Return why a client is not connected, as the acceptor sees it."""
+    text = str(getattr(error, "reason", None) or error)
+    for mark, meaning in _CLIENTS:
+        if mark in text.upper().replace(" ", "_"):
+            told = getattr(error, "verify_message", None)
+            return f"{meaning} ({told})" if told else meaning
+    if isinstance(error, ssl.SSLError):
+        return f"no TLS connection could be made ({text})"
+    return "it left during the TLS handshake, or did not finish it in time"

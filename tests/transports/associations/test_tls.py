@@ -11,8 +11,9 @@ import trustme
 
 from asyncdicom.errors import ConfigError, ConnectionLost, TlsRejected, Unreachable
 from asyncdicom.protocol.dimse.sop_classes import STUDY_ROOT
+from asyncdicom.transports.associations.acceptor_tls import acceptor_context
 from asyncdicom.transports.associations.settings import TlsSettings
-from asyncdicom.transports.associations.tls import acceptor_context, explain, requestor_context
+from asyncdicom.transports.associations.tls import explain, requestor_context
 from tests.support.scripted_peer import dial
 from tests.transports.associations.support import (
     CT,
