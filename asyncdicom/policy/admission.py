@@ -62,7 +62,7 @@ class Verdict(Enum):
     CALLED_AE_UNKNOWN = (1, 1, 7, "we are not called like that")
     CALLING_AE_UNKNOWN = (1, 1, 3, "its AE title is not allowed")
     NO_CONTEXT = (1, 1, 1, "it offers nothing that we take")
-    """PS3.8 has no reason for this. An association in which nothing can be sent would
+    """PS3.8 Table 9-21 has no reason for this. An association in which nothing can be sent would
     hold a place; DCMTK's receiver refuses, too, so its clients expect that."""
     ENDING = (2, 3, 1, "we are about to end")
     """Temporary congestion: another one may listen here soon."""

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Self
 from asyncdicom.receiver.events import Listening, ReceiverEnded
 from asyncdicom.receiver.hooks import Hooks
 from asyncdicom.receiver.keeping import Keeper
-from asyncdicom.receiver.services import ReceivingServices, SopClasses
+from asyncdicom.receiver.services import ReceivingServices
+from asyncdicom.receiver.sop_classes import SopClasses
 from asyncdicom.receiver.statistics import ReceiverStatistics
 from asyncdicom.receiver.storing import Storing
 from asyncdicom.receiver.studies import StudyWatch

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from asyncdicom.errors import AsyncDicomError
-from asyncdicom.model import is_uid
 from asyncdicom.policy.admission import Candidate, Verdict, admit
-from asyncdicom.protocol.dimse.sop_classes import (
-    ALL_TRANSFER_SYNTAXES,
-    VERIFICATION,
-    is_storage_class,
-)
+from asyncdicom.protocol.dimse.sop_classes import VERIFICATION
 from asyncdicom.protocol.upper_layer.pdu import AssociateReject
 from asyncdicom.receiver.associations import OpenAssociations, caller_of, host_of
 from asyncdicom.receiver.events import AssociationBegan, AssociationRefused
@@ -21,58 +16,15 @@ from asyncdicom.transports.associations.services import SUCCESS, Services
 
 if TYPE_CHECKING:
     from asyncdicom.protocol.upper_layer.pdu import ProposedContext
+    from asyncdicom.protocol.upper_layer.user_information import ExtendedNegotiation, RoleSelection
     from asyncdicom.receiver.events import ReceiverObserver
     from asyncdicom.receiver.settings import ReceiverSettings
+    from asyncdicom.receiver.sop_classes import SopClasses
     from asyncdicom.receiver.statistics import ReceiverStatistics
     from asyncdicom.receiver.storing import Storing
     from asyncdicom.transports.associations.services import Peer, Requestor
 
-__all__ = ["ReceivingServices", "SopClasses"]
-
-DICOM_ROOT: Final = "1.2.840.10008."
-"""Of all UIDs that the Standard gives (PS3.5 §9.1, PS3.6 Annex A)."""
-STORAGE_ROOT: Final = f"{DICOM_ROOT}5.1.4.1.1."
-"""Of the storage classes of today, and of those that editions to come will add (PS3.4 §B.5)."""
-
-
-class SopClasses:
-    """Which SOP classes and transfer syntaxes are taken.
-
-    What a profile says, and nothing else; without one all storage classes of the Standard.
-    Promiscuous, those that no edition we know names, too: private ones, and new ones of the
-    Standard, but no other service of it. Verification is always spoken.
-    """
-
-    def __init__(self, settings: ReceiverSettings) -> None:
-        self._profile = settings.profile
-        self._is_promiscuous = settings.is_promiscuous
-
-    def takes(self, sop_class_uid: str) -> bool:
-        """Tell whether instances of a SOP class are taken."""
-        if sop_class_uid == VERIFICATION:
-            return False
-        if self._profile is not None and self._profile.offers(sop_class_uid):
-            return not _is_other_service(sop_class_uid)
-        if self._is_promiscuous:
-            return is_uid(sop_class_uid) and not _is_other_service(sop_class_uid)
-        return self._profile is None and is_storage_class(sop_class_uid)
-
-    def select(self, proposed: ProposedContext) -> str | None:
-        """Return a transfer syntax, or None to refuse: the first of the profile, or of the peer.
-
-        The peer names first what it has; whatever it is, its bytes are kept.
-        """
-        uid, syntaxes = proposed.abstract_syntax, proposed.transfer_syntaxes
-        if self._profile is not None and self._profile.offers(uid):
-            return self._profile.select(uid, syntaxes)
-        if self._is_promiscuous:
-            return next((one for one in syntaxes if is_uid(one)), None)
-        return next((one for one in syntaxes if one in ALL_TRANSFER_SYNTAXES), None)
-
-    def accepts(self, proposed: ProposedContext) -> bool:
-        """Tell whether a context can be accepted."""
-        uid = proposed.abstract_syntax
-        return (uid == VERIFICATION or self.takes(uid)) and self.select(proposed) is not None
+__all__ = ["ReceivingServices"]
 
 
 class ReceivingServices(Services):
@@ -118,6 +70,14 @@ class ReceivingServices(Services):
         """Choose a transfer syntax."""
         return self._sop_classes.select(proposed)
 
+    def granted(self, requestor: Requestor, proposed: RoleSelection) -> RoleSelection | None:  # noqa: ARG002 -- Services
+        """Let the peer be what the profile says; a peer that stores is SCU."""
+        return self._sop_classes.granted(proposed)
+
+    def extended(self, requestor: Requestor, proposed: ExtendedNegotiation) -> bytes | None:  # noqa: ARG002 -- Services
+        """Answer what the profile says."""
+        return self._sop_classes.extended(proposed.sop_class_uid)
+
     async def answering(self, requestor: Requestor, peer: Peer) -> None:  # noqa: ARG002 -- Services
         """Count the association in; `ended` counts it out."""
         now_s = asyncio.get_running_loop().time()
@@ -150,12 +110,6 @@ class ReceivingServices(Services):
             is_late=self.is_ending,
         )
         return admit(candidate, self._admission)
-
-
-def _is_other_service(uid: str) -> bool:
-    """Tell whether the Standard gives a UID to something else than storage."""
-    is_known = is_storage_class(uid) or uid.startswith(STORAGE_ROOT)
-    return uid.startswith(DICOM_ROOT) and not is_known
 
 
 def _told(failure: BaseException | None) -> str | None:

@@ -11,7 +11,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import pydicom
 
-from asyncdicom.protocol.dimse.messages import CEchoRequest, CStoreRequest
+from asyncdicom.protocol.dimse.messages import (
+    CEchoRequest,
+    CEchoResponse,
+    CStoreRequest,
+    CStoreResponse,
+)
 from asyncdicom.protocol.dimse.sop_classes import EXPLICIT_VR_LITTLE_ENDIAN, VERIFICATION
 from asyncdicom.protocol.part10 import DEFAULT_TAGS
 from asyncdicom.protocol.upper_layer.negotiation import ContextProposal
@@ -23,6 +28,7 @@ from asyncdicom.storage.folder import OutputFolder
 from asyncdicom.storage.layout import Layout
 from asyncdicom.storage.system import SYSTEM
 from asyncdicom.storage.templates import parse_layout
+from asyncdicom.storage.temporaries import LOCK_NAME
 from asyncdicom.transports.associations.acceptor import ServerSettings
 from tests.support.dicom import data_set_offset
 from tests.support.scripted_peer import ScriptedPeer, dial, message_pdus
@@ -87,16 +93,16 @@ class Served:
         return self.receiver.port
 
     def files(self) -> dict[str, bytes]:
-        """Return what has a final name, by path."""
+        """Return what is in the folder, by path."""
         return files_below(self.root)
 
 
 def files_below(root: Path) -> dict[str, bytes]:
-    """Return the content of each file by its path below a folder, temporary ones included."""
+    """Return the content of each file by its path, temporary ones, but not the lock, included."""
     return {
         str(path.relative_to(root)): path.read_bytes()
         for path in sorted(root.rglob("*"))
-        if path.is_file()
+        if path.is_file() and path.name != LOCK_NAME
     }
 
 
@@ -152,8 +158,9 @@ class Sender:
         """Wait for an answer, and return its status."""
         message = await self.peer.message()
         assert message.message_id == self.message_id
-        status: int = message.command.status  # type: ignore[union-attr] # -- a response has one
-        return status
+        response = message.command
+        assert isinstance(response, CStoreResponse | CEchoResponse)
+        return response.status
 
     async def echo(self) -> int:
         """C-ECHO."""
