@@ -8,6 +8,7 @@ failure: the exit code tells only whether associations had to be aborted.
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -20,7 +21,7 @@ from asyncdicom.cli.receive_exit_codes import ReceiveExitCode, failing_as
 from asyncdicom.cli.receive_logging import LEVELS, EventLog, configure_logging
 from asyncdicom.cli.receive_output import JsonLines, Sentences, live_counters
 from asyncdicom.cli.receive_settings import Names, names_of, receiver_settings
-from asyncdicom.cli.receive_tls import acceptor_tls
+from asyncdicom.cli.receive_tls import acceptor_tls, check_tls
 from asyncdicom.errors import ConfigError
 from asyncdicom.receiver.receiver import Receiver
 from asyncdicom.storage.atomic import Durability
@@ -31,8 +32,11 @@ if TYPE_CHECKING:
 
     from asyncdicom.protocol.dimse.association_profiles import AssociationProfile
     from asyncdicom.receiver.events import ReceiverObserver
+    from asyncdicom.transports.associations.acceptor_tls import AcceptorTls
 
 __all__ = ["run"]
+
+_LOGGER = logging.getLogger("asyncdicom.receiver")
 
 _OWN_LEVEL = (("quiet", "fatal"), ("verbose", "info"), ("debug", "debug"))
 
@@ -52,7 +56,15 @@ def run(options: Mapping[str, Any]) -> int:
     """
     with failing_as(ReceiveExitCode.SYNTAX):
         _configure_logging(options)
-    return uvloop.run(_receive(options))
+    with failing_as(ReceiveExitCode.ASSOCIATION_PROFILE):
+        profile = _profile(options)
+    tls = acceptor_tls(options)
+    if tls is not None:
+        # Here a person may be asked for a password; no event loop waits for it.
+        with failing_as(ReceiveExitCode.TLS):
+            for warning in check_tls(tls, options):
+                _LOGGER.warning("%s", warning)
+    return uvloop.run(_receive(options, profile, tls))
 
 
 def _configure_logging(options: Mapping[str, Any]) -> None:
@@ -69,10 +81,9 @@ def _configure_logging(options: Mapping[str, Any]) -> None:
     configure_logging(level=level, config_file=options["log_config"])
 
 
-async def _receive(options: Mapping[str, Any]) -> int:
-    with failing_as(ReceiveExitCode.ASSOCIATION_PROFILE):
-        profile = _profile(options)
-    tls = acceptor_tls(options)
+async def _receive(
+    options: Mapping[str, Any], profile: AssociationProfile | None, tls: AcceptorTls | None
+) -> int:
     async with AsyncExitStack() as stack:
         with failing_as(ReceiveExitCode.OUTPUT_FOLDER):
             folder = stack.enter_context(_open_folder(options))

@@ -155,7 +155,7 @@ def receiver_settings(
     )
 
 
-def _server(options: Mapping[str, Any], tls: Any) -> ServerSettings:
+def _server(options: Mapping[str, Any], tls: AcceptorTls | None) -> ServerSettings:
     return ServerSettings(
         host=options["host"],
         port=options["port"],

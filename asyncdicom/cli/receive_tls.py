@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from asyncdicom.transports.associations.acceptor_tls import AcceptorTls, Revocation
     from asyncdicom.transports.associations.tls_profiles import TlsProfile
 
-__all__ = ["TLS_GROUPS", "acceptor_tls", "tls_options"]
+__all__ = ["TLS_GROUPS", "acceptor_tls", "check_tls", "tls_options"]
 
 TLS = Section.TLS
 
@@ -56,8 +56,13 @@ NEEDS_TLS = (
 
 def _list_suites(ctx: click.Context, _param: click.Parameter, is_wanted: bool) -> None:  # noqa: FBT001 -- as click calls
     """List the cipher suites that `--cipher` knows, and end."""
-    if is_wanted and not ctx.resilient_parsing:
-        ctx.exit()
+    if not is_wanted or ctx.resilient_parsing:
+        return
+    from asyncdicom.transports.associations.cipher_suites import list_ciphers  # noqa: PLC0415 -- help must not pay for it
+
+    for suite in list_ciphers():
+        click.echo(f"{suite.name} ({suite.version})")
+    ctx.exit()
 
 
 tls_options = together(
@@ -140,12 +145,15 @@ def acceptor_tls(options: Mapping[str, Any]) -> AcceptorTls | None:
     """Return what the options ask of TLS, or None for plain TCP.
 
     Raises:
-        click.UsageError: If an option says something about TLS, and there is none.
+        click.UsageError: If an option says something about TLS, and there is none; or about
+            a seed that is not given.
 
     """
     if options["enable_tls"] is None:
         _refuse_tls_options(options)
         return None
+    if options["seed"] is None and (options["write_seed"] or options["write_seed_file"]):
+        raise click.UsageError("--write-seed and --write-seed-file need --seed")
     from asyncdicom.transports.associations.acceptor_tls import (  # noqa: PLC0415 -- help must not pay for it
         AcceptorTls,
         PeerCertificate,
@@ -173,6 +181,22 @@ def acceptor_tls(options: Mapping[str, Any]) -> AcceptorTls | None:
             PeerCertificate.REQUIRE,
         ),
     )
+
+
+def check_tls(tls: AcceptorTls, options: Mapping[str, Any]) -> list[str]:
+    """Read keys and certificates, and return what the user should know about them.
+
+    Raises:
+        ConfigError: If something cannot be used.
+
+    """
+    from asyncdicom.transports.associations.acceptor_tls import (  # noqa: PLC0415 -- as above
+        RANDOM_SEED_NOTE,
+        acceptor_context,
+    )
+
+    acceptor_context(tls)
+    return [*tls.warnings, *([RANDOM_SEED_NOTE] if options["seed"] is not None else [])]
 
 
 def _refuse_tls_options(options: Mapping[str, Any]) -> None:
