@@ -51,20 +51,17 @@ class _Password:
 
     def __init__(self, settings: AcceptorTls) -> None:
         self._settings = settings
-        self._given: str | None = None
         self.was_needed = False
 
     def __call__(self) -> str:
         self.was_needed = True
-        if self._given is None:
-            given = self._settings.password
-            if given is None:
-                raise ConfigError(
-                    f"the private key in {self._settings.key_file} is encrypted",
-                    hint="give its password, or decrypt it into a file of mode 0600",
-                )
-            self._given = given if isinstance(given, str) else given()
-        return self._given
+        given = self._settings.password
+        if given is None:
+            raise ConfigError(
+                f"the private key in {self._settings.key_file} is encrypted",
+                hint="give its password, or decrypt it into a file of mode 0600",
+            )
+        return given if isinstance(given, str) else given()
 
 
 def load_identity(context: ssl.SSLContext, settings: AcceptorTls) -> None:
@@ -87,7 +84,8 @@ def load_identity(context: ssl.SSLContext, settings: AcceptorTls) -> None:
 
 def _why_no_proof(settings: AcceptorTls, error: Exception, password: _Password) -> ConfigError:
     reason = _reason(error)
-    if reason == "KEY_VALUES_MISMATCH":
+    # Another key, or one of another kind.
+    if reason in ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH", "NO_CERTIFICATE_ASSIGNED"):
         return ConfigError(
             f"the private key in {settings.key_file} is not that of the certificate in"
             f" {settings.cert_file}",

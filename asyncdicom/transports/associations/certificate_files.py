@@ -51,7 +51,7 @@ HAS_MEMORY_FILES: Final = sys.platform == "linux" and Path("/proc/self/fd").is_d
 MAX_FILE_BYTES: Final = 16 * 1024 * 1024
 """The bundle of authorities of a whole system has 200 KB, a large revocation list some MB."""
 
-_LABEL: Final = re.compile(rb"-----BEGIN ([A-Z0-9 ]{1,40})-----")
+_LABEL: Final = re.compile(rb"-----BEGIN ([A-Z0-9. ]{1,40})-----")
 _SEQUENCE, _INTEGER, _OCTETS = 0x30, 0x02, 0x04
 
 
