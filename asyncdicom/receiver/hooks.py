@@ -145,15 +145,7 @@ class Hooks:
 
     async def _outcome(self, run: _Run) -> str | None:
         """Run a command, and say what was wrong with it, if anything."""
-        process = await asyncio.create_subprocess_exec(
-            *run.command.arguments(run.values),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL,
-            env=os.environ | environment(run.values),
-            # Its own group, so that its children can be killed with it, and a Ctrl-C for
-            # us is none for it.
-            start_new_session=True,
-        )
+        process = await _started(run)
         try:
             code = await asyncio.wait_for(process.wait(), self._timeout_s)
         except TimeoutError:
@@ -163,6 +155,29 @@ class Hooks:
             await _kill(process)
             raise
         return f"ended with {code}" if code else None
+
+
+async def _started(run: _Run) -> asyncio.subprocess.Process:
+    """Start a command; whatever was started is there for its starter, or killed."""
+    starting = asyncio.create_task(
+        asyncio.create_subprocess_exec(
+            *run.command.arguments(run.values),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            env=os.environ | environment(run.values),
+            # Its own group, so that its children can be killed with it, and a Ctrl-C for
+            # us is none for it.
+            start_new_session=True,
+        )
+    )
+    try:
+        return await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        # A loop may forget a process whose start is cancelled (uvloop 0.23).
+        await asyncio.wait({starting})
+        if starting.exception() is None:
+            await _kill(starting.result())
+        raise
 
 
 async def _kill(process: asyncio.subprocess.Process) -> None:

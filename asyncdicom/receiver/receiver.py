@@ -19,7 +19,7 @@ from asyncdicom.receiver.sop_classes import SopClasses
 from asyncdicom.receiver.statistics import ReceiverStatistics
 from asyncdicom.receiver.storing import Storing
 from asyncdicom.receiver.studies import StudyWatch
-from asyncdicom.transports.associations.acceptor import AssociationServer
+from asyncdicom.transports.associations.engines import dimse_server
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,7 +66,7 @@ class Receiver:
             settings.storing, folder.root, self._keeper, classes.takes, self._statistics, self._tell
         )
         self._services = ReceivingServices(settings, storing, classes)
-        self._server = AssociationServer(settings.server, self._services)
+        self._server = dimse_server(settings.engine, settings.server, self._services)
         self._hooks = Hooks(settings.hooks, folder.root, self._tell, self._statistics)
         self._studies = StudyWatch(
             settings.study_idle_s, self._tell, self._services.associations.numbered

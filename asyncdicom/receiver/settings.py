@@ -103,6 +103,8 @@ class ReceiverSettings:
     """What is negotiated (asconfig); None takes every storage class of the Standard."""
     is_promiscuous: bool = False
     """Take SOP classes that no standard names, too."""
+    engine: str = "native"
+    """Of DIMSE: `native` or `pynetdicom`."""
     hooks: HookSettings = field(default_factory=HookSettings)
     study_idle_s: float = 10.0
     """A study is told as complete when nothing came for it for so long, in seconds."""
