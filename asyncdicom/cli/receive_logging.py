@@ -135,9 +135,11 @@ class EventLog:
             return str(event)
         match event:
             case InstanceStored():
-                return f"stored {event.sop_instance_uid} ({event.byte_count} bytes)"
+                size = f"({event.byte_count} bytes)"
+                return f"stored {event.sop_instance_uid} {size} from {event.caller}"
             case InstanceDuplicated():
-                return f"duplicate {event.sop_instance_uid}: {event.fate.value}"
+                fate = event.fate.value
+                return f"duplicate {event.sop_instance_uid} from {event.caller}: {fate}"
             case InstanceRefused():
                 why = event.error.reason
                 return f"refused an object from {event.caller} with {event.status:04X}: {why}"

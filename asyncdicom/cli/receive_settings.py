@@ -144,6 +144,7 @@ def receiver_settings(
         admission=_admission(options),
         profile=profile,
         is_promiscuous=options["promiscuous"],
+        engine=options["dimse_engine"],
         hooks=HookSettings(
             on_object=options["on_object"],
             on_association=options["on_association"],

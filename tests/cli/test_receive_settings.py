@@ -78,6 +78,8 @@ def settings_of(words: str, folder: OutputFolder) -> ReceiverSettings:
         pytest.param(
             "--max-associations-per-peer 2", "admission.max_associations_per_peer", 2, id="peer"
         ),
+        pytest.param("", "engine", "native", id="engine by default"),
+        pytest.param("--dimse-engine pynetdicom", "engine", "pynetdicom", id="engine"),
         pytest.param("--promiscuous", "is_promiscuous", True, id="promiscuous"),
         pytest.param("", "storing.mode", StorageMode.NORMAL, id="normal by default"),
         pytest.param("-B", "storing.mode", StorageMode.NORMAL, id="normal"),

@@ -8,7 +8,13 @@ import sys
 import pytest
 
 from asyncdicom.errors import ConfigError
-from asyncdicom.transports.associations.engines import DIMSE_ENGINES, open_dimse_transport
+from asyncdicom.transports.associations.acceptor import ServerSettings
+from asyncdicom.transports.associations.engines import (
+    DIMSE_ENGINES,
+    dimse_server,
+    open_dimse_transport,
+)
+from asyncdicom.transports.associations.services import Services
 from tests.transports.associations.support import settings_for
 
 pytestmark = pytest.mark.anyio
@@ -29,6 +35,17 @@ def test_the_native_engine_is_the_default() -> None:
 def test_an_engine_that_does_not_exist_is_refused_with_those_that_do() -> None:
     with pytest.raises(ConfigError, match="known are: native, pynetdicom"):
         open_dimse_transport("dcmtk", settings_for(104))
+    with pytest.raises(ConfigError, match="known are: native, pynetdicom"):
+        dimse_server("dcmtk", ServerSettings(port=0), Services())
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("native", "AssociationServer"), ("pynetdicom", "PynetdicomServer")]
+)
+async def test_each_engine_accepts_associations(name: str, kind: str) -> None:
+    async with dimse_server(name, ServerSettings(port=0), Services()) as server:
+        assert type(server).__name__ == kind
+        assert server.port > 0
 
 
 @pytest.mark.parametrize(
