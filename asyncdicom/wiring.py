@@ -17,7 +17,7 @@ from asyncdicom.policy.abort import AbortPolicy
 from asyncdicom.policy.retry import RetryPolicy
 from asyncdicom.protocol.urls import Root, is_dimse, parse_dimse_root, parse_root
 from asyncdicom.sources.dicomweb import DicomWebSource, SourceOptions
-from asyncdicom.transports.engines import open_transport
+from asyncdicom.transports.engines import import_engine, open_transport
 from asyncdicom.transports.redirects import Session
 from asyncdicom.transports.settings import TransportSettings
 
@@ -38,6 +38,7 @@ __all__ = [
     "open_archive",
     "open_source",
     "open_store",
+    "prepare_source",
     "scheduler_settings",
     "transport_settings",
 ]
@@ -89,6 +90,20 @@ async def open_source(text: str, options: Mapping[str, Any]) -> AsyncIterator[Di
         )
     finally:
         await transport.aclose()
+
+
+def prepare_source(text: str, options: Mapping[str, Any]) -> None:
+    """Refuse a URL that names no DICOMweb source, and import what opening it will need.
+
+    For processes that are about to be forked: what is imported now, none of them imports.
+
+    Raises:
+        ConfigError: If the URL or a setting is not usable.
+
+    """
+    root_of(text)
+    transport_settings(options)
+    import_engine(options.get("http_engine") or "auto")
 
 
 def _credentials_of(

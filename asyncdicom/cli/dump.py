@@ -10,7 +10,7 @@ from asyncdicom.cli.options import connection_options, option, run_options
 from asyncdicom.model import Resource
 
 if TYPE_CHECKING:
-    from asyncdicom.cli.run import Interrupts
+    from asyncdicom.jobs.dump_fetch import DumpOptions
 
 __all__ = ["command"]
 
@@ -106,6 +106,12 @@ Examples:
     show_default=True,
     help="Whether files outlive a loss of power.",
 )
+@option(
+    "--processes",
+    type=click.IntRange(1, 64),
+    show_default="one per 16 requests at once, and no more than cores",
+    help="Processes that share the requests, each with connections of its own.",
+)
 @run_options
 @connection_options
 def command(**options: Any) -> int:
@@ -115,11 +121,11 @@ def command(**options: Any) -> int:
     multipart details. Study metadata is always dumped: everything else is
     planned from it, and counted against it.
     """
-    from asyncdicom.cli.run import run  # noqa: PLC0415 -- help must not pay for it
-
     if bool(options["studies"]) == (options["retry_failed"] is not None):
         raise click.UsageError("say what to dump: -s UID, or --retry-failed FILE")
-    return run(lambda interrupts: _dump(options, interrupts))
+    from asyncdicom.cli.dump_run import run_dump  # noqa: PLC0415 -- help must not pay for it
+
+    return run_dump(options, _dump_options(options))
 
 
 def _kinds(options: dict[str, Any]) -> frozenset[Resource]:
@@ -138,30 +144,13 @@ def _kinds(options: dict[str, Any]) -> frozenset[Resource]:
     return frozenset(kinds)
 
 
-async def _dump(options: dict[str, Any], interrupts: Interrupts) -> int:
-    from asyncdicom.cli.driving import drive  # noqa: PLC0415 -- help must not pay for it
-    from asyncdicom.cli.selection import failed_targets, study_uids  # noqa: PLC0415 -- as above
-    from asyncdicom.jobs.dump import DumpJob, DumpOptions  # noqa: PLC0415 -- as above
-    from asyncdicom.storage.atomic import Durability  # noqa: PLC0415 -- as above
-    from asyncdicom.storage.folder import OutputFolder  # noqa: PLC0415 -- as above
-    from asyncdicom.wiring import open_source  # noqa: PLC0415 -- as above
+def _dump_options(options: dict[str, Any]) -> DumpOptions:
+    from asyncdicom.jobs.dump_fetch import DumpOptions  # noqa: PLC0415 -- help must not pay for it
 
-    dump_options = DumpOptions(
+    return DumpOptions(
         kinds=_kinds(options),
         strip_multipart=options["strip"],
         pretty=options["pretty"],
         overwrite=options["overwrite"],
         plans_from_search=options["uids_from"] == "search",
     )
-    durability = Durability(options["durability"])
-    studies = list(study_uids(options["studies"]))
-    failed = options["retry_failed"]
-    again = None if failed is None else list(failed_targets(failed))
-    async with open_source(options["root"], options) as source:
-        with OutputFolder.open(options["output"], durability=durability) as folder:
-            async with (
-                drive(options, interrupts) as driver,
-                DumpJob(source, folder, driver.tally, dump_options) as job,
-            ):
-                tasks = job.tasks(studies) if again is None else job.tasks_again(again)
-                return await driver.run(job, tasks)

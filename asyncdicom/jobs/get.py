@@ -86,7 +86,7 @@ class _Reception(Generic[WriterT]):
     tally: Tally
 
     def count_bytes(self, byte_count: int) -> None:
-        self.tally.bytes_received += byte_count
+        self.tally.count_bytes(byte_count)
 
 
 class GetJob(Generic[WriterT]):

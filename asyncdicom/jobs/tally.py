@@ -72,6 +72,10 @@ class Tally:
         if self._observers:
             self.tell(Finished(outcome))
 
+    def count_bytes(self, byte_count: int) -> None:
+        """Count body bytes as they arrive."""
+        self.bytes_received += byte_count
+
     def withdraw(self, target: Target, why: AsyncDicomError) -> None:
         """Take back what was counted as stored, and tell it."""
         self.stored -= 1

@@ -314,7 +314,7 @@ class Source:
             tally = Tally([reporter])
             origin = watched(service, reporter)
             with OutputFolder.open(output, durability=durability) as folder:
-                async with DumpJob(origin, folder, tally, job_options) as job:
+                async with DumpJob.here(origin, folder, tally, job_options) as job:
                     return await self._run(job, job.tasks(uids), tally, reporter, values)
 
         return Job(work, self._background, f"dump to {output}")

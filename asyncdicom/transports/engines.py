@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING, cast
 from asyncdicom.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from asyncdicom.ports.http import HttpTransport
     from asyncdicom.transports.settings import TransportSettings
 
-__all__ = ["ENGINES", "open_transport"]
+__all__ = ["ENGINES", "import_engine", "open_transport"]
 
 ENGINES = {
     "pyreqwest": "PyreqwestTransport",
@@ -41,6 +43,16 @@ def open_transport(name: str, settings: TransportSettings) -> HttpTransport:
             what was asked for, or a certificate or proxy cannot be used.
 
     """
+    return import_engine(name)(settings)
+
+
+def import_engine(name: str) -> Callable[[TransportSettings], HttpTransport]:
+    """Import an engine, and return what makes a transport of it.
+
+    Raises:
+        ConfigError: If there is no such engine, or it is not installed.
+
+    """
     if name == "auto":
         name = next((engine for engine in ENGINES if find_spec(engine)), "pyreqwest")
     if name not in ENGINES:
@@ -48,4 +60,4 @@ def open_transport(name: str, settings: TransportSettings) -> HttpTransport:
     if find_spec(name) is None:
         raise ConfigError(f"the HTTP engine {name} is not installed", hint=f"pip install {name}")
     module = import_module(f"asyncdicom.transports.{name}")
-    return cast("HttpTransport", getattr(module, ENGINES[name])(settings))
+    return cast("Callable[[TransportSettings], HttpTransport]", getattr(module, ENGINES[name]))

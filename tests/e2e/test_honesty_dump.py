@@ -217,6 +217,7 @@ class Wire:
     tls: bool = False
     workers: int = 8
     """One at a time where faults of a connection would hit its other streams."""
+    processes: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +235,7 @@ class Parade:
 
 WIRES = [
     pytest.param(Wire("pyreqwest", tls=True, workers=1), id="pyreqwest over HTTP2"),
-    pytest.param(Wire("pyreqwest"), id="pyreqwest over HTTP1.1"),
+    pytest.param(Wire("pyreqwest", processes=2), id="pyreqwest over HTTP1.1, two processes"),
     pytest.param(Wire("aiohttp"), id="aiohttp over HTTP1.1"),
 ]
 
@@ -253,6 +254,7 @@ def parades(
         folder.mkdir()
         golden.mkdir()
         words = ["--http-engine", case.engine, "-c", str(case.workers)]
+        words += ["--processes", str(case.processes)]
         with portal_mock(portal, STUDY, tls=case.tls) as mock:
             if case.tls:
                 words += ["--cacert", str(mock.ca_file)]

@@ -90,10 +90,11 @@ def get_words(mock: Mock, folder: Path, *words: str) -> list[str]:
     ]
 
 
-def dump_words(mock: Mock, folder: Path) -> list[str]:
+def dump_words(mock: Mock, folder: Path, processes: int) -> list[str]:
     return [
         *("dump", "-w", mock.url, "-s", STUDY.uid, "-o", str(folder / "out")),
         *("--only", "instances", "--report", str(folder / "report.jsonl")),
+        *("--processes", str(processes)),
     ]
 
 
@@ -121,6 +122,8 @@ class Stop:
     stalled: int = 8
     is_repeated: bool = False
     """Whether the signal comes twice."""
+    processes: int = 1
+    """Of a dump."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +143,8 @@ SIGINT = pytest.param(Stop("get", signal.SIGINT), id="SIGINT")
 SIGTERM = pytest.param(Stop("get", signal.SIGTERM), id="SIGTERM")
 TWICE = pytest.param(Stop("get", signal.SIGINT, is_repeated=True), id="SIGINT twice")
 DUMP = pytest.param(Stop("dump", signal.SIGINT), id="SIGINT to dump")
+SHARED = pytest.param(Stop("dump", signal.SIGTERM, processes=2), id="SIGTERM to two processes")
+DUMPS = [DUMP, SHARED]
 LOOKING = pytest.param(Stop("get", signal.SIGTERM, "stall:search:at=head", 1), id="at the lookup")
 GETS = [SIGINT, SIGTERM, TWICE, LOOKING]
 
@@ -154,7 +159,7 @@ def stops(
         folder = base / f"{abs(hash(case))}"
         folder.mkdir()
         with portal_mock(portal, STUDY, case.fault) as mock:
-            words = dump_words(mock, folder)
+            words = dump_words(mock, folder, case.processes)
             if case.command == "get":
                 words = get_words(mock, folder, "--json")
             with closing(Running(words)) as running:
@@ -176,7 +181,7 @@ def stops(
         yield runs
 
 
-@pytest.mark.parametrize("case", [*GETS, DUMP])
+@pytest.mark.parametrize("case", [*GETS, *DUMPS])
 def test_a_signal_ends_a_run_in_time_and_with_the_sentence(
     stops: Runs[Stop, Stopped], case: Stop
 ) -> None:
@@ -204,7 +209,7 @@ def test_everything_is_named_in_the_report_and_nothing_is_torn(
     assert stopped.done.last_line.startswith(told)
 
 
-@pytest.mark.parametrize("case", [DUMP])
+@pytest.mark.parametrize("case", DUMPS)
 def test_a_stopped_dump_leaves_whole_payloads_only(stops: Runs[Stop, Stopped], case: Stop) -> None:
     stopped = stops[case]
     stored = {line["path"] for line in stopped.report if line["outcome"] == "stored"}
@@ -237,7 +242,7 @@ def test_a_stopped_run_is_completed_from_its_report(stops: Runs[Stop, Stopped], 
         assert len(stopped.requests) == sum(x["outcome"] == "failed" for x in stopped.report)
 
 
-@pytest.mark.parametrize("case", [DUMP])
+@pytest.mark.parametrize("case", DUMPS)
 def test_a_stopped_dump_is_completed_from_its_report(
     stops: Runs[Stop, Stopped], case: Stop
 ) -> None:

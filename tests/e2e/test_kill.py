@@ -112,7 +112,9 @@ def trials(
         study = SMALL if case.command == "dump" else STUDY
         with portal_mock(portal, study) as mock:
             if case.command == "dump":
-                dump = ("dump", "-w", mock.url, "-s", study.uid, "-o", str(out))
+                # Workers hold the pipe that `killed` reads to its end, so they have gone by then.
+                shared = ("--processes", str(1 + case.folder % 2))
+                dump = ("dump", "-w", mock.url, "-s", study.uid, "-o", str(out), *shared)
                 return tried(case, mock, dump, lambda: proven_dump(out, dumped))
             how = "instance" if case.command == "get one by one" else "auto"
             words = ("get", mock.url, "--study", study.uid, "-o", str(out), "--granularity", how)

@@ -271,7 +271,7 @@ async def test_dump_leaves_no_file_of_a_cut_answer(
         for at in range(case.needed):
             transport = always(answer(case.body[:at], ending, case.content_type))
             source = DicomWebSource(Root(ROOT), transport)
-            async with DumpJob(source, folder, Tally(), DumpOptions()) as job:
+            async with DumpJob.here(source, folder, Tally(), DumpOptions()) as job:
                 with pytest.raises(FetchError):
                     await job.perform(DumpTask(case.target), 1)
     assert files_below(tmp_path) == {}
@@ -311,7 +311,7 @@ async def test_what_shows_no_end_is_not_dumped(
     rendered = Target(Resource.RENDERED, STUDY, SERIES, SINGLE)
     with OutputFolder.open(tmp_path, durability=Durability.NONE) as folder:
         source = DicomWebSource(Root(ROOT), transport)
-        async with DumpJob(source, folder, Tally(), DumpOptions()) as job:
+        async with DumpJob.here(source, folder, Tally(), DumpOptions()) as job:
             if is_kept:
                 await job.perform(DumpTask(rendered), 1)
             else:

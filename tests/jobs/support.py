@@ -165,7 +165,7 @@ async def dump(
     run = Run()
     tally = Tally([run])
     with OutputFolder.open(root) as folder:
-        async with DumpJob(served.source, folder, tally, options or DumpOptions()) as job:
+        async with DumpJob.here(served.source, folder, tally, options or DumpOptions()) as job:
             run.ended = await run_job(
                 job,
                 job.tasks_again(again) if again else job.tasks([served.study]),

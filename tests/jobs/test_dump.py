@@ -10,7 +10,7 @@ import pytest
 
 from asyncdicom.engine.scheduler import SchedulerSettings
 from asyncdicom.errors import ConnectionLost, Incomplete, NotFound, UnexpectedContent
-from asyncdicom.jobs import dump as dump_module
+from asyncdicom.jobs import dump_fetch as dump_module
 from asyncdicom.jobs.dump import DumpOptions
 from asyncdicom.mock.dicomweb import WebOptions
 from asyncdicom.model import Resource, Target
