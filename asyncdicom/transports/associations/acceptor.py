@@ -11,6 +11,7 @@ transfer syntaxes, take C-STOREs, and perform C-ECHO, C-FIND, C-GET and C-MOVE.
 from __future__ import annotations
 
 import asyncio
+import ssl
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -28,6 +29,7 @@ from asyncdicom.transports.associations.connection import Connection, Patience
 from asyncdicom.transports.associations.services import BUSY, Requestor
 from asyncdicom.transports.associations.serving import ServedAssociation, WirePeer
 from asyncdicom.transports.associations.tls import explain_client
+from asyncdicom.transports.associations.tls_alerts import send_alert
 from asyncdicom.transports.associations.wire import Wire
 
 if TYPE_CHECKING:
@@ -222,16 +224,24 @@ class AssociationServer:
             await connection.closed()
 
     async def _connection(self, sock: socket.socket) -> Connection:
-        is_tls = self._tls is not None
         connection = Connection("dicom:")
         # What uvloop 0.23 returns beside the transport is its own protocol where TLS is spoken.
-        await asyncio.get_running_loop().connect_accepted_socket(
-            lambda: connection,
-            sock,
-            ssl=self._tls,
-            ssl_handshake_timeout=self._settings.artim_timeout_s if is_tls else None,
-            ssl_shutdown_timeout=LINGER_S if is_tls else None,
+        connect = partial(
+            asyncio.get_running_loop().connect_accepted_socket, lambda: connection, sock
         )
+        if self._tls is None:
+            await connect()
+            return connection
+        with _second(sock) as spare:
+            try:
+                await connect(
+                    ssl=self._tls,
+                    ssl_handshake_timeout=self._settings.artim_timeout_s,
+                    ssl_shutdown_timeout=LINGER_S,
+                )
+            except ssl.SSLError as error:
+                await send_alert(spare, error, timeout_s=LINGER_S)
+                raise
         return connection
 
     async def _requestor(self, wire: Wire) -> Requestor:
@@ -325,6 +335,15 @@ class AssociationServer:
         wire.connection.set_patience(Patience(LINGER_S, is_total=True))
         while True:
             await wire.next()
+
+
+def _second(sock: socket.socket) -> socket.socket:
+    """Return a second descriptor of a connection, or close it where there are no more."""
+    try:
+        return sock.dup()
+    except OSError:
+        sock.close()
+        raise
 
 
 def accepted_contexts(negotiated: Negotiated) -> dict[int, AcceptedContext]:

@@ -29,6 +29,7 @@ from asyncdicom.transports.associations.acceptor_credentials import (
 )
 from asyncdicom.transports.associations.cipher_suites import find_suite
 from asyncdicom.transports.associations.settings import TlsSettings
+from asyncdicom.transports.associations.tls_alerts import AlertingContext
 from asyncdicom.transports.associations.tls_profiles import (
     TlsProfile,
     cipher_string,
@@ -134,7 +135,7 @@ def acceptor_context(settings: AcceptorTls | TlsSettings) -> ssl.SSLContext:
     """
     if isinstance(settings, TlsSettings):
         settings = _of_both_sides(settings)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context = AlertingContext(ssl.PROTOCOL_TLS_SERVER)
     context.options |= ssl.OP_NO_TICKET | ssl.OP_NO_RENEGOTIATION
     context.num_tickets = 0
     context.set_alpn_protocols([APPLICATION_PROTOCOL])
