@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from asyncdicom.errors import ConfigError
+from asyncdicom.protocol.dimse.sop_classes import sop_class_name, transfer_syntax_name
 from asyncdicom.receiver.events import (
     AssociationBegan,
     AssociationEnded,
@@ -37,7 +38,7 @@ from asyncdicom.receiver.events import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from asyncdicom.receiver.events import ReceiverEvent
 
@@ -110,16 +111,20 @@ _UNUSABLE = (
 class EventLog:
     """Writes each event to the log (`ReceiverObserver`)."""
 
-    def __init__(self, *, shows_paths: bool, tells_itself: bool = True) -> None:
+    def __init__(
+        self, *, shows_paths: bool, tells_itself: bool = True, shows_contexts: bool = False
+    ) -> None:
         """Prepare.
 
         Args:
             shows_paths: Whether paths hold nothing but dates and UIDs.
             tells_itself: Whether beginning and end are told, which somebody else may do.
+            shows_contexts: Whether presentation contexts are told.
 
         """
         self._shows_paths = shows_paths
         self._tells_itself = tells_itself
+        self._shows_contexts = shows_contexts
 
     def __call__(self, event: ReceiverEvent) -> None:
         """Take notice of an event."""
@@ -127,6 +132,9 @@ class EventLog:
         if not logger.isEnabledFor(level) or (logger is _ITSELF and not self._tells_itself):
             return
         logger.log(level, "%s", self._text(event))
+        if self._shows_contexts and isinstance(event, AssociationBegan):
+            for line in _contexts_of(event):
+                logger.log(level, "%s", line)
         if logger.isEnabledFor(logging.DEBUG):
             logger.debug("%s", json.dumps(self._facts(event)))
 
@@ -152,6 +160,12 @@ class EventLog:
             for name in _MEMBERS_WITH_VALUES:
                 facts.pop(name, None)
         return facts
+
+
+def _contexts_of(event: AssociationBegan) -> Iterator[str]:
+    for number, (sop_class, transfer_syntax) in enumerate(event.contexts):
+        answer = "refused" if transfer_syntax is None else transfer_syntax_name(transfer_syntax)
+        yield f"  context {2 * number + 1}: {sop_class_name(sop_class)}: {answer}"
 
 
 def _kind_of(event: ReceiverEvent) -> tuple[logging.Logger, int]:

@@ -38,6 +38,10 @@ __all__ = ["run"]
 
 _LOGGER = logging.getLogger("asyncdicom.receiver")
 
+ECHO_S = 0.5
+"""A signal that comes again so soon, in seconds, is the same one: `timeout` and shells send it to
+a process and to its group."""
+
 _OWN_LEVEL = (("quiet", "fatal"), ("verbose", "info"), ("debug", "debug"))
 
 _SIGNALS = {
@@ -128,7 +132,11 @@ def _observers(options: Mapping[str, Any], names: Names) -> list[ReceiverObserve
     # On stderr beginning and end are sentences, see below.
     tells_itself = options["log_config"] is not None
     observers: list[ReceiverObserver] = [
-        EventLog(shows_paths=not names.hold_values, tells_itself=tells_itself)
+        EventLog(
+            shows_paths=not names.hold_values,
+            tells_itself=tells_itself,
+            shows_contexts=options["verbose_pc"],
+        )
     ]
     if options["as_json"]:
         observers.append(JsonLines(is_quiet=options["quiet"]))
@@ -162,6 +170,6 @@ class _Ending:
             self._began_s = self._loop.time()
             self._code_if_cut = code
             self._receiver.stop(reason, grace_s=self._drain_s)
-        else:
+        elif self._loop.time() - self._began_s >= ECHO_S:
             self._is_cut_short = True
             self._receiver.stop(reason, grace_s=0.0)

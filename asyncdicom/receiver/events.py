@@ -75,6 +75,9 @@ class AssociationBegan:
     """A peer was let in."""
 
     caller: Caller
+    contexts: tuple[tuple[str, str | None], ...] = ()
+    """SOP class of each presentation context it proposed, and the transfer syntax that was
+    accepted, or None. Up to 128 of them: not part of texts and JSON."""
 
     def __str__(self) -> str:
         caller = self.caller
@@ -149,7 +152,7 @@ class InstanceStored:
     byte_count: int
     """Of the file."""
     sha256: str
-    """Of the file, in lower-case hexadecimal digits."""
+    """Of the file, in lower-case hexadecimal digits; empty if nobody wants it."""
     remarks: tuple[str, ...] = ()
     """What is odd about it."""
 
@@ -169,7 +172,7 @@ class InstanceStored:
             "series": self.series_instance_uid,
             "transferSyntax": self.transfer_syntax_uid,
             "bytes": self.byte_count,
-            "sha256": self.sha256,
+            **({"sha256": self.sha256} if self.sha256 else {}),
             **({"remarks": list(self.remarks)} if self.remarks else {}),
         }
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from asyncdicom.receiver.sop_classes import SopClasses
     from asyncdicom.receiver.statistics import ReceiverStatistics
     from asyncdicom.receiver.storing import Storing
-    from asyncdicom.transports.associations.services import Peer, Requestor
+    from asyncdicom.transports.associations.services import Requestor
 
 __all__ = ["ReceivingServices"]
 
@@ -78,11 +78,12 @@ class ReceivingServices(Services):
         """Answer what the profile says."""
         return self._sop_classes.extended(proposed.sop_class_uid)
 
-    async def answering(self, requestor: Requestor, peer: Peer) -> None:  # noqa: ARG002 -- Services
+    def began(self, requestor: Requestor) -> None:
         """Count the association in; `ended` counts it out."""
         now_s = asyncio.get_running_loop().time()
         association = self.associations.begin(requestor, now_s)
-        self._tell(AssociationBegan(association.caller))
+        contexts = tuple(map(self._negotiated, requestor.request.contexts))
+        self._tell(AssociationBegan(association.caller, contexts))
 
     def storage(self, requestor: Requestor) -> AssociationStorage:
         """Return what takes the C-STOREs of an association."""
@@ -98,6 +99,10 @@ class ReceivingServices(Services):
         association = self.associations.end(requestor)
         now_s = asyncio.get_running_loop().time()
         self._tell(association.ended(now_s, _told(failure)))
+
+    def _negotiated(self, proposed: ProposedContext) -> tuple[str, str | None]:
+        uid, classes = proposed.abstract_syntax, self._sop_classes
+        return uid, classes.select(proposed) if classes.accepts(proposed) else None
 
     def _verdict_on(self, requestor: Requestor) -> Verdict:
         host = host_of(requestor)

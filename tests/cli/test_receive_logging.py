@@ -78,6 +78,16 @@ def test_an_event_is_told_from_its_level_on(
     assert capsys.readouterr().err == expected
 
 
+def test_presentation_contexts_are_told_on_demand(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging(level="info", config_file=None)
+    contexts = (("1.2.840.10008.1.1", "1.2.840.10008.1.2"), ("2.999.9.1", None))
+    EventLog(shows_paths=True, shows_contexts=True)(AssociationBegan(CALLER, contexts))
+    assert capsys.readouterr().err.splitlines()[1:] == [
+        "I:   context 1: Verification: Implicit VR Little Endian",
+        "I:   context 3: 2.999.9.1: refused",
+    ]
+
+
 @pytest.mark.parametrize("level", ["debug", "trace"])
 def test_debugging_tells_all_that_is_known(level: str, capsys: pytest.CaptureFixture[str]) -> None:
     configure_logging(level=level, config_file=None)

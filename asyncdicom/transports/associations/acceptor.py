@@ -281,12 +281,13 @@ class AssociationServer:
 
     @contextmanager
     def _counting(self, requestor: Requestor) -> Generator[None]:
-        """Count an association while it lasts, and tell the services of its end."""
+        """Count an association while it lasts, and tell the services of its beginning and end."""
         counters = self._statistics
         counters.associations += 1
         counters.accepted += 1
         counters.associations_peak = max(counters.associations_peak, counters.associations)
         failure: BaseException | None = None
+        self._services.began(requestor)
         try:
             yield
         except BaseException as error:

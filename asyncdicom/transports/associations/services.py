@@ -282,6 +282,9 @@ class Services:
     async def releasing(self, _requestor: Requestor, _peer: Peer, /) -> None:
         """Be told that a release is about to be answered; it is, when this returns."""
 
+    def began(self, _requestor: Requestor, /) -> None:
+        """Take note that an association is being accepted; `ended` follows in any case."""
+
     def ended(self, _requestor: Requestor, failure: BaseException | None, /) -> None:
         """Take note that an association ended: released (None), or why not."""
 
