@@ -61,8 +61,24 @@ if TYPE_CHECKING:
         DumpOptions,
         RetrieveOptions,
     )
+    from asyncdicom.library.receiving import ReceiveOptions, Receiving, receive
     from asyncdicom.library.reporting import Downloaded, Extracted, Progress
     from asyncdicom.model import Failed, Outcome, Resource, Skipped, Stored, Target, Uid
+    from asyncdicom.receiver.events import (
+        AssociationBegan,
+        AssociationEnded,
+        AssociationRefused,
+        Caller,
+        DuplicateFate,
+        HookFailed,
+        InstanceDuplicated,
+        InstanceRefused,
+        InstanceStored,
+        Listening,
+        ReceiverEnded,
+        ReceiverEvent,
+        StudyCompleted,
+    )
 
 __all__ = [  # noqa: RUF022 -- by module, and sorted case-insensitively there
     # _version
@@ -120,6 +136,10 @@ __all__ = [  # noqa: RUF022 -- by module, and sorted case-insensitively there
     "DownloadOptions",
     "DumpOptions",
     "RetrieveOptions",
+    # library.receiving
+    "receive",
+    "ReceiveOptions",
+    "Receiving",
     # library.reporting
     "Downloaded",
     "Extracted",
@@ -132,6 +152,20 @@ __all__ = [  # noqa: RUF022 -- by module, and sorted case-insensitively there
     "Stored",
     "Target",
     "Uid",
+    # receiver.events
+    "AssociationBegan",
+    "AssociationEnded",
+    "AssociationRefused",
+    "Caller",
+    "DuplicateFate",
+    "HookFailed",
+    "InstanceDuplicated",
+    "InstanceRefused",
+    "InstanceStored",
+    "Listening",
+    "ReceiverEnded",
+    "ReceiverEvent",
+    "StudyCompleted",
 ]
 
 # Cheapest first: whoever wants an error does not import a client.
@@ -144,6 +178,8 @@ _HOMES = (
     "library.reporting",
     "library.job",
     "library.client",
+    "receiver.events",
+    "library.receiving",
 )
 
 

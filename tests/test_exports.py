@@ -14,7 +14,7 @@ import pytest
 import asyncdicom
 
 SOURCE = Path(asyncdicom.__file__).read_text()
-LIBRARY = ["client", "instance", "job", "options", "reporting"]
+LIBRARY = ["client", "instance", "job", "options", "receiving", "reporting"]
 
 NOT_FOR_USERS = {
     # library: what lives behind the classes
@@ -22,6 +22,8 @@ NOT_FOR_USERS = {
     *("check_names", "connection_values", "dump_kinds"),
     # events: what the command line writes and reads
     *("Observer", "outcome_to_json", "target_from_json"),
+    # receiver.events
+    "ReceiverObserver",
     # model: what only our own layers speak of
     *("Buffer", "Header", "SearchTarget", "is_uid", "parse_uid"),
 }
@@ -40,7 +42,8 @@ def groups() -> dict[str, list[str]]:
 
 
 def test_the_list_is_all_that_modules_offer_to_users() -> None:
-    homes = ["errors", "events", "model", *(f"library.{name}" for name in LIBRARY)]
+    homes = ["errors", "events", "model", "receiver.events"]
+    homes += [f"library.{name}" for name in LIBRARY]
     offered = {
         name
         for home in homes
@@ -91,6 +94,11 @@ def test_the_star_brings_exactly_the_list() -> None:
             "import asyncdicom; asyncdicom.connect",
             ["pydicom", "pyreqwest", "aiohttp", "httpx", "click"],
             id="connect",
+        ),
+        pytest.param(
+            "import asyncdicom; asyncdicom.InstanceStored",
+            ["pydicom", "pyreqwest", "aiohttp", "httpx", "click"],
+            id="an event of a receiver",
         ),
     ],
 )

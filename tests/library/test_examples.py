@@ -39,7 +39,7 @@ EXAMPLES = {
 
 def test_what_people_begin_with_has_an_example() -> None:
     wanted = {"connect", "Job", "Source.search", "Source.retrieve", "Source.download"}
-    assert wanted | {"Source.dump"} == set(EXAMPLES)
+    assert wanted | {"Source.dump", "receive"} == set(EXAMPLES)
 
 
 @pytest.mark.anyio

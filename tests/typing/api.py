@@ -11,6 +11,7 @@ from pydicom import FileDataset
 
 import asyncdicom
 from asyncdicom import (
+    AssociationEnded,
     ConnectOptions,
     Downloaded,
     Event,
@@ -19,9 +20,13 @@ from asyncdicom import (
     Finished,
     Incomplete,
     Instance,
+    InstanceStored,
     Job,
     Planned,
     Progress,
+    ReceiveOptions,
+    ReceiverEvent,
+    Receiving,
     Retrying,
     RunEnded,
     Skipped,
@@ -31,6 +36,7 @@ from asyncdicom import (
     Uid,
     Withdrawn,
     connect,
+    receive,
 )
 
 
@@ -114,3 +120,21 @@ async def handling(source: Source) -> None:
     except asyncdicom.Throttled as error:
         assert_type(error.retry_after_s, float | None)
     assert_type(asyncdicom.__version__, str)
+
+
+async def receiving() -> None:
+    assert_type(receive("incoming"), AbstractAsyncContextManager[Receiving])
+    options: ReceiveOptions = {"layout": "tree", "allow_from": ["10.1.0.0/16"]}
+    receive(Path("incoming"), port=0, on_event=print, **options)
+    receive("incoming", durability="full", duplicates="skip", on_object="run {file}")
+    receive("incoming", durability="never")  # type: ignore[arg-type]  # -- that is the test
+    async with receive("incoming") as receiver:
+        assert_type(receiver.port, int)
+        assert_type(receiver.statistics().stored, int)
+        async for event in receiver:
+            assert_type(event, ReceiverEvent)
+            if isinstance(event, InstanceStored):
+                assert_type(event.sha256, str)
+            if isinstance(event, AssociationEnded):
+                assert_type(event.failure, str | None)
+        await receiver.stop(grace=5.0)

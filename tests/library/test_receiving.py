@@ -1,0 +1,164 @@
+"""A receiver inside of a program."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import asyncdicom
+from asyncdicom import (
+    AssociationEnded,
+    ConfigError,
+    InstanceDuplicated,
+    InstanceRefused,
+    InstanceStored,
+    LimitExceeded,
+    Listening,
+    ReceiverEnded,
+    StudyCompleted,
+)
+from asyncdicom.library import receiving
+from asyncdicom.protocol.upper_layer.pdu import AssociateReject
+from tests.receiver.support import STORING, data_set_of, files_below, sending, until
+from tests.support.dicom import ct, uid
+from tests.support.scripted_peer import dial
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from asyncdicom import ReceiverEvent, Receiving
+
+pytestmark = pytest.mark.anyio
+
+
+async def store(receiver: Receiving, *numbers: int) -> list[int]:
+    """Store some instances over one association."""
+    async with sending(receiver.port) as sender:
+        statuses = [await sender.store(ct(number=number)) for number in numbers]
+        await sender.release()
+    return statuses
+
+
+async def test_what_comes_is_stored_and_told(tmp_path: Path) -> None:
+    told: list[ReceiverEvent] = []
+    options: dict[str, Any] = {"layout": "{PatientID}", "study_idle": 0.05}
+    folder = tmp_path / "in"
+    async with asyncdicom.receive(folder, port=0, on_event=told.append, **options) as receiver:
+        assert await store(receiver, 1, 2) == [0, 0]
+        await until(lambda: any(isinstance(one, StudyCompleted) for one in told))
+        assert receiver.statistics().stored == 2
+        await receiver.stop()
+    assert isinstance(told[0], Listening)
+    assert isinstance(told[-1], ReceiverEnded)
+    paths = [f"P-0042/{uid('instance', number)}.dcm" for number in (1, 2)]
+    assert [one.path for one in told if isinstance(one, InstanceStored)] == paths
+    assert [data_set_of(one) for one in files_below(folder).values()] == [
+        data_set_of(ct(number=number)) for number in (1, 2)
+    ]
+
+
+async def test_events_are_read_up_to_the_end(tmp_path: Path) -> None:
+    seen: list[str] = []
+    async with asyncdicom.receive(tmp_path, port=0) as receiver:
+        events = aiter(receiver)
+        first = anext(events)
+        sending_all = store(receiver, 1, 2, 3)
+        statuses, began = await together(sending_all, first)
+        assert statuses == [0, 0, 0]
+        seen.append(type(began).__name__)
+        await receiver.stop(grace=8)
+        seen += [type(event).__name__ async for event in events]
+    assert seen == ["AssociationBegan", *["InstanceStored"] * 3, "AssociationEnded"]
+
+
+async def together(one: Any, other: Any) -> tuple[Any, Any]:
+    """Wait for two things at once; the second begins first."""
+    second = asyncio.ensure_future(other)
+    await asyncio.sleep(0)
+    return await one, await second
+
+
+async def test_leaving_the_block_ends_the_iteration(tmp_path: Path) -> None:
+    async with asyncdicom.receive(tmp_path, port=0) as receiver:
+        pass
+    assert [event async for event in receiver] == []
+
+
+async def test_a_reader_that_is_too_slow_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(receiving, "MAX_WAITING_EVENTS", 2)
+    async with asyncdicom.receive(tmp_path, port=0) as receiver:
+        events = aiter(receiver)
+        await together(store(receiver, 1, 2, 3, 4), anext(events))
+        with pytest.raises(LimitExceeded, match="2 events"):
+            async for _ in events:
+                pass
+        async with aclosing(aiter(receiver)) as again:  # type: ignore[type-var]  # -- a generator
+            _, event = await together(store(receiver, 5), anext(again))
+            assert type(event).__name__ == "AssociationBegan"
+
+
+@pytest.mark.parametrize(
+    ("options", "names", "expected"),
+    [
+        pytest.param({"aetitle": "STORE"}, {"called_ae": "X"}, (1, 1, 7), id="called AE"),
+        pytest.param(
+            {"allow_calling_aet": ["CT01"]}, {"calling_ae": "X"}, (1, 1, 3), id="calling AE"
+        ),
+        pytest.param({"allow_from": ["10.0.0.0/8"]}, {}, (1, 1, 1), id="network"),
+        pytest.param({"max_associations_per_peer": 0}, {}, (2, 3, 2), id="per peer"),
+        pytest.param({"max_associations": 0}, {}, (2, 3, 2), id="limit"),
+    ],
+)
+async def test_options_say_who_may_come(
+    tmp_path: Path,
+    options: dict[str, Any],
+    names: dict[str, Any],
+    expected: tuple[int, int, int],
+) -> None:
+    async with (
+        asyncdicom.receive(tmp_path, port=0, **options) as receiver,
+        dial(receiver.port) as peer,
+    ):
+        assert await peer.request(STORING, **names) == AssociateReject(*expected)
+
+
+async def test_options_say_what_is_kept(tmp_path: Path) -> None:
+    told: list[ReceiverEvent] = []
+    options: dict[str, Any] = {"duplicates": "skip", "extension": "", "durability": "full"}
+    async with asyncdicom.receive(tmp_path, port=0, on_event=told.append, **options) as receiver:
+        assert await store(receiver, 1, 1) == [0, 0]
+    assert files_below(tmp_path).keys() == {uid("instance", 1)}
+    assert [type(one) for one in told if isinstance(one, InstanceDuplicated)]
+    async with asyncdicom.receive(tmp_path, port=0, on_event=told.append, min_free=2**62) as full:
+        assert await store(full, 2) == [0xA700]
+    assert [one.status for one in told if isinstance(one, InstanceRefused)] == [0xA700]
+    assert len([one for one in told if isinstance(one, AssociationEnded)]) == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        pytest.param({"duplicates": "both"}, "known: overwrite, skip, keep-both", id="duplicates"),
+        pytest.param({"allow_from": ["10.0.0"]}, "allow_from", id="network"),
+        pytest.param({"aetitle": "x" * 17}, "AE title", id="AE title"),
+        pytest.param({"on_object": "run {what}"}, "unknown placeholder", id="hook"),
+        pytest.param({"layout": "{"}, "layout", id="layout"),
+        pytest.param({"host": "192.0.2.1"}, "cannot listen", id="address"),
+    ],
+)
+async def test_what_is_not_usable_is_told_on_entering(
+    tmp_path: Path, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        async with asyncdicom.receive(tmp_path, port=0, **options):
+            pytest.fail("that is not usable")
+
+
+def test_an_option_that_does_not_exist_is_refused_as_python_does(tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match="unexpected keyword argument 'port_'"):
+        asyncdicom.receive(tmp_path, port_=1)  # type: ignore[call-arg]  # -- that is the test
