@@ -250,7 +250,7 @@ class AssociationServer:
             if not isinstance(event, AssociationRequested):
                 raise ProtocolError("a peer begins with A-ASSOCIATE-RQ")
         except FetchError as error:
-            self._services.unserved(wire.connection.peer_address, str(error))
+            self._services.unserved(wire.connection.peer_address, explain_client(error))
             raise
         return Requestor(wire.connection.peer_address, event.request)
 

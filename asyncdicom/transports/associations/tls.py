@@ -10,6 +10,7 @@ from __future__ import annotations
 import ssl
 from typing import TYPE_CHECKING, Final
 
+from asyncdicom.errors import AsyncDicomError
 from asyncdicom.transports.associations.tls_profiles import cipher_string, profile_named, rules_of
 from asyncdicom.transports.settings import TransportSettings
 from asyncdicom.transports.tls import explain_tls_failure, tls_context
@@ -53,7 +54,7 @@ def explain(error: BaseException) -> str:
     )
 
 
-# What OpenSSL calls it, and what it means when a client did it.
+# What OpenSSL or our own reader calls it, and what it means when a client did it.
 _CLIENTS: Final = (
     ("PEER_DID_NOT_RETURN_A_CERTIFICATE", "it has no certificate, and one is required"),
     ("CERTIFICATE_VERIFY_FAILED", "its certificate is not trusted"),
@@ -65,16 +66,21 @@ _CLIENTS: Final = (
     ("UNKNOWN_CA", "it does not trust our certificate"),
     ("ALERT_BAD_CERTIFICATE", "it does not accept our certificate"),
     ("CERTIFICATE_UNKNOWN", "it does not accept our certificate"),
+    ("A_PDU_OF_TYPE_16", "it speaks TLS, and this port does not"),
 )
 
 
 def explain_client(error: BaseException) -> str:
-    """Return why a client is not connected, as the acceptor sees it."""
+    """Return why no association came of a connection, as the acceptor sees it."""
     text = str(getattr(error, "reason", None) or error)
+    if isinstance(error, AsyncDicomError):
+        text = str(error)
     for mark, meaning in _CLIENTS:
         if mark in text.upper().replace(" ", "_"):
             told = getattr(error, "verify_message", None)
             return f"{meaning} ({told})" if told else meaning
+    if isinstance(error, AsyncDicomError):
+        return text
     if isinstance(error, ssl.SSLError):
         return f"no TLS connection could be made ({text})"
     return "it left during the TLS handshake, or did not finish it in time"
