@@ -1,6 +1,6 @@
 """A receiver in a process of its own, so that it can be killed.
 
-python -m tests.receiver.program FOLDER DURABILITY      # writes its port, then its events
+python -m tests.receiver.program FOLDER DURABILITY      # writes its port, as JSON
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
+from asyncdicom.receiver.events import Listening
 from asyncdicom.receiver.receiver import Receiver
 from asyncdicom.receiver.settings import ReceiverSettings
 from asyncdicom.storage.atomic import Durability
@@ -23,8 +24,10 @@ if TYPE_CHECKING:
 
 
 def tell(event: ReceiverEvent) -> None:
-    sys.stdout.write(json.dumps(event.to_json()) + "\n")
-    sys.stdout.flush()
+    # Nobody reads what else comes: a pipe that is full would hold everything up.
+    if isinstance(event, Listening):
+        sys.stdout.write(json.dumps(event.to_json()) + "\n")
+        sys.stdout.flush()
 
 
 async def receive(root: str, durability: str) -> None:
