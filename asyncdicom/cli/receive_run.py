@@ -22,7 +22,7 @@ from asyncdicom.cli.receive_logging import LEVELS, EventLog, configure_logging
 from asyncdicom.cli.receive_output import JsonLines, Sentences, live_counters
 from asyncdicom.cli.receive_settings import Names, names_of, receiver_settings
 from asyncdicom.cli.receive_tls import acceptor_tls, check_tls
-from asyncdicom.errors import ConfigError
+from asyncdicom.errors import ConfigError, StorageError
 from asyncdicom.receiver.receiver import Receiver
 from asyncdicom.storage.atomic import Durability
 from asyncdicom.storage.folder import OutputFolder
@@ -125,7 +125,14 @@ def _open_folder(options: Mapping[str, Any]) -> OutputFolder:
     # A volume that is not mounted must not be taken for an empty one.
     if not Path(root).is_dir():
         raise ConfigError(f"no such folder: {root!r}", hint="make it first: it is not made here")
-    return OutputFolder.open(root, durability=Durability(options["durability"]))
+    folder = OutputFolder.open(root, durability=Durability(options["durability"]))
+    try:
+        # That files can be made is better known before anybody sends one.
+        folder.create("probe").discard()
+    except StorageError as error:
+        folder.close()
+        raise ConfigError(f"no file can be made in {root!r}", hint=error.message) from error
+    return folder
 
 
 def _observers(options: Mapping[str, Any], names: Names) -> list[ReceiverObserver]:
