@@ -70,7 +70,7 @@ class CipherSuite:
             return ""
         if "_ECDHE_" not in self.name and "_DHE_" not in self.name:
             return "whoever learns the private key can read what was recorded before"
-        return "CBC is no longer recommended (RFC 9325 §4.2.1)" if "_CBC_" in self.name else ""
+        return "CBC is no longer recommended (RFC 9325 §4.2)" if "_CBC_" in self.name else ""
 
 
 @cache

@@ -12,6 +12,7 @@ from asyncdicom.errors import ConfigError
 from asyncdicom.transports.associations.cipher_suites import (
     SECURITY_LEVEL,
     CipherSuite,
+    _suite,
     find_suite,
     list_ciphers,
 )
@@ -41,6 +42,10 @@ def test_each_listed_suite_can_be_used() -> None:
     for suite in listed:
         context.set_ciphers(f"{SECURITY_LEVEL}:{suite.openssl_name}")
         assert suite.openssl_name in {cipher["name"] for cipher in context.get_ciphers()}
+
+
+def test_a_suite_of_a_kind_that_is_not_known_is_left_out() -> None:
+    assert _suite("GOST2012-KUZNYECHIK-KUZNYECHIKOMAC") is None
 
 
 @pytest.mark.parametrize("word", ["NULL", "anon", "PSK", "SRP", "DSS", "3DES", "RC4", "MD5"])

@@ -9,11 +9,17 @@ from typing import TYPE_CHECKING
 import pytest
 import trustme
 
-from asyncdicom.errors import ConfigError, ConnectionLost, TlsRejected, Unreachable
+from asyncdicom.errors import (
+    ConfigError,
+    ConnectionLost,
+    ProtocolError,
+    TlsRejected,
+    Unreachable,
+)
 from asyncdicom.protocol.dimse.sop_classes import STUDY_ROOT
 from asyncdicom.transports.associations.acceptor_tls import acceptor_context
 from asyncdicom.transports.associations.settings import TlsSettings
-from asyncdicom.transports.associations.tls import explain, requestor_context
+from asyncdicom.transports.associations.tls import explain, explain_client, requestor_context
 from tests.support.scripted_peer import dial
 from tests.transports.associations.support import (
     CT,
@@ -263,3 +269,25 @@ def test_what_is_told_speaks_of_dicom() -> None:
     assert "dicom://" in explain(ssl.SSLError("wrong version number"))
     assert "http" not in explain(ssl.SSLError("wrong version number"))
     assert explain(ssl.SSLError("something else")) == "no TLS connection could be made"
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (
+            ssl.SSLError(1, "[SSL: NO_SHARED_CIPHER] no shared cipher (_ssl.c:1006)"),
+            "no cipher suite is common to both sides",
+        ),
+        (
+            ssl.SSLError(1, "[SSL] tlsv1 alert unknown ca (_ssl.c:1006)"),
+            "it does not trust our certificate",
+        ),
+        (ssl.SSLError(1, "something new"), "no TLS connection could be made"),
+        (ConnectionResetError(), "it left during the TLS handshake"),
+        (TimeoutError(), "it left during the TLS handshake, or did not finish it in time"),
+        (ProtocolError("a PDU of type 16", offset=0), "it speaks TLS, and this port does not"),
+        (ProtocolError("a PDU of type 47", offset=0), "a PDU of type 47 at byte 0"),
+    ],
+)
+def test_an_acceptor_is_told_what_its_client_did(error: Exception, told: str) -> None:
+    assert explain_client(error).startswith(told)
