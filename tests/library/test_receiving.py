@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from contextlib import aclosing
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -22,16 +25,18 @@ from asyncdicom import (
 )
 from asyncdicom.library import receiving
 from asyncdicom.protocol.upper_layer.pdu import AssociateReject
-from tests.receiver.support import STORING, data_set_of, files_below, sending, until
+from tests.receiver.support import STORING, data_set_of, files_below, sending, sha256, until
 from tests.support.dicom import ct, uid
+from tests.support.documents import blocks_of
+from tests.support.processes import accepts_connections, free_port
 from tests.support.scripted_peer import dial
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from asyncdicom import ReceiverEvent, Receiving
 
 pytestmark = pytest.mark.anyio
+
+README = Path(__file__).parents[2] / "README.md"
 
 
 async def store(receiver: Receiving, *numbers: int) -> list[int]:
@@ -162,3 +167,21 @@ async def test_what_is_not_usable_is_told_on_entering(
 def test_an_option_that_does_not_exist_is_refused_as_python_does(tmp_path: Path) -> None:
     with pytest.raises(TypeError, match="unexpected keyword argument 'port_'"):
         asyncdicom.receive(tmp_path, port_=1)  # type: ignore[call-arg]  # -- that is the test
+
+
+async def test_the_example_of_the_readme_stores_and_ends_with_its_study(tmp_path: Path) -> None:
+    (block,) = blocks_of(README, mark="receiver")
+    port = free_port()
+    script = tmp_path / "example.py"
+    script.write_text(block.text.replace("port=11112", f"port={port}"))
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-W", "error", str(script)), cwd=tmp_path, stdout=subprocess.PIPE
+    )
+    await until(lambda: accepts_connections(port))
+    async with sending(port) as sender:
+        assert await sender.store(ct(number=1)) == 0
+        await sender.release()
+    printed, _ = await process.communicate()
+    ((path, content),) = files_below(tmp_path / "incoming").items()
+    assert printed.decode() == f"{path} {sha256(content)}\n"
+    assert process.returncode == 0
