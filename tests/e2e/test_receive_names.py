@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from pydicom.uid import CTImageStorage, ImplicitVRLittleEndian, MRImageStorage
 
-from tests.e2e.receive_support import files_in, running_dcmrecv, running_receive, send
+from tests.e2e.receive_support import files_in, running_dcmrecv, running_receive, send, sent
 from tests.support.dicom import (
     PRIVATE_SOP_CLASS,
     add_pixels,
@@ -174,3 +174,17 @@ def test_names_may_be_those_of_get(
     with running_receive(tmp_path, *words.split(), "--durability", "none") as receiver:
         send(receiver.port, files[:1])
     assert list(files_in(receiver.folder)) == [path]
+
+
+def test_a_link_in_the_folder_leads_nowhere(files: list[Path], tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "data").symlink_to(outside)
+    with running_receive(tmp_path, "+ssd", "--durability", "none") as receiver:
+        sent(receiver.port, files[:1])
+        send(receiver.port, files[4:5])
+    (refused,) = (event for event in receiver.events() if event["event"] == "refused")
+    assert (refused["status"], refused["reason"]) == ("A700", "unsafe-name")
+    assert list(outside.iterdir()) == []
+    assert [path.split("/")[0] for path in files_in(receiver.folder)] == ["undef"]
