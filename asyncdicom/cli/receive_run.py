@@ -22,6 +22,7 @@ from asyncdicom.cli.receive_logging import LEVELS, EventLog, configure_logging
 from asyncdicom.cli.receive_output import JsonLines, Sentences, live_counters
 from asyncdicom.cli.receive_settings import Names, names_of, receiver_settings
 from asyncdicom.cli.receive_tls import acceptor_tls, check_tls
+from asyncdicom.cli.run import spare_collections
 from asyncdicom.errors import ConfigError, StorageError
 from asyncdicom.receiver.receiver import Receiver
 from asyncdicom.storage.atomic import Durability
@@ -68,6 +69,7 @@ def run(options: Mapping[str, Any]) -> int:
         with failing_as(ReceiveExitCode.TLS):
             for warning in check_tls(tls, options):
                 _LOGGER.warning("%s", warning)
+    spare_collections()
     return uvloop.run(_receive(options, profile, tls))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -149,6 +151,17 @@ def test_help_comes_by_itself_and_with_any_other_option(words: list[str]) -> Non
     assert done.output.startswith("Usage: ")
     for heading in ("General:", "Network:", "TLS:", "Output:", "Events:", "Examples:"):
         assert heading in done.output
+
+
+def test_help_imports_nothing_that_it_does_not_need() -> None:
+    code = (
+        "import sys; from asyncdicom.cli.app import main\ntry: main(['receive', '--help'])\n"
+        "finally: print(*sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    imported = set(done.stdout.splitlines()[-1].split())
+    assert not imported & {"asyncio", "uvloop", "ssl", "orjson", "rich", "pydicom", "pynetdicom"}
+    assert not any(name.startswith("asyncdicom.receiver") for name in imported)
 
 
 def test_version_needs_no_port() -> None:
