@@ -123,6 +123,8 @@ def test_entries_are_in_the_order_of_their_numbers() -> None:
         pytest.param(changed("CTImageStorage\\U", "CTImageStorage\\V"), 8,
                      "'V' is no list of transfer syntaxes; add [V] to [[TransferSyntaxes]]",
                      id="an unknown list of transfer syntaxes"),
+        pytest.param(changed("CTImageStorage\\U", "CTImageStorage\\U\\V"), 8,
+                     "'U\\V' is no list of transfer syntaxes", id="two backslashes"),
         pytest.param(changed("[U]", "[Plain]"), 7, "'U' is no list of transfer syntaxes",
                      id="a list of another name"),
         pytest.param(changed("[[Pres", "[V]\n[[Pres").replace("CTImageStorage\\U",
