@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from asyncdicom.errors import NameTaken
-from asyncdicom.protocol.part10 import Part10Walker
 from asyncdicom.receiver.events import DuplicateFate
 from asyncdicom.receiver.same_data_set import holds_same_data_set
 from asyncdicom.receiver.settings import Duplicates
@@ -57,7 +56,7 @@ class Kept:
 
 
 class Keeper:
-    """Keeps instances in a folder for all associations (`jobs.stores.Intaking`)."""
+    """Keeps instances in a folder for all associations."""
 
     def __init__(self, folder: OutputFolder, rules: StoringRules) -> None:
         self._folder = folder
@@ -79,11 +78,6 @@ class Keeper:
         """
         return self._folder.create(INCOMING)
 
-    def walker(self) -> Part10Walker:
-        """Return a walker that collects what names are made from."""
-        rules = self._rules
-        return Part10Walker(collect=rules.collect, collect_doubts=rules.keeps_doubtful)
-
     async def keep(self, arrival: Arrival[FileWriter]) -> Kept:
         """Put an instance in its place; its writer is closed afterwards, whatever happened.
 
@@ -94,6 +88,8 @@ class Keeper:
         writer = arrival.writer
         try:
             path = self._rules.naming.path_for(_named(arrival.facts))
+            if not self._is_durable and self._appears(writer, path):
+                return Kept(path)
             async with self._turns.of(path):
                 kept = await self._place(arrival, path)
                 if kept.fate is not DuplicateFate.SKIPPED:
@@ -103,6 +99,16 @@ class Keeper:
                 return kept
         finally:
             writer.discard()
+
+    def _appears(self, writer: FileWriter, path: str) -> bool:
+        """Give a file a name that nobody has, in one step; without syncs nothing else is due."""
+        writer.retarget(path)
+        try:
+            writer.appear(replace=False)
+        except NameTaken:
+            return False
+        writer.close()
+        return True
 
     async def _place(self, arrival: Arrival[FileWriter], path: str) -> Kept:
         """Decide on a name."""

@@ -18,10 +18,8 @@ from asyncdicom.errors import (
     UidMismatch,
     UnexpectedContent,
 )
-from asyncdicom.jobs.intake import InstanceIntake
 from asyncdicom.model import parse_uid
 from asyncdicom.policy.store_answers import answer_to
-from asyncdicom.protocol.dimse.file_meta import file_meta
 from asyncdicom.protocol.dimse.statuses import Status
 from asyncdicom.receiver.events import (
     DuplicateFate,
@@ -29,6 +27,7 @@ from asyncdicom.receiver.events import (
     InstanceRefused,
     InstanceStored,
 )
+from asyncdicom.receiver.incoming import IncomingInstance
 from asyncdicom.receiver.room import require_room
 from asyncdicom.receiver.settings import StorageMode
 
@@ -97,7 +96,7 @@ class ReceivedDataSet:
         self._storing = storing
         self._association = association
         self._request = request
-        self._intake: InstanceIntake[FileWriter] | None = None
+        self._intake: IncomingInstance | None = None
         self._error: AsyncDicomError | None = None
         self._is_open = True
         statistics = storing.statistics
@@ -142,11 +141,10 @@ class ReceivedDataSet:
     def _begin(self) -> None:
         self._storing.check(self._request)
         if self._storing.rules.mode is not StorageMode.IGNORE:
-            header = file_meta(self._request)
-            self._intake = InstanceIntake(self._storing.keeper)
-            self._intake.write(header)
+            storing = self._storing
+            self._intake = IncomingInstance(self._request, storing.rules, storing.keeper.begin)
 
-    async def _keep(self, intake: InstanceIntake[FileWriter]) -> None:
+    async def _keep(self, intake: IncomingInstance) -> None:
         arrival = intake.end()
         try:
             self._check_identity(arrival)
