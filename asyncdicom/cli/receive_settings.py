@@ -19,6 +19,7 @@ import click
 from asyncdicom.cli.receive_declaring import chosen
 from asyncdicom.protocol.upper_layer.pdu import check_ae_title
 from asyncdicom.receiver.settings import (
+    MAX_REMEMBERED,
     Admission,
     Duplicates,
     HookSettings,
@@ -120,6 +121,7 @@ def _names_of_layout(options: Mapping[str, Any], folder: OutputFolder) -> Names:
         extension="" if options["iso_9660"] else extension,
         is_iso_9660=options["iso_9660"],
         names_in=folder.names,
+        max_remembered=MAX_REMEMBERED,
     )
     return Names(layout, collect, hold_values=text == "tree" or not variables_of(text) <= _UIDS)
 

@@ -13,6 +13,7 @@ from asyncdicom.library.options import check_names
 from asyncdicom.protocol.upper_layer.pdu import check_ae_title
 from asyncdicom.receiver.receiver import Receiver
 from asyncdicom.receiver.settings import (
+    MAX_REMEMBERED,
     Admission,
     Duplicates,
     HookSettings,
@@ -229,7 +230,7 @@ def _settings(port: int, options: Mapping[str, Any]) -> ReceiverSettings:
     layout = options.get("layout", "flat")
     collect = collected_tags(variables_of(layout))
     storing = StoringRules(
-        naming=Layout(parse_layout(layout), extension=options.get("extension", ".dcm")),
+        naming=_layout(layout, options.get("extension", ".dcm")),
         collect=collect,
         duplicates=_duplicates(options.get("duplicates", "overwrite")),
         min_free_bytes=options.get("min_free", 0),
@@ -248,6 +249,10 @@ def _settings(port: int, options: Mapping[str, Any]) -> ReceiverSettings:
         hooks=hooks,
         study_idle_s=options.get("study_idle", 10.0),
     )
+
+
+def _layout(text: str, extension: str) -> Layout:
+    return Layout(parse_layout(text), extension=extension, max_remembered=MAX_REMEMBERED)
 
 
 def _server(port: int, options: Mapping[str, Any]) -> ServerSettings:

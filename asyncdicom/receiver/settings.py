@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from asyncdicom.transports.associations.acceptor import ServerSettings
 
 __all__ = [
+    "MAX_REMEMBERED",
     "Admission",
     "Duplicates",
     "HookSettings",
@@ -24,6 +25,10 @@ __all__ = [
     "StorageMode",
     "StoringRules",
 ]
+
+
+MAX_REMEMBERED = 100_000
+"""Folders and names that the layout of a receiver remembers, some 50 MB: it runs for months."""
 
 
 class StorageMode(Enum):

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from asyncdicom.errors import ConfigError, UnsafeName
 from asyncdicom.storage.naming import (
@@ -30,11 +30,13 @@ from asyncdicom.storage.naming import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sized
 
     from asyncdicom.storage.templates import FolderRule, Instance, Rendered
 
 __all__ = ["Layout"]
+
+K = TypeVar("K")
 
 MAX_ISO_FILES = 999_999
 """Per folder: `IM` and six digits are eight characters."""
@@ -59,6 +61,7 @@ class Layout:
         extension: str = ".dcm",
         is_iso_9660: bool = False,
         names_in: Callable[[str], Iterable[str]] = lambda path: (),  # noqa: ARG005 -- a default
+        max_remembered: int | None = None,
     ) -> None:
         """Prepare.
 
@@ -68,6 +71,9 @@ class Layout:
             is_iso_9660: Folders of eight characters, files IM000001, IM000002, ...
             names_in: What a folder holds already; asked once per folder, with
                 ISO 9660 alone, so that numbers continue.
+            max_remembered: Folders, and numbered files, to remember; beyond, those that were
+                not asked for the longest are forgotten, as in a run that begins anew. For
+                who names without an end.
 
         Raises:
             ConfigError: If the extension is none.
@@ -81,6 +87,7 @@ class Layout:
         self._extension = f".{extension.lstrip('.')}" if extension else ""
         self._is_iso = is_iso_9660
         self._names_in = names_in
+        self._max_remembered = max_remembered
         self._owners: dict[tuple[str, str], tuple[str, ...]] = {
             ("", collision_key(name)): _OURS for name in (QUARANTINE, "DICOMDIR")
         }
@@ -108,13 +115,15 @@ class Layout:
 
     def _folder(self, parent: str, wanted: Rendered) -> str:
         """Return the name of a folder in its parent, unlike that of any other identity."""
-        known = self._folders.get((parent, wanted.text, wanted.identity))
+        key = (parent, wanted.text, wanted.identity)
+        known = _recalled(self._folders, key)
         if known is not None:
             return known
         for name in self._candidates(wanted):
             owner = self._owners.setdefault((parent, collision_key(name)), wanted.identity)
             if owner == wanted.identity:
-                self._folders[parent, wanted.text, wanted.identity] = name
+                self._folders[key] = name
+                self._forget_folders()
                 return name
         raise UnsafeName("too many folders whose names come out the same", path=parent or ".")
 
@@ -125,7 +134,7 @@ class Layout:
 
     def _number(self, folder: str, uid: str) -> str:
         """Return the numbered name of an instance; the same for a second try."""
-        known = self._numbered.get((folder, uid))
+        known = _recalled(self._numbered, (folder, uid))
         if known is not None:
             return known
         last = self._last_numbers.get(folder)
@@ -136,7 +145,30 @@ class Layout:
             raise UnsafeName(f"more than {MAX_ISO_FILES} files", path=folder)
         self._last_numbers[folder] = last + 1
         name = self._numbered[folder, uid] = f"IM{last + 1:06}"
+        if self._is_too_many(self._numbered):
+            del self._numbered[next(iter(self._numbered))]
         return name
+
+    def _forget_folders(self) -> None:
+        """Forget the folder that was not asked for the longest, if there are too many."""
+        if not self._is_too_many(self._folders):
+            return
+        oldest = next(iter(self._folders))
+        name = self._folders.pop(oldest)
+        parent, _, _ = oldest
+        self._owners.pop((parent, collision_key(name)), None)
+        self._last_numbers.pop(f"{parent}/{name}" if parent else name, None)
+
+    def _is_too_many(self, remembered: Sized) -> bool:
+        return self._max_remembered is not None and len(remembered) > self._max_remembered
+
+
+def _recalled(remembered: dict[K, str], key: K) -> str | None:
+    """Look something up; it is then the last to be forgotten."""
+    found = remembered.pop(key, None)
+    if found is not None:
+        remembered[key] = found
+    return found
 
 
 def _plain_candidates(wanted: Rendered) -> Iterator[str]:

@@ -210,3 +210,39 @@ def test_different_patients_never_meet(
         path = layout.path_for(instance(PatientName=name, PatientID=identifier))
         owner = (name.strip(" \0"), identifier)
         assert owners.setdefault(patient_of(path).casefold(), owner) == owner
+
+
+def test_who_names_without_an_end_remembers_what_was_asked_for_last() -> None:
+    layout = Layout(parse_layout("{PatientName}"), max_remembered=2)
+
+    def folder_of(patient: str) -> str:
+        return patient_of(layout.path_for(instance(PatientName=patient)))
+
+    assert [folder_of(name) for name in ("A", "B", "A", "C")] == ["A", "B", "A", "C"]
+    # B was forgotten, A was not.
+    assert folder_of("b") == "b"
+    assert re.fullmatch(r"c_[0-9a-f]{8}", folder_of("c"))
+
+
+def test_what_is_forgotten_is_named_as_in_a_new_run() -> None:
+    there: dict[str, list[str]] = {}
+    layout = Layout(
+        parse_layout("{PatientName}"),
+        is_iso_9660=True,
+        names_in=lambda path: there.get(path, ()),
+        max_remembered=1,
+    )
+    for patient, sop, expected in (
+        ("A", "1.1", "A/IM000001"),
+        ("A", "1.2", "A/IM000002"),
+        ("A", "1.2", "A/IM000002"),
+        ("B", "1.3", "B/IM000001"),
+        ("A", "1.4", "A/IM000003"),
+        ("B", "1.3", "B/IM000002"),
+    ):
+        path = layout.path_for(instance(sop, PatientName=patient))
+        assert path == expected
+        folder, _, name = path.partition("/")
+        there.setdefault(folder, []).append(name)
+    remembered = (layout._folders, layout._owners, layout._numbered, layout._last_numbers)
+    assert [len(one) for one in remembered] == [1, 3, 1, 1]
