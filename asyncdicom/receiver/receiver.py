@@ -9,6 +9,7 @@ with OutputFolder.open("incoming", durability=Durability.BATCH) as folder:
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from typing import TYPE_CHECKING, Self
 
 from asyncdicom.receiver.events import Listening, ReceiverEnded
@@ -77,6 +78,8 @@ class Receiver:
             self._studies.note,
             self._hooks.note,
         )
+        self._untold: deque[ReceiverEvent] = deque()
+        self._is_telling = False
         self._began_s = 0.0
         self._reason: str | None = None
         self._grace_s = 0.0
@@ -87,6 +90,7 @@ class Receiver:
         self._began_s = asyncio.get_running_loop().time()
         await self._server.__aenter__()
         self._tell(Listening(self._settings.server.host, self._server.port))
+        self._tell_all()
         return self
 
     async def __aexit__(
@@ -97,10 +101,13 @@ class Receiver:
     ) -> None:
         self._services.is_ending = True
         await self._server.aclose()
+        self._tell_all()
         self._studies.close()
+        self._tell_all()
         await self._hooks.aclose(self._hook_grace_s)
         await self._keeper.aclose()
         self._tell(self._ended())
+        self._tell_all()
 
     @property
     def port(self) -> int:
@@ -109,6 +116,7 @@ class Receiver:
 
     def statistics(self) -> ReceiverStatistics:
         """Return the counters, those of this moment included."""
+        self._tell_all()
         counters, server = self._statistics, self._server.statistics()
         counters.connections = server.connections
         counters.associations = server.associations
@@ -167,8 +175,25 @@ class Receiver:
         return min(timeout_s, self._grace_s) if self._is_stopped.is_set() else timeout_s
 
     def _tell(self, event: ReceiverEvent) -> None:
-        for listener in self._listeners:
-            listener(event)
+        """Tell the listeners of an event soon, in order: what a peer waits for goes first."""
+        self._untold.append(event)
+        if len(self._untold) == 1:
+            asyncio.get_running_loop().call_soon(self._tell_all)
+
+    def _tell_all(self) -> None:
+        """Tell what was not told yet. A listener that fails costs the others this event only."""
+        if self._is_telling:
+            return
+        self._is_telling = True
+        try:
+            while self._untold:
+                event = self._untold.popleft()
+                for listener in self._listeners:
+                    listener(event)
+        finally:
+            self._is_telling = False
+            if self._untold:
+                asyncio.get_running_loop().call_soon(self._tell_all)
 
     def _ended(self) -> ReceiverEnded:
         counters = self.statistics()

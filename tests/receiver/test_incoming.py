@@ -146,7 +146,7 @@ def test_a_cut_one_is_refused_and_leaves_nothing(files: Files, cut_at: int) -> N
 def test_structure_that_cannot_become_whole_is_refused_at_once(files: Files) -> None:
     instance = IncomingInstance(request_for(1), rules(), files.begin)
     with pytest.raises(ProtocolError):
-        instance.write(b"\x08\x00\x16\x00\x01\x02\x04\x00abcd")
+        instance.write(b"\xfe\xff\x0d\xe0" + bytes(4))  # an item ends that never began
     instance.discard()
 
 
