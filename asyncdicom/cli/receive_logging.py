@@ -27,6 +27,7 @@ from asyncdicom.receiver.events import (
     AssociationBegan,
     AssociationEnded,
     AssociationRefused,
+    ConnectionFailed,
     DuplicateFate,
     HookFailed,
     InstanceDuplicated,
@@ -66,6 +67,7 @@ _KINDS: Final[Mapping[type[Any], tuple[logging.Logger, int]]] = {
     AssociationBegan: (_ASSOCIATION, logging.INFO),
     AssociationEnded: (_ASSOCIATION, logging.INFO),
     AssociationRefused: (_ASSOCIATION, logging.WARNING),
+    ConnectionFailed: (_ASSOCIATION, logging.WARNING),
     InstanceStored: (_OBJECT, logging.INFO),
     InstanceDuplicated: (_OBJECT, logging.INFO),
     InstanceRefused: (_OBJECT, logging.ERROR),
@@ -170,6 +172,9 @@ def _contexts_of(event: AssociationBegan) -> Iterator[str]:
 
 def _kind_of(event: ReceiverEvent) -> tuple[logging.Logger, int]:
     logger, level = _KINDS[type(event)]
+    if isinstance(event, ConnectionFailed) and event.is_silent:
+        # Load balancers look whether anybody listens, every few seconds.
+        return logger, logging.INFO
     if isinstance(event, AssociationEnded) and event.failure is not None:
         return logger, logging.WARNING
     if isinstance(event, InstanceDuplicated) and event.fate is not DuplicateFate.SKIPPED:

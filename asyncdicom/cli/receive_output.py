@@ -18,6 +18,7 @@ from asyncdicom.cli.progress import Rate, live_line
 from asyncdicom.receiver.events import (
     AssociationEnded,
     AssociationRefused,
+    ConnectionFailed,
     HookFailed,
     InstanceRefused,
     Listening,
@@ -61,6 +62,8 @@ def _is_news_to_the_quiet(event: ReceiverEvent) -> bool:
             return True
         case AssociationEnded():
             return event.failure is not None
+        case ConnectionFailed():
+            return not event.is_silent
         case _:
             return isinstance(event, ReceiverEnded)
 

@@ -21,6 +21,7 @@ __all__ = [
     "AssociationEnded",
     "AssociationRefused",
     "Caller",
+    "ConnectionFailed",
     "DuplicateFate",
     "HookFailed",
     "InstanceDuplicated",
@@ -135,6 +136,25 @@ class AssociationRefused:
         """Return the event as a JSON object."""
         facts = {"reason": self.reason, "transient": self.is_transient}
         return {"event": "rejected", **self.caller.to_json(), **facts}
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionFailed:
+    """No association came of a connection."""
+
+    address: str
+    """IP address and port."""
+    reason: str
+    is_silent: bool
+    """Whether the peer left or said nothing, as probes do; else it spoke no TLS or no DICOM."""
+
+    def __str__(self) -> str:
+        return f"no association with {self.address}: {self.reason}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the event as a JSON object."""
+        facts = {"reason": self.reason, "silent": self.is_silent}
+        return {"event": "connectionFailed", "address": self.address, **facts}
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,6 +352,7 @@ ReceiverEvent: TypeAlias = (
     | AssociationBegan
     | AssociationEnded
     | AssociationRefused
+    | ConnectionFailed
     | InstanceStored
     | InstanceDuplicated
     | InstanceRefused

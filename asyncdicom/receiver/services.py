@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from typing import TYPE_CHECKING
 
-from asyncdicom.errors import AsyncDicomError
+from asyncdicom.errors import AsyncDicomError, ProtocolError
 from asyncdicom.policy.admission import Candidate, Verdict, admit
 from asyncdicom.protocol.dimse.sop_classes import VERIFICATION
 from asyncdicom.protocol.upper_layer.pdu import AssociateReject
 from asyncdicom.receiver.associations import OpenAssociations, caller_of, host_of
-from asyncdicom.receiver.events import AssociationBegan, AssociationRefused
+from asyncdicom.receiver.events import AssociationBegan, AssociationRefused, ConnectionFailed
 from asyncdicom.receiver.storing import AssociationStorage
 from asyncdicom.transports.associations.services import SUCCESS, Services
+from asyncdicom.transports.associations.tls import explain_client
 
 if TYPE_CHECKING:
     from asyncdicom.protocol.upper_layer.pdu import ProposedContext
@@ -61,6 +63,11 @@ class ReceivingServices(Services):
         is_ours = verdict is not Verdict.ADMITTED
         reason = verdict.reason if is_ours else "there are as many associations as there may be"
         self._tell(AssociationRefused(caller_of(requestor), reason, refusal.result == 2))
+
+    def unserved(self, address: str, error: Exception) -> None:
+        """Tell why no association came of a connection."""
+        is_silent = not isinstance(error, ssl.SSLError | ProtocolError)
+        self._tell(ConnectionFailed(address, explain_client(error), is_silent))
 
     def offers(self, requestor: Requestor, abstract_syntax: str) -> bool:  # noqa: ARG002 -- Services
         """Speak verification, and storage of what is taken."""

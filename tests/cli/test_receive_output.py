@@ -16,6 +16,7 @@ from asyncdicom.receiver.events import (
     AssociationEnded,
     AssociationRefused,
     Caller,
+    ConnectionFailed,
     HookFailed,
     InstanceRefused,
     InstanceStored,
@@ -35,12 +36,14 @@ GRAVE: list[ReceiverEvent] = [
     LISTENING,
     AssociationRefused(CALLER, "unknown", is_transient=False),
     AssociationEnded(CALLER, 0, 0, 0, 0.1, "aborted"),
+    ConnectionFailed("127.0.0.1:4711", "it does not speak TLS", is_silent=False),
     InstanceRefused(CALLER, "1.2.3", 0xA700, DiskFull("disk is full", path="CT.1")),
     HookFailed("study", "program", "1", "ended with 1"),
     ENDED,
 ]
 USUAL: list[ReceiverEvent] = [
     AssociationBegan(CALLER),
+    ConnectionFailed("127.0.0.1:4711", "it left", is_silent=True),
     InstanceStored(CALLER, "CT.1", "1.2", "1", "1.2", "1.3", "1.2.840.10008.1.2", 9, "00"),
     AssociationEnded(CALLER, 1, 0, 9, 0.1),
     StudyCompleted("1", 1, 9, ("CT1",)),

@@ -13,6 +13,7 @@ from asyncdicom.receiver.events import (
     AssociationEnded,
     AssociationRefused,
     Caller,
+    ConnectionFailed,
     DuplicateFate,
     HookFailed,
     InstanceDuplicated,
@@ -80,6 +81,16 @@ TABLE: list[tuple[ReceiverEvent, str, dict[str, Any]]] = [
             "calledAE": "STORE",
             "reason": "its AE title is not allowed",
             "transient": False,
+        },
+    ),
+    (
+        ConnectionFailed("10.1.2.3:4711", "it does not speak TLS", is_silent=False),
+        "no association with 10.1.2.3:4711: it does not speak TLS",
+        {
+            "event": "connectionFailed",
+            "address": "10.1.2.3:4711",
+            "reason": "it does not speak TLS",
+            "silent": False,
         },
     ),
     (

@@ -20,7 +20,12 @@ from asyncdicom.protocol.dimse.sop_classes import (
 from asyncdicom.protocol.upper_layer.negotiation import ContextProposal, Party, propose
 from asyncdicom.protocol.upper_layer.pdu import AssociateAccept, AssociateReject, encode
 from asyncdicom.protocol.upper_layer.user_information import ExtendedNegotiation
-from asyncdicom.receiver.events import AssociationBegan, AssociationEnded, AssociationRefused
+from asyncdicom.receiver.events import (
+    AssociationBegan,
+    AssociationEnded,
+    AssociationRefused,
+    ConnectionFailed,
+)
 from asyncdicom.receiver.settings import Admission
 from tests.receiver.support import CT, MR, STORING, Sender, sending, serving, until
 from tests.support.dicom import PRIVATE_SOP_CLASS, ct
@@ -264,3 +269,25 @@ async def test_places_are_given_back_however_associations_end(tmp_path: Path) ->
         statistics = served.receiver.statistics()
     assert (statistics.accepted, statistics.rejected, statistics.aborted) == (20, 0, 10)
     assert [one.caller.association for one in served.told.of(AssociationEnded)] == [*range(1, 21)]
+
+
+@pytest.mark.parametrize("engine", ["native", "pynetdicom"])
+@pytest.mark.parametrize(
+    ("sent", "is_silent"),
+    [
+        pytest.param(b"", True, id="a probe"),
+        pytest.param(bytes.fromhex("1603010200010001fc0303"), False, id="TLS"),
+        pytest.param(b"GET / HTTP/1.1\r\n\r\n", False, id="HTTP"),
+    ],
+)
+async def test_a_connection_that_comes_to_nothing_is_told(
+    sent: bytes, *, is_silent: bool, engine: str, tmp_path: Path
+) -> None:
+    async with serving(tmp_path, engine=engine) as served, dial(served.port) as peer:
+        await peer.send(sent)
+        peer.writer.write_eof()
+        (failed,) = await served.told.until(ConnectionFailed)
+    assert failed.address.startswith("127.0.0.1:")
+    assert failed.is_silent == is_silent
+    assert failed.reason
+    assert served.told.of(AssociationBegan) == []

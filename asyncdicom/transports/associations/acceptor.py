@@ -28,7 +28,6 @@ from asyncdicom.transports.associations.acceptor_tls import acceptor_context
 from asyncdicom.transports.associations.connection import Connection, Patience
 from asyncdicom.transports.associations.services import BUSY, Requestor
 from asyncdicom.transports.associations.serving import ServedAssociation, WirePeer
-from asyncdicom.transports.associations.tls import explain_client
 from asyncdicom.transports.associations.tls_alerts import send_alert
 from asyncdicom.transports.associations.wire import Wire
 
@@ -196,7 +195,7 @@ class AssociationServer:
             connection = await self._connection(sock)
         except OSError as error:
             # A peer that left at once, or with whom no TLS was possible.
-            self._services.unserved(address, explain_client(error))
+            self._services.unserved(address, error)
             return
         machine = AssociationMachine.acceptor()
         wire = Wire(connection, machine, origin="", statistics=self._traffic)
@@ -250,7 +249,7 @@ class AssociationServer:
             if not isinstance(event, AssociationRequested):
                 raise ProtocolError("a peer begins with A-ASSOCIATE-RQ")
         except FetchError as error:
-            self._services.unserved(wire.connection.peer_address, explain_client(error))
+            self._services.unserved(wire.connection.peer_address, error)
             raise
         return Requestor(wire.connection.peer_address, event.request)
 

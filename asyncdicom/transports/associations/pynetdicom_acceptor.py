@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
+from ssl import SSLError
 from typing import TYPE_CHECKING
 
 from asyncdicom.errors import FetchError
@@ -71,16 +72,20 @@ class PynetdicomServer(AssociationServer):
     async def _attend(self, sock: socket.socket) -> None:
         """Serve one connection, whatever its peer does."""
         address = _address_of(sock)
+        has_asked = False
         try:
             async with asyncio.timeout(self._settings.artim_timeout_s) as artim:
                 await _readable(sock)
                 async with self._threads, self._session(sock) as (session, worker):
                     request = await worker.run(session.requested)
+                    has_asked = True
                     artim.reschedule(None)
                     await self._serve(session, worker, Requestor(address, request))
-        except (TimeoutError, FetchError):
+        except (TimeoutError, FetchError) as error:
             # The peer's doing, and told to `Services.ended` where it was associated.
-            return
+            if not has_asked:
+                cause = error.__cause__
+                self._services.unserved(address, cause if isinstance(cause, SSLError) else error)
         finally:
             sock.close()
 

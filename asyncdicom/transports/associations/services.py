@@ -214,10 +214,10 @@ class Services:
     def rejected(self, _requestor: Requestor, _refusal: AssociateReject, /) -> None:
         """Take note that a peer is refused, by `admit` or because of a limit of the server."""
 
-    def unserved(self, _address: str, _reason: str, /) -> None:
+    def unserved(self, _address: str, _error: Exception, /) -> None:
         """Take note that a connection came to no association: no TLS, no request, or no DICOM.
 
-        Probes of load balancers are such, too. The reason never quotes the peer's bytes.
+        Probes of load balancers are such, too. `tls.explain_client` tells what the error means.
         """
 
     def offers(self, _requestor: Requestor, abstract_syntax: str, /) -> bool:

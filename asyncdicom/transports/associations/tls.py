@@ -70,7 +70,7 @@ _CLIENTS: Final = (
 )
 
 
-def explain_client(error: BaseException) -> str:
+def explain_client(error: Exception) -> str:
     """Return why no association came of a connection, as the acceptor sees it."""
     text = str(getattr(error, "reason", None) or error)
     if isinstance(error, AsyncDicomError):
@@ -83,4 +83,6 @@ def explain_client(error: BaseException) -> str:
         return text
     if isinstance(error, ssl.SSLError):
         return f"no TLS connection could be made ({text})"
+    if isinstance(error, TimeoutError):
+        return "it asked for no association in time"
     return "it left during the TLS handshake, or did not finish it in time"

@@ -16,6 +16,7 @@ from asyncdicom.transports.associations.acceptor_tls import (
     Revocation,
 )
 from asyncdicom.transports.associations.settings import TlsSettings
+from asyncdicom.transports.associations.tls import explain_client
 from asyncdicom.transports.associations.tls_profiles import TlsProfile
 from tests.support import dicom
 from tests.support.certificates import Identity, Pki
@@ -62,9 +63,9 @@ class Listening(Archive):
 
     reasons: list[str] = field(default_factory=list)
 
-    def unserved(self, address: str, reason: str, /) -> None:
+    def unserved(self, address: str, error: Exception, /) -> None:
         assert address.startswith("127.0.0.1:")
-        self.reasons.append(reason)
+        self.reasons.append(explain_client(error))
 
 
 @asynccontextmanager

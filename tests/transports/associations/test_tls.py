@@ -284,7 +284,11 @@ def test_what_is_told_speaks_of_dicom() -> None:
         ),
         (ssl.SSLError(1, "something new"), "no TLS connection could be made"),
         (ConnectionResetError(), "it left during the TLS handshake"),
-        (TimeoutError(), "it left during the TLS handshake, or did not finish it in time"),
+        (
+            ConnectionAbortedError(),
+            "it left during the TLS handshake, or did not finish it in time",
+        ),
+        (TimeoutError(), "it asked for no association in time"),
         (ProtocolError("a PDU of type 16", offset=0), "it speaks TLS, and this port does not"),
         (ProtocolError("a PDU of type 47", offset=0), "a PDU of type 47 at byte 0"),
     ],

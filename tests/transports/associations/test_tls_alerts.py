@@ -109,10 +109,10 @@ def test_the_error_of_a_handshake_carries_the_alert() -> None:
 class Listening(Archive):
     """Hears why connections came to nothing."""
 
-    reasons: list[str] = field(default_factory=list)
+    errors: list[Exception] = field(default_factory=list)
 
-    def unserved(self, _address: str, reason: str, /) -> None:
-        self.reasons.append(reason)
+    def unserved(self, _address: str, error: Exception, /) -> None:
+        self.errors.append(error)
 
 
 async def test_without_a_second_descriptor_the_connection_is_closed(
@@ -131,4 +131,4 @@ async def test_without_a_second_descriptor_the_connection_is_closed(
             async with dial(server.port) as peer:
                 assert await peer.reader.read() == b""
         await until(lambda: server.statistics().connections == 0)
-    assert len(services.reasons) == 1
+    assert [type(error) for error in services.errors] == [OSError]
