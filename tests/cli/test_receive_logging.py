@@ -119,6 +119,31 @@ def test_beginning_and_end_are_left_to_others(capsys: pytest.CaptureFixture[str]
     assert capsys.readouterr().err == ""
 
 
+def test_handlers_of_others_are_not_used(capsys: pytest.CaptureFixture[str]) -> None:
+    root = logging.StreamHandler()
+    logging.getLogger().addHandler(root)
+    configure_logging(level="info", config_file=None)
+    EventLog(shows_paths=True)(STORED)
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_a_file_that_says_only_the_root_is_for_everything(tmp_path: Path) -> None:
+    file, log = tmp_path / "logging.toml", tmp_path / "log"
+    file.write_text(
+        f"""[handlers.file]
+class = "logging.FileHandler"
+filename = "{log}"
+[root]
+handlers = ["file"]
+level = "INFO"
+"""
+    )
+    configure_logging(level="warn", config_file=str(file))
+    for name in ("began", "stored", "study", "hook"):
+        EventLog(shows_paths=True)(EVENTS[name][0])
+    assert len(log.read_text().splitlines()) == 4
+
+
 CONFIGURATIONS = {
     "logging.toml": """
 [handlers.file]
@@ -165,7 +190,9 @@ def test_a_file_says_what_goes_where(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        pytest.param("a", "log4cplus.rootLogger = DEBUG, console", "log4cplus", id="log4cplus"),
+        pytest.param(
+            "a", "log4cplus.rootLogger = DEBUG, console", "which DCMTK uses", id="log4cplus"
+        ),
         pytest.param("a.toml", "handlers = ", "TOMLDecodeError", id="no TOML"),
         pytest.param("a.json", "{", "JSONDecodeError", id="no JSON"),
         pytest.param("a.json", "[]", "cannot use", id="no dictionary"),

@@ -116,6 +116,7 @@ def test_an_option_reaches_the_receiver(
         pytest.param("", "CT.1.2.3", id="as dcmrecv"),
         pytest.param("-fe .x", "CT.1.2.3.x", id="extension as it is"),
         pytest.param("--extension x", "CT.1.2.3.x", id="extension with a dot"),
+        pytest.param("--extension .x", "CT.1.2.3.x", id="extension that has a dot"),
         pytest.param("--extension=", "CT.1.2.3", id="no extension"),
         pytest.param("+ssd", "data/2020/03/04/CT.1.2.3", id="date"),
         pytest.param("-l flat", "1.2.3.dcm", id="flat"),

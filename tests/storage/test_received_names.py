@@ -4,6 +4,7 @@ import csv
 import os
 import random
 import re
+import uuid
 from datetime import datetime, timedelta
 from pathlib import Path, PurePosixPath
 
@@ -27,9 +28,11 @@ BEGAN = f"{int(NOW.timestamp()):08x}"
 HOSTILE = st.text(st.sampled_from("./\\ \0\n_^ABß山\ud800\u202eCONnul:@-"), max_size=64)
 
 
-def sources(*, taken: frozenset[str] = frozenset(), step_s: float = 0) -> NameSources:
+def sources(
+    *, taken: frozenset[str] = frozenset(), step_s: float = 0, seed: int = 1
+) -> NameSources:
     clock = iter(NOW + timedelta(seconds=step_s * n) for n in range(1_000_000))
-    return NameSources(lambda: next(clock), random.Random(1).getrandbits, taken.__contains__)
+    return NameSources(lambda: next(clock), random.Random(seed).getrandbits, taken.__contains__)
 
 
 def instance(uid: str = "1.2.3", sop_class: str = CT, **values: str) -> Instance:
@@ -144,9 +147,26 @@ def test_a_unique_name_is_none_that_is_taken(scheme: NamingScheme) -> None:
     assert twin.path_for(instance()) not in first
 
 
-def test_a_short_name_repeats_only_after_all_others(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_time_is_that_of_the_clock() -> None:
+    names = ReceivedNames(NamingScheme.SYSTEM_TIME, sources(step_s=10))
+    told = [names.path_for(instance()) for _ in range(3)]
+    assert told == [f"202611300102{second}.000045.CT" for second in (13, 23, 33)]
+
+
+def test_a_new_uid_is_a_random_uuid() -> None:
+    names = ReceivedNames(NamingScheme.UNIQUE, sources())
+    for _ in range(20):
+        number = int(names.path_for(instance()).removeprefix("CT.X.2.25."))
+        assert uuid.UUID(int=number).version == 4
+        assert uuid.UUID(int=number).variant == uuid.RFC_4122
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_short_name_repeats_only_after_all_others(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(received_names, "WORD_BITS", 8)
-    names = ReceivedNames(NamingScheme.SHORT_UNIQUE, sources())
+    names = ReceivedNames(NamingScheme.SHORT_UNIQUE, sources(seed=seed))
     assert len({names.path_for(instance()) for _ in range(256)}) == 256
 
 
