@@ -39,6 +39,9 @@ __all__ = ["Keeper", "Kept"]
 INCOMING = "incoming"
 """Name of a file until its content has said what it is; never seen on disk."""
 
+MAX_COMPARED_BYTES = 1024 * 1024
+"""A name that turns out to be taken lets both files be compared, and everybody wait for it."""
+
 MAX_COPIES = 1000
 """Of one name. A peer that sends one instance again and again costs a look at each."""
 
@@ -102,6 +105,8 @@ class Keeper:
 
     def _appears(self, writer: FileWriter, path: str) -> bool:
         """Give a file a name that nobody has, in one step; without syncs nothing else is due."""
+        if writer.byte_count > MAX_COMPARED_BYTES and self._is_taken(path):
+            return False
         writer.retarget(path)
         try:
             writer.appear(replace=False)

@@ -165,6 +165,7 @@ class Receiver:
                 wait.cancel()
             await asyncio.wait(waits)
         await self._server.aclose()
+        self._tell_all()
 
     @property
     def _hook_grace_s(self) -> float:

@@ -11,13 +11,13 @@ import pydicom
 import pytest
 
 from asyncdicom.errors import NameTaken, StorageError, UnsafeName
+from asyncdicom.receiver import keeping
 from asyncdicom.receiver.events import (
     DuplicateFate,
     InstanceDuplicated,
     InstanceRefused,
     InstanceStored,
 )
-from asyncdicom.receiver.keeping import MAX_COPIES
 from asyncdicom.receiver.settings import Duplicates
 from asyncdicom.storage.atomic import Durability
 from asyncdicom.storage.layout import Layout
@@ -133,6 +133,19 @@ async def test_a_skipped_file_is_as_durable_as_was_promised(tmp_path: Path) -> N
         assert "link" not in system.calls
 
 
+async def test_large_files_are_not_compared_while_everybody_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeping, "MAX_COMPARED_BYTES", 100)
+    system = Fails({})
+    async with serving(tmp_path, system=system) as served, sending(served.port) as sender:
+        assert await sender.store(ONE) == 0
+        system.calls.clear()
+        assert await sender.store(ONE) == 0
+        assert "pread" not in system.calls
+        assert data_sets(served.files()) == data_sets({NAME: ONE})
+
+
 @pytest.mark.parametrize(
     "content", [b"", b"no DICOM at all", ONE[:150]], ids=["empty", "text", "cut"]
 )
@@ -209,7 +222,7 @@ async def test_naming_is_given_what_it_asked_for_and_the_sop_class(tmp_path: Pat
 
 
 async def test_copies_of_one_name_have_a_bound(tmp_path: Path) -> None:
-    taken = ["1.2.3", *(f"1.2.3_{number}" for number in range(2, MAX_COPIES + 1))]
+    taken = ["1.2.3", *(f"1.2.3_{number}" for number in range(2, keeping.MAX_COPIES + 1))]
     for name in taken:
         (tmp_path / name).touch()
     storing = rules(duplicates=Duplicates.KEEP_BOTH, naming=OneName("1.2.3"))
