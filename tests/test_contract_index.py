@@ -33,6 +33,14 @@ DIMSE_GET = "jobs/test_dimse_get.py"
 READER = "protocol/upper_layer/test_reader.py"
 DIMSE_FAULTS = "e2e/test_dimse_faults.py"
 NATIVE_FAULTS = "transports/associations/test_native_faults.py"
+ACCEPTOR = "transports/associations/test_acceptor.py"
+ACCEPTOR_TLS = "transports/associations/test_acceptor_tls_clients.py"
+RECEIVER = "receiver/test_receiver.py"
+RECEIVER_SERVICES = "receiver/test_services.py"
+RECEIVER_KEEPING = "receiver/test_keeping.py"
+RECEIVER_STORING = "receiver/test_storing.py"
+RECEIVER_KILL = "receiver/test_kill.py"
+REAL_SENDERS = "receiver/test_real_senders.py"
 
 PROVEN: dict[str, tuple[str, ...]] = {
     # A. Crash and durability
@@ -224,6 +232,49 @@ PROVEN: dict[str, tuple[str, ...]] = {
         "protocol/dimse/test_assembler.py::test_what_does_not_belong_is_refused_by_name",
     ),
     # F. Attacks on the file system
+    # E. The Storage SCP
+    "E1": (
+        f"{ACCEPTOR}::test_hundreds_of_silent_connections_do_not_keep_others_waiting",
+        f"{ACCEPTOR}::test_silence_before_the_request_ends_with_artim",
+        f"{ACCEPTOR}::test_silence_within_the_request_ends_with_artim",
+        f"{ACCEPTOR}::test_a_request_that_trickles_ends_with_artim",
+    ),
+    "E2": (
+        f"{RECEIVER_SERVICES}::test_one_association_too_many_is_told_to_come_again_at_once",
+        f"{RECEIVER_SERVICES}::test_one_peer_does_not_take_the_places_of_all",
+        f"{RECEIVER_SERVICES}::test_places_are_given_back_however_associations_end",
+    ),
+    "E4": (
+        f"{REAL_SENDERS}::test_a_disk_that_is_full_refuses_and_recovers_without_a_restart",
+        f"{RECEIVER_STORING}::test_a_disk_that_is_full_is_told_and_recovered_from",
+        f"{RECEIVER_STORING}::test_below_the_low_water_mark_nothing_is_taken",
+        f"{RECEIVER_STORING}::test_a_sync_that_fails_is_no_success",
+    ),
+    "E5": (
+        f"{RECEIVER_KILL}::test_what_was_answered_outlives_kill_9",
+        f"{RECEIVER}::test_what_is_stored_is_in_place_when_it_is_answered",
+        f"{RECEIVER_STORING}::test_a_data_set_that_breaks_off_leaves_the_older_file",
+    ),
+    "E6": (
+        f"{RECEIVER_KEEPING}::test_one_uid_over_many_associations_at_once_loses_nothing",
+        f"{RECEIVER_KEEPING}::test_the_policy_decides_on_a_name_that_is_taken",
+        f"{RECEIVER_KEEPING}::test_two_instances_of_one_name_are_both_kept",
+    ),
+    "E7": (
+        f"{ACCEPTOR}::test_a_data_set_that_trickles_is_aborted",
+        f"{RECEIVER_STORING}::test_each_association_is_disturbed_by_itself_alone",
+    ),
+    "E8": (
+        "policy/test_admission.py::test_the_first_objection_decides",
+        f"{RECEIVER_SERVICES}::test_who_is_refused_is_told_why_and_so_are_we",
+        f"{REAL_SENDERS}::test_dcmtk_reads_why_it_is_refused",
+        f"{ACCEPTOR_TLS}::test_versions",
+        f"{ACCEPTOR_TLS}::test_profiles_of_dcmtk",
+    ),
+    "E9": (
+        f"{RECEIVER}::test_many_senders_are_served_alike",
+        f"{REAL_SENDERS}::test_storescu_at_once_from_many_processes",
+    ),
     "F1": (
         f"{ATTACKS}::test_links_planted_during_the_run_are_never_followed",
         f"{ATTACKS}::test_a_device_is_neither_written_nor_replaced",
@@ -272,6 +323,7 @@ NOT_YET = {
     "A6": "there is no ledger before mirror; what get and dump go by instead, their files, is A1",
     "A7": "verify is still to come; its storage half finds every flipped bit (test_verification)",
     "A9": "a soak of a million instances is for the night, not for each change",
+    "E3": "a flood of five minutes is for the night, not for each change",
     "B16": "no request asks for a range, so nothing can be mixed; 206 is never taken for a range",
 }
 
@@ -280,6 +332,7 @@ ITEMS = (
     *(f"B{number}" for number in range(1, 17)),
     *(f"C{number}" for number in range(1, 7)),
     *(f"D{number}" for number in range(1, 9)),
+    *(f"E{number}" for number in range(1, 10)),
     *(f"F{number}" for number in range(1, 7)),
     "G multipart",
     "G fields",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,11 +17,13 @@ from asyncdicom.receiver.events import (
     ReceiverEnded,
 )
 from asyncdicom.storage.atomic import Durability
-from tests.receiver.support import data_set_of, sending, serving, sha256, until
+from tests.receiver.support import data_set_of, rules, sending, serving, sha256, until
 from tests.support.dicom import ct, data_set_offset, mr, uid
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from asyncdicom.storage.templates import Instance
 
 pytestmark = pytest.mark.anyio
 
@@ -79,6 +82,36 @@ async def test_the_bytes_of_several_classes_are_kept_as_they_came(tmp_path: Path
         assert [await sender.store(file) for file in files] == [0, 0]
         kept = {data_set_of(content) for content in served.files().values()}
         assert kept == set(map(data_set_of, files))
+
+
+async def test_many_senders_are_served_alike(tmp_path: Path) -> None:
+    file = ct(number=1)
+    enough = asyncio.Event()
+    counts = [0] * 20
+
+    async def keep_storing(number: int) -> None:
+        async with sending(served.port) as sender:
+            while not enough.is_set():
+                assert await sender.store(file) == 0
+                counts[number] += 1
+                if sum(counts) >= 400:
+                    enough.set()
+
+    storing = rules(naming=Numbered())
+    async with serving(tmp_path, durability=Durability.BATCH, storing=storing) as served:
+        await asyncio.gather(*map(keep_storing, range(len(counts))))
+        assert len(served.files()) == sum(counts) == served.receiver.statistics().stored
+    assert min(counts) >= max(counts) / 2
+
+
+class Numbered:
+    """Names everything in the order in which it comes."""
+
+    def __init__(self) -> None:
+        self._numbers = itertools.count()
+
+    def path_for(self, instance: Instance, /) -> str:
+        return f"{next(self._numbers)}/{instance.sop_instance_uid}"
 
 
 async def test_a_port_that_is_taken_is_the_users_matter(tmp_path: Path) -> None:
