@@ -188,6 +188,8 @@ def _storing(options: Mapping[str, Any], names: Names) -> StoringRules:
         duplicates=Duplicates(duplicates or fallback),
         min_free_bytes=0 if min_free is None else byte_count(min_free),
         keeps_doubtful=options["keep_doubtful"],
+        # Told by these alone: JSON lines, the environment of hooks, and -d.
+        computes_digests=bool(options["as_json"] or options["on_object"] or options["debug"]),
     )
 
 

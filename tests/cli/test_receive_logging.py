@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import pytest
 
@@ -23,14 +23,13 @@ from asyncdicom.receiver.events import (
     InstanceStored,
     Listening,
     ReceiverEnded,
+    ReceiverEvent,
     StudyCompleted,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-    from asyncdicom.receiver.events import ReceiverEvent
 
 CALLER = Caller(1, "127.0.0.1:4711", "CT1", "STORE")
 PATH = "Doe^Jane/1.2.3.dcm"
@@ -66,6 +65,10 @@ def _loggers_as_before() -> Iterator[None]:
     ours.setLevel(before[3])
     for name in ("association", "object", "study", "hook"):
         logging.getLogger(f"asyncdicom.receiver.{name}").setLevel(logging.NOTSET)
+
+
+def test_each_kind_of_event_is_told() -> None:
+    assert {type(event) for event, _ in EVENTS.values()} == set(get_args(ReceiverEvent))
 
 
 @pytest.mark.parametrize(("event", "initial"), EVENTS.values(), ids=EVENTS)
