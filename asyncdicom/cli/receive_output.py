@@ -105,7 +105,8 @@ async def live_counters(
 
 
 def _line(now: ReceiverStatistics, bytes_per_s: float) -> str:
-    parts = [f"{now.associations} associations", f"{now.stored} stored"]
+    noun = "association" if now.associations == 1 else "associations"
+    parts = [f"{now.associations} {noun}", f"{now.stored} stored"]
     if now.skipped:
         parts.append(f"{now.skipped} skipped")
     if now.refused:

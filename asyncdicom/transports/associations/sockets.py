@@ -87,14 +87,17 @@ async def connect(host: str, port: int) -> socket.socket:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Open a listening socket.
+    """Open a listening socket; `::` is for both families, where the system can do that.
 
     Raises:
         OSError: If the address is not ours, or the port is taken.
 
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    sock = socket.create_server((host, port), family=family, backlog=BACKLOG)
+    is_for_both = host == "::" and socket.has_dualstack_ipv6()
+    sock = socket.create_server(
+        (host, port), family=family, backlog=BACKLOG, dualstack_ipv6=is_for_both
+    )
     sock.setblocking(False)
     return sock
 

@@ -162,6 +162,31 @@ async def test_cancelling_a_race_leaves_nothing(
     gc.collect()
 
 
+@pytest.mark.parametrize(
+    ("host", "families"),
+    [
+        ("127.0.0.1", {"127.0.0.1"}),
+        ("0.0.0.0", {"127.0.0.1"}),
+        ("::1", {"::1"}),
+        ("::", {"::1", "127.0.0.1"}),
+    ],
+)
+def test_a_socket_listens_to_the_families_that_its_address_says(
+    host: str, families: set[str]
+) -> None:
+    with sockets.listen(host, 0) as listener:
+        port = listener.getsockname()[1]
+        assert {one for one in ("127.0.0.1", "::1") if is_reachable(one, port)} == families
+
+
+def is_reachable(host: str, port: int) -> bool:
+    try:
+        socket.create_connection((host, port), timeout=2).close()
+    except OSError:
+        return False
+    return True
+
+
 def test_families_take_turns() -> None:
     addresses = [(V6, ("a",)), (V6, ("b",)), (V6, ("c",)), (V4, ("d",))]
     turns = [name for _, (name,) in sockets._alternating(addresses)]
