@@ -313,6 +313,33 @@ def test_words_may_stand_in_a_file(files: dict[str, Path], tmp_path: Path) -> No
     assert list(files_in(receiver.folder)) == ["CT.2.999.3.10000001.x y"]
 
 
+PROFILES_OF_DCMTK = "/etc/dcmtk/storescp.cfg"
+
+
+@pytest.mark.parametrize(
+    ("words", "pattern"),
+    [
+        pytest.param("--config-file FILE default", r"CT\.2\.999\.3\.10000001", id="typical"),
+        pytest.param(
+            "-v -xf FILE default --series-date-subdir --short-unique-names "
+            "--filename-extension .dcm",
+            r"data/2026/01/03/CT_[0-9a-f]{16}\.dcm",
+            id="names",
+        ),
+        pytest.param("-v -xf FILE default --bit-preserving", r"CT\..*", id="bit-preserving"),
+    ],
+)
+def test_the_examples_of_its_manual_page_work(
+    words: str, pattern: str, files: dict[str, Path], tmp_path: Path
+) -> None:
+    given = words.replace("FILE", PROFILES_OF_DCMTK).split()
+    with running_receive(tmp_path, *given, *NOT_SYNCED) as receiver:
+        send(receiver.port, [files["ct"]])
+        sent(receiver.port, [files["private"]], "-R")
+    (path,) = files_in(receiver.folder)
+    assert re.fullmatch(pattern, path)
+
+
 def test_commands_are_run_for_what_happened(files: dict[str, Path], tmp_path: Path) -> None:
     told = tmp_path / "told"
     script = tmp_path / "tell"
