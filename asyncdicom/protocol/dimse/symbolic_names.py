@@ -4,7 +4,8 @@
     find_transfer_syntax("LittleEndianExplicit")    # "1.2.840.10008.1.2.1"
 
 Strategy: names of storage SOP classes follow from those of the Standard: their words
-without blanks and hyphens. The table of exceptions says where they do not.
+without blanks and hyphens. The table of exceptions says where they do not. Transfer
+syntaxes are named by hand, and those that are younger than DCMTK 3.6.7 by the same rule.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from asyncdicom.protocol.dimse.sop_classes import (
+    ALL_TRANSFER_SYNTAXES,
     BIG_ENDIAN,
     DEFLATED,
     EXPLICIT_VR_LITTLE_ENDIAN,
@@ -23,6 +25,7 @@ from asyncdicom.protocol.dimse.sop_classes import (
     PATIENT_STUDY_ONLY,
     STUDY_ROOT,
     VERIFICATION,
+    transfer_syntax_name,
 )
 from asyncdicom.protocol.dimse.storage_classes import STORAGE_CLASSES, STORAGE_ROOT
 
@@ -125,10 +128,14 @@ def _name(suffix: str, standard: str) -> str:
     text = standard.removesuffix(" (Retired)").removesuffix(" SOP Class")
     for written, joined in _JOINED:
         text = text.replace(written, joined)
-    words = [word[0].upper() + word[1:] for word in _WORD.findall(text)]
-    if words[0] in ("DICOS", "DICONDE"):
-        words[0] += "_"
-    return "RETIRED_" * is_retired + "".join(words)
+    for body in ("DICOS ", "DICONDE "):
+        if text.startswith(body):
+            return f"{body.strip()}_{_in_one_word(text.removeprefix(body))}"
+    return "RETIRED_" * is_retired + _in_one_word(text)
+
+
+def _in_one_word(text: str) -> str:
+    return "".join(word[0].upper() + word[1:] for word in _WORD.findall(text))
 
 
 def _storage_classes() -> Iterator[tuple[str, str]]:
@@ -138,19 +145,27 @@ def _storage_classes() -> Iterator[tuple[str, str]]:
 
 SOP_CLASSES: Final[Mapping[str, str]] = MappingProxyType({**dict(_storage_classes()), **_OTHERS})
 """UID by name."""
+_KNOWN_TO_DCMTK: Final[Mapping[str, str]] = {
+    "LittleEndianImplicit": IMPLICIT_VR_LITTLE_ENDIAN,
+    "LittleEndianExplicit": EXPLICIT_VR_LITTLE_ENDIAN,
+    "BigEndianExplicit": BIG_ENDIAN,
+    # The byte order of the machine: what we receive is kept as it came, and is best
+    # little endian, since big endian is retired.
+    "LocalEndianExplicit": EXPLICIT_VR_LITTLE_ENDIAN,
+    "OppositeEndianExplicit": BIG_ENDIAN,
+    "DeflatedLittleEndianExplicit": DEFLATED,
+    "RLELossless": "1.2.840.10008.1.2.5",
+    **{name: f"1.2.840.10008.1.2.4.{suffix}" for name, suffix in _IMAGES.items()},
+}
+
+
+def _younger() -> Iterator[tuple[str, str]]:
+    for uid in set(ALL_TRANSFER_SYNTAXES) - set(_KNOWN_TO_DCMTK.values()):
+        yield _in_one_word(transfer_syntax_name(uid)), uid
+
+
 TRANSFER_SYNTAXES: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "LittleEndianImplicit": IMPLICIT_VR_LITTLE_ENDIAN,
-        "LittleEndianExplicit": EXPLICIT_VR_LITTLE_ENDIAN,
-        "BigEndianExplicit": BIG_ENDIAN,
-        # The byte order of the machine: what we receive is kept as it came, and is best
-        # little endian, since big endian is retired.
-        "LocalEndianExplicit": EXPLICIT_VR_LITTLE_ENDIAN,
-        "OppositeEndianExplicit": BIG_ENDIAN,
-        "DeflatedLittleEndianExplicit": DEFLATED,
-        "RLELossless": "1.2.840.10008.1.2.5",
-        **{name: f"1.2.840.10008.1.2.4.{suffix}" for name, suffix in _IMAGES.items()},
-    }
+    {**_KNOWN_TO_DCMTK, **dict(_younger())}
 )
 """UID by name."""
 

@@ -11,6 +11,7 @@ import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
+from asyncdicom.protocol.dimse.sop_classes import ALL_TRANSFER_SYNTAXES
 from asyncdicom.protocol.dimse.symbolic_names import (
     SOP_CLASSES,
     TRANSFER_SYNTAXES,
@@ -56,6 +57,8 @@ def test_a_sop_class_is_found(name: str, uid: str) -> None:
         ("OppositeEndianExplicit", "1.2.840.10008.1.2.2"),
         ("JPEGLossless:Non-hierarchical-1stOrderPrediction", "1.2.840.10008.1.2.4.70"),
         ("MPEG2MainProfile@MainLevel", "1.2.840.10008.1.2.4.100"),
+        ("JPEGXLLossless", "1.2.840.10008.1.2.4.110"),
+        ("HighThroughputJPEG2000ImageCompression", "1.2.840.10008.1.2.4.203"),
         ("1.2.840.113619.5.2", "1.2.840.113619.5.2"),
     ],
 )
@@ -69,6 +72,10 @@ def test_a_transfer_syntax_is_found(name: str, uid: str) -> None:
 def test_what_is_neither_name_nor_uid_is_not_found(name: str) -> None:
     assert find_sop_class(name) is None
     assert find_transfer_syntax(name) is None
+
+
+def test_each_transfer_syntax_has_a_name() -> None:
+    assert set(TRANSFER_SYNTAXES.values()) == set(ALL_TRANSFER_SYNTAXES)
 
 
 def test_neither_is_taken_for_the_other() -> None:
