@@ -120,6 +120,7 @@ SHARES = {"max_error_rate"}
 SPELLED_AS_ON_THE_COMMAND_LINE = {
     "asyncdicom/library/client.py": {"timeout"},
     "asyncdicom/library/options.py": {"connect_timeout", "stream_window", "rate"},
+    "asyncdicom/library/receiving.py": {"timeout"},
 }
 """Documented with their units; a user of both meets one name."""
 

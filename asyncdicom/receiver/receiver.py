@@ -72,11 +72,12 @@ class Receiver:
         self._studies = StudyWatch(
             settings.study_idle_s, self._tell, self._services.associations.numbered
         )
+        # Ours first: an observer that fails is nobody else's matter.
         self._listeners = (
             self._statistics.note,
-            *observers,
             self._studies.note,
             self._hooks.note,
+            *observers,
         )
         self._untold: deque[ReceiverEvent] = deque()
         self._is_telling = False
@@ -90,7 +91,6 @@ class Receiver:
         self._began_s = asyncio.get_running_loop().time()
         await self._server.__aenter__()
         self._tell(Listening(self._settings.server.host, self._server.port))
-        self._tell_all()
         return self
 
     async def __aexit__(
@@ -100,12 +100,16 @@ class Receiver:
         traceback: TracebackType | None,
     ) -> None:
         self._services.is_ending = True
-        await self._server.aclose()
-        self._tell_all()
-        self._studies.close()
-        self._tell_all()
-        await self._hooks.aclose(self._hook_grace_s)
-        await self._keeper.aclose()
+        try:
+            await self._server.aclose()
+            self._tell_all()
+            self._studies.close()
+            self._tell_all()
+        finally:
+            try:
+                await self._hooks.aclose(self._hook_grace_s)
+            finally:
+                await self._keeper.aclose()
         self._tell(self._ended())
         self._tell_all()
 

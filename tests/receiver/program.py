@@ -1,6 +1,8 @@
 """A receiver in a process of its own, so that it can be killed.
 
-python -m tests.receiver.program FOLDER DURABILITY      # writes its port, as JSON
+python -m tests.receiver.program FOLDER DURABILITY [SERVER]     # writes its port, as JSON
+
+SERVER is what is different of its `ServerSettings`, as JSON.
 """
 
 from __future__ import annotations
@@ -30,8 +32,9 @@ def tell(event: ReceiverEvent) -> None:
         sys.stdout.flush()
 
 
-async def receive(root: str, durability: str) -> None:
-    settings = ReceiverSettings(server=ServerSettings(port=0), storing=rules())
+async def receive(root: str, durability: str, server: str = "{}") -> None:
+    listening = ServerSettings(port=0, **json.loads(server))
+    settings = ReceiverSettings(server=listening, storing=rules())
     with OutputFolder.open(root, durability=Durability(durability)) as folder:
         async with Receiver(settings, folder, [tell]) as receiver:
             loop = asyncio.get_running_loop()

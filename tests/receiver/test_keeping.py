@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import threading
 from dataclasses import dataclass, field
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
@@ -18,6 +20,7 @@ from asyncdicom.receiver.events import (
     InstanceRefused,
     InstanceStored,
 )
+from asyncdicom.receiver.same_data_set import holds_same_data_set
 from asyncdicom.receiver.settings import Duplicates
 from asyncdicom.storage.atomic import Durability
 from asyncdicom.storage.layout import Layout
@@ -27,14 +30,16 @@ from tests.receiver.support import (
     rules,
     sending,
     serving,
+    until,
 )
-from tests.storage.faults import Fails
+from tests.storage.faults import Fails, WatchedSystem
 from tests.support.dicom import ct, mr, part10, uid
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from asyncdicom.storage.system import System
     from asyncdicom.storage.templates import Instance
 
 pytestmark = pytest.mark.anyio
@@ -131,6 +136,64 @@ async def test_a_skipped_file_is_as_durable_as_was_promised(tmp_path: Path) -> N
         assert "fdatasync" in system.calls
         assert "fsync" in system.calls
         assert "link" not in system.calls
+
+
+async def test_a_file_that_cannot_be_compared_is_no_success(tmp_path: Path) -> None:
+    rests: dict[str, Any] = {"system": (system := Fails({}))}
+    rests["storing"] = rules(duplicates=Duplicates.SKIP)
+    async with serving(tmp_path, **rests) as served, sending(served.port) as sender:
+        assert await sender.store(ONE) == 0
+        system.failing = {"pread": errno.EIO}
+        assert await sender.store(ONE) == 0xA700
+        system.failing = {}
+        assert await sender.store(ONE) == 0
+        assert data_sets(served.files()) == data_sets({NAME: ONE})
+
+
+class Vanishing(WatchedSystem):
+    """Removes a file just before it is opened, as somebody else might."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.path = path
+
+    def watch(self, name: str, arguments: tuple[Any, ...]) -> None:
+        if name == "open" and arguments[0] == self.path.name:
+            self.path.unlink(missing_ok=True)
+
+
+async def test_a_file_that_vanishes_is_not_taken_for_the_same(tmp_path: Path) -> None:
+    (tmp_path / NAME).write_bytes(ONE)
+    rests: dict[str, Any] = {"system": Vanishing(tmp_path / NAME)}
+    rests["storing"] = rules(duplicates=Duplicates.SKIP)
+    async with serving(tmp_path, **rests) as served, sending(served.port) as sender:
+        assert await sender.store(ONE) == 0
+        assert data_sets(served.files()) == data_sets({BESIDE: ONE})
+
+
+async def test_a_comparison_that_is_cancelled_ends_before_its_files_are_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate, began = threading.Event(), threading.Event()
+    seen: list[bool] = []
+
+    def compare(system: System, fd: int, other_fd: int) -> bool:
+        began.set()
+        gate.wait(8)
+        seen.append(holds_same_data_set(system, fd, other_fd))
+        return seen[-1]
+
+    monkeypatch.setattr(keeping, "holds_same_data_set", compare)
+    (tmp_path / NAME).write_bytes(ONE)
+    storing = rules(duplicates=Duplicates.SKIP)
+    async with serving(tmp_path, storing=storing) as served, sending(served.port) as sender:
+        await sender.send(ONE)
+        await until(began.is_set)
+        asyncio.get_running_loop().call_later(0.05, gate.set)
+        await served.receiver.drain(grace_s=0)
+        assert seen == [True]
+    assert served.files() == {NAME: ONE}
+    assert served.receiver.statistics().in_flight == 0
 
 
 async def test_large_files_are_not_compared_while_everybody_waits(

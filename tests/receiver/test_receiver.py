@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from typing import TYPE_CHECKING
+import threading
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -16,13 +18,18 @@ from asyncdicom.receiver.events import (
     Listening,
     ReceiverEnded,
 )
+from asyncdicom.receiver.receiver import Receiver
+from asyncdicom.receiver.settings import HookSettings, ReceiverSettings
 from asyncdicom.storage.atomic import Durability
-from tests.receiver.support import data_set_of, rules, sending, serving, sha256, until
+from asyncdicom.storage.folder import OutputFolder
+from asyncdicom.transports.associations.acceptor import ServerSettings
+from tests.receiver.support import Told, data_set_of, rules, sending, serving, sha256, until
 from tests.support.dicom import ct, data_set_offset, mr, uid
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from asyncdicom.receiver.events import ReceiverEvent
     from asyncdicom.storage.templates import Instance
 
 pytestmark = pytest.mark.anyio
@@ -154,3 +161,91 @@ async def test_who_does_not_end_in_time_is_aborted(tmp_path: Path, hurries: bool
     assert broken.failure == "the receiver ended before it"
     assert served.files() == {}
     assert served.receiver.statistics().in_flight == 0
+
+
+class Broken:
+    """A naming with a bug."""
+
+    def path_for(self, instance: Instance, /) -> str:
+        raise KeyError(instance.sop_instance_uid)
+
+
+async def test_a_bug_ends_its_association_alone(tmp_path: Path) -> None:
+    reported: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
+    async with serving(tmp_path, storing=rules(naming=Broken())) as served:
+        async with sending(served.port) as good:
+            async with sending(served.port) as bad:
+                await bad.send(ct(number=1))
+                await bad.peer.aborted()
+            assert await good.echo() == 0
+        (ended, *_) = await served.told.until(AssociationEnded)
+        assert served.files() == {}
+    assert ended.failure == "a bug: KeyError"
+    assert isinstance(reported[0]["exception"], KeyError)
+
+
+async def test_a_listener_that_fails_costs_nobody_anything(tmp_path: Path) -> None:
+    reported: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
+    told = Told()
+
+    def fail(event: ReceiverEvent) -> None:
+        assert not isinstance(event, AssociationBegan)
+
+    settings = ReceiverSettings(
+        server=ServerSettings(port=0),
+        storing=rules(),
+        hooks=HookSettings(on_object=f"touch {tmp_path}/hooked"),
+    )
+    with OutputFolder.open(tmp_path) as folder:
+        async with Receiver(settings, folder, [fail, told]) as receiver:
+            async with sending(receiver.port) as sender:
+                assert await sender.store(ct(number=1)) == 0
+                await sender.release()
+            await told.until(AssociationEnded)
+    assert len(told.of(InstanceStored)) == 1
+    assert not told.of(AssociationBegan)
+    assert [type(one["exception"]) for one in reported] == [AssertionError]
+    assert (tmp_path / "hooked").exists()
+
+
+@pytest.mark.parametrize("kind", [Listening, AssociationEnded, ReceiverEnded])
+async def test_whenever_an_observer_fails_nothing_stays_open(
+    tmp_path: Path, kind: type[ReceiverEvent]
+) -> None:
+    asyncio.get_running_loop().set_exception_handler(lambda *_: None)
+
+    def fail(event: ReceiverEvent) -> None:
+        assert not isinstance(event, kind)
+
+    async def receive_one(folder: OutputFolder) -> None:
+        settings = ReceiverSettings(server=ServerSettings(port=0), storing=rules())
+        receiver = Receiver(settings, folder, [fail])
+        async with receiver, sending(receiver.port) as sender:
+            assert await sender.store(ct(number=1)) == 0
+
+    with OutputFolder.open(tmp_path, durability=Durability.BATCH) as folder:
+        # What is told last has nobody else to be reported to.
+        with pytest.raises(AssertionError) if kind is ReceiverEnded else nullcontext():
+            await receive_one(folder)
+        names = [thread.name for thread in threading.enumerate()]
+    assert not [name for name in names if name.startswith(("commit", "sync"))]
+
+
+async def test_counters_may_be_asked_for_by_who_is_told(tmp_path: Path) -> None:
+    counted: list[int] = []
+
+    def count(event: ReceiverEvent) -> None:
+        if isinstance(event, InstanceStored):
+            counted.append(receiver.statistics().stored)
+
+    settings = ReceiverSettings(server=ServerSettings(port=0), storing=rules())
+    with OutputFolder.open(tmp_path) as folder:
+        async with (
+            Receiver(settings, folder, [count]) as receiver,
+            sending(receiver.port) as sender,
+        ):
+            for number in (1, 2):
+                assert await sender.store(ct(number=number)) == 0
+    assert counted == [1, 2]
