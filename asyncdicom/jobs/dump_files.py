@@ -74,6 +74,7 @@ class DumpFiles:
         """Do without the stripped copy: there was no wrapper to take off."""
         if self.stripped is not None:
             self.stripped.discard()
+            self._writers.remove(self.stripped)
             self.stripped = None
 
     async def commit(self, committer: GroupCommitter, record: bytes, *, replace: bool) -> None:
@@ -88,15 +89,18 @@ class DumpFiles:
             StorageError: If one of them cannot.
 
         """
-        if self.stripped is not None:
-            await committer.commit(self.stripped, replace=replace)
         if self.on_element is not None:
             self._pretty.write(b"\n]\n" if self._pretty.byte_count else b"[]\n")
-            await committer.commit(self._pretty, replace=replace)
-        await committer.commit(self.payload, replace=replace)
-        record_writer = self._begin(self._path + RECORD_SUFFIX)
+        record_writer = self.payload.beside(RECORD_SUFFIX)
+        self._writers.append(record_writer)
         record_writer.write(record)
-        await committer.commit(record_writer, replace=replace)
+        # What is derived from the payload comes first, the record last.
+        payload, *derived, record_writer = self._writers
+        for writer in (*derived, payload, record_writer):
+            if committer.is_immediate:
+                writer.commit(replace=replace)
+            else:
+                await committer.commit(writer, replace=replace)
 
 
 def verify_dumped(folder: OutputFolder, task: DumpTask, path: str) -> Skipped | None:

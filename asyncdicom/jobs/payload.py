@@ -34,12 +34,14 @@ from asyncdicom.protocol.http_fields import field_values, warning_values
 from asyncdicom.protocol.media_types import is_multipart, parse_media_type
 from asyncdicom.protocol.payload import payload_parser
 from asyncdicom.protocol.payload_events import NEED_DATA, PartBegan, PartData, PartEnded
+from asyncdicom.protocol.whole_payload import only_part
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
     from asyncdicom.model import Uid
+    from asyncdicom.protocol.payload_events import PayloadParser
 
     OnElement = Callable[[dict[str, Any]], None]
 
@@ -55,6 +57,13 @@ class PartRecord:
     """Of the first content byte in the payload."""
     length: int
     sha256: str
+
+
+# A run meets a handful of types; asking for the parser finds out whether one is usable.
+@lru_cache(maxsize=64)
+def _is_multipart(content_type: str | None) -> bool:
+    payload_parser(content_type)
+    return is_multipart(content_type)
 
 
 class PartSink(Protocol):
@@ -90,15 +99,15 @@ class PayloadCheck:
         on_element: OnElement | None = None,
     ) -> None:
         expect_content(target.resource, content_type)
-        self.is_multipart = is_multipart(content_type)
+        self.is_multipart = _is_multipart(content_type)
+        self._content_type = content_type
         self._target = target
         self._frame_bytes = frame_bytes
-        self._parser = payload_parser(content_type)
+        self._only_piece: bytes | None = None
+        self._parser: PayloadParser | None = None
         self._sink = sink
         self._on_element = on_element
         self._content: _ContentCheck | None = None
-        self._hash = hashlib.sha256()
-        self._began = PartBegan((), 0)
         self._parts: list[PartRecord] = []
 
     def receive_data(self, data: Buffer) -> None:
@@ -108,8 +117,15 @@ class PayloadCheck:
             ProtocolError: If they break the multipart framing or what it holds.
 
         """
-        self._parser.receive_data(data)
-        self._drain()
+        parser = self._parser
+        if parser is None:
+            if self._only_piece is None and len(data) <= MAX_ONLY_PIECE_BYTES:
+                # Most answers are one piece; what came in one is judged in one.
+                self._only_piece = bytes(data)
+                return
+            parser = self._begin_streaming()
+        parser.receive_data(data)
+        self._drain(parser)
 
     def receive_eof(self) -> list[PartRecord]:
         """Return the parts of a whole payload.
@@ -119,8 +135,10 @@ class PayloadCheck:
             ContentError: If it is whole, but not what was asked for.
 
         """
-        self._parser.receive_eof()
-        self._drain()
+        if self._parser is not None or not self._take_only_part():
+            parser = self._parser or self._begin_streaming()
+            parser.receive_eof()
+            self._drain(parser)
         if not any(part.length for part in self._parts):
             raise UnexpectedContent("the answer is empty")
         if self._target.resource in (Resource.FRAME, Resource.INSTANCE) and len(self._parts) > 1:
@@ -144,16 +162,42 @@ class PayloadCheck:
         if self._content is None and not may_be_opaque:
             raise Doubtful("neither the answer nor its content shows where it ends")
 
-    def _drain(self) -> None:
-        next_event = self._parser.next_event
+    def _begin_streaming(self) -> PayloadParser:
+        parser = self._parser = payload_parser(self._content_type)
+        if self._only_piece is not None:
+            parser.receive_data(self._only_piece)
+            self._only_piece = None
+            self._drain(parser)
+        return parser
+
+    def _take_only_part(self) -> bool:
+        """Judge a payload that came in one piece; tell whether that was possible."""
+        payload = self._only_piece
+        part = None if payload is None else only_part(payload, self._content_type)
+        if payload is None or part is None:
+            return False
+        self._began = PartBegan(part.headers, part.offset)
+        content = memoryview(payload)[part.offset : part.end]
+        self._hash = hashlib.sha256(content)
+        self._content = self._content_check()
+        if content:
+            self._pass_on(content)
+        self._end_part(len(content))
+        return True
+
+    def _pass_on(self, data: Buffer) -> None:
+        if self._content is not None:
+            self._content.receive_data(data)
+        if self._sink is not None:
+            self._sink.write(data)
+
+    def _drain(self, parser: PayloadParser) -> None:
+        next_event = parser.next_event
         while (event := next_event()) is not NEED_DATA:
             match event:
                 case PartData(data):
                     self._hash.update(data)
-                    if self._content is not None:
-                        self._content.receive_data(data)
-                    if self._sink is not None:
-                        self._sink.write(data)
+                    self._pass_on(data)
                 case PartBegan():
                     self._began = event
                     self._hash = hashlib.sha256()

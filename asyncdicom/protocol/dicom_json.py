@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from asyncdicom.errors import ContentError, InvalidUid
-from asyncdicom.model import Uid, parse_uid
+from asyncdicom.model import Uid, is_uid, parse_uid
 from asyncdicom.protocol.dicom_json_stream import JsonArraySplitter, JsonLimits
 from asyncdicom.protocol.payload_events import NEED_DATA
 
@@ -163,6 +163,9 @@ def values(element: Mapping[str, Any], tag: str) -> list[Any]:
 
 def value(element: Mapping[str, Any], tag: str) -> Any:
     """Return the first value of an attribute, or None; errors as of `values`."""
+    attribute = element.get(tag)
+    if attribute is None:
+        return None  # as most are, of what is asked for
     found = values(element, tag)
     return found[0] if found else None
 
@@ -234,6 +237,8 @@ def uid(element: Mapping[str, Any], tag: str) -> Uid | None:
         return None
     if not isinstance(found, str):
         raise ContentError(f"attribute {tag} is not a UID")
+    if is_uid(found):
+        return Uid(found)  # as nearly all are
     try:
         return parse_uid(found)
     except InvalidUid as error:

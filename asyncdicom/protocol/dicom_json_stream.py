@@ -74,6 +74,8 @@ _TAIL_BYTES: Final = 128
 _TOKEN: Final = re.compile(rb'([{}])|"(?:[^"\\]++|\\.)*+("?)', re.DOTALL)
 _REST_OF_STRING: Final = re.compile(rb'(?:[^"\\]++|\\.)*+("?)', re.DOTALL)
 _USUAL_BYTES: Final = 16 * 1024
+_MANY_BYTES: Final = 16 * 1024
+"""Parsed in one go: a handful of instances; as objects of Python, small ones take 30 times that."""
 _OPEN_BRACE: Final = ord("{")
 
 
@@ -135,6 +137,7 @@ class JsonArraySplitter:
         self._ended_at: int | None = None
         self._last_bytes = _USUAL_BYTES
         self._searched = 0
+        self._may_take_many = True
         self._scan: _Scan | None = None
 
     def receive_data(self, data: Buffer) -> None:
@@ -241,10 +244,38 @@ class JsonArraySplitter:
     def _element(self) -> dict[str, Any] | NeedData:
         element = None
         if self._scan is None:
-            element = self._guess()
+            element = self._take_many() or self._guess()
         if element is None and self._scan is not None:
             element = self._find()
         return NEED_DATA if element is None else element
+
+    def _take_many(self) -> dict[str, Any] | None:
+        """Parse all elements up to a separator far ahead in one go; return the first of them.
+
+        Half the cost of one after the other. Whatever is odd among them is left to the
+        other ways, which know where it is; once it was, this way is not tried again.
+        """
+        if not self._separator or not self._may_take_many or self._is_final:
+            return None
+        start = self._pos
+        # Within this span, no element can be longer than one may be.
+        span = min(_MANY_BYTES, self._limits.max_element_bytes)
+        last = self._buffer.rfind(self._separator, start, start + span)
+        if last < 0:
+            return None
+        try:
+            elements = orjson.loads(b"[%b]" % self._buffer[start : last + 1])
+        except orjson.JSONDecodeError:
+            elements = [None]
+        if not all(isinstance(element, dict) for element in elements):
+            self._may_take_many = False
+            return None
+        self._state = _State.BETWEEN
+        self._pos = self._ended_at = last + 1
+        self._searched = 0
+        self._last.extend(elements)
+        first: dict[str, Any] = self._last.popleft()
+        return first
 
     def _guess(self) -> dict[str, Any] | None:
         """Try the cheap ways; once they are exhausted, begin to scan."""

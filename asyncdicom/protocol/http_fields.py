@@ -318,6 +318,13 @@ def is_sensitive(name: str) -> bool:
     return lowered in _SENSITIVE_NAMES or any(part in lowered for part in _SENSITIVE_FRAGMENTS)
 
 
+@lru_cache(maxsize=32)
+def _are_plain(names: tuple[str, ...]) -> bool:
+    """Tell whether no name is repeated, in whatever case, and none may carry a credential."""
+    is_distinct = len({name.lower() for name in names}) == len(names)
+    return is_distinct and not any(map(is_sensitive, names))
+
+
 def redacted(headers: Iterable[Header]) -> tuple[Header, ...]:
     """Replace the values of fields that may carry credentials by `<redacted>`."""
     return tuple([(name, REDACTED if is_sensitive(name) else value) for name, value in headers])
@@ -330,10 +337,10 @@ def headers_for_record(headers: Iterable[Header]) -> dict[str, str | list[str]]:
     was spelled first; names are compared without case (RFC 9110 §5.1).
 
     """
+    headers = tuple(headers)
+    if _are_plain(tuple([name for name, _ in headers])):
+        return dict[str, str | list[str]](headers)  # none is repeated or secret, as nearly always
     shown = redacted(headers)
-    plain = dict(shown)
-    if len({name.lower() for name in plain}) == len(shown):
-        return dict[str, str | list[str]](plain)  # none is repeated, as nearly always
     fields: dict[str, str | list[str]] = {}
     spelled: dict[str, str] = {}
     for name, value in shown:

@@ -79,8 +79,8 @@ class FileWriter:
         "path",
     )
 
-    def __init__(self, rules: CommitRules, path: str) -> None:
-        """Begin a file; made by `OutputFolder.create`.
+    def __init__(self, rules: CommitRules, path: str, known: Directory | None = None) -> None:
+        """Begin a file; made by `OutputFolder.create` and `beside`.
 
         Raises:
             UnsafeName: If the path could leave the folder, or meets a link or device.
@@ -94,7 +94,7 @@ class FileWriter:
         self.path = path
         self.byte_count = 0
         self._temporary_name: str | None = None
-        self._directory = rules.directories.acquire(parent)
+        self._directory = rules.directories.acquire(parent, known)
         try:
             self._fd = self._open()
         except OSError as error:
@@ -144,13 +144,7 @@ class FileWriter:
         self.byte_count += written
 
     def write_many(self, buffers: Sequence[Buffer]) -> None:
-        """Append several buffers with one system call per 1024 of them.
-
-        Raises:
-            DiskFull: If there is no room.
-            StorageError: If the kernel refuses otherwise.
-
-        """
+        """Append several buffers with one system call per 1024 of them; raises as `write`."""
         self._require(_State.OPEN)
         try:
             for start in range(0, len(buffers), MAX_BUFFERS):
@@ -178,6 +172,11 @@ class FileWriter:
             raise storage_error(error, path) from error
         self._rules.directories.release(self._directory)
         self._directory, self._name, self.path = directory, name, path
+
+    def beside(self, suffix: str) -> FileWriter:
+        """Begin a file in the same folder, whose name is that of this one and a suffix."""
+        self._require(_State.OPEN)
+        return FileWriter(self._rules, self.path + suffix, self._directory)
 
     def fileno(self) -> int:
         """Return the descriptor, open for reading and writing."""

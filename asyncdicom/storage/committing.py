@@ -100,6 +100,11 @@ class GroupCommitter:
     ) -> None:
         await self.aclose()
 
+    @property
+    def is_immediate(self) -> bool:
+        """Whether nothing is waited for: then `FileWriter.commit` does as well, without a task."""
+        return self._durability is Durability.NONE
+
     async def commit(self, writer: FileWriter, *, replace: bool = False) -> None:
         """Give a file its final name; return when that is as durable as was asked for.
 

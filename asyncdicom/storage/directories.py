@@ -112,11 +112,14 @@ class DirectoryCache:
     def __len__(self) -> int:
         return len(self._cached)
 
-    def acquire(self, path: str, *, create: bool = True) -> Directory:
+    def acquire(
+        self, path: str, known: Directory | None = None, *, create: bool = True
+    ) -> Directory:
         """Return a folder and pin it; give it back with `release`.
 
         Args:
             path: Relative to the root, components separated by `/`; empty for the root.
+            known: The same folder, if it is acquired already.
             create: Make what is missing, with mode 0777 less the umask.
 
         Raises:
@@ -127,7 +130,7 @@ class DirectoryCache:
 
         """
         with self._lock:
-            directory = self._find(path) or self._descend(path, create=create)
+            directory = known or self._find(path) or self._descend(path, create=create)
             directory.pins += 1
             return directory
 
