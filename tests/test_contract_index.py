@@ -39,6 +39,7 @@ RECEIVER = "receiver/test_receiver.py"
 RECEIVER_SERVICES = "receiver/test_services.py"
 RECEIVER_KEEPING = "receiver/test_keeping.py"
 RECEIVER_STORING = "receiver/test_storing.py"
+RECEIVE_FAULTS = "e2e/test_receive_faults.py"
 RECEIVER_KILL = "receiver/test_kill.py"
 REAL_SENDERS = "receiver/test_real_senders.py"
 
@@ -234,15 +235,21 @@ PROVEN: dict[str, tuple[str, ...]] = {
     # F. Attacks on the file system
     # E. The Storage SCP
     "E1": (
+        f"{RECEIVE_FAULTS}::test_a_thousand_silent_connections_hold_nobody_up",
         f"{ACCEPTOR}::test_hundreds_of_silent_connections_do_not_keep_others_waiting",
         f"{ACCEPTOR}::test_silence_before_the_request_ends_with_artim",
         f"{ACCEPTOR}::test_silence_within_the_request_ends_with_artim",
         f"{ACCEPTOR}::test_a_request_that_trickles_ends_with_artim",
     ),
     "E2": (
+        f"{RECEIVE_FAULTS}::test_one_association_too_many_is_refused_at_once",
         f"{RECEIVER_SERVICES}::test_one_association_too_many_is_told_to_come_again_at_once",
         f"{RECEIVER_SERVICES}::test_one_peer_does_not_take_the_places_of_all",
         f"{RECEIVER_SERVICES}::test_places_are_given_back_however_associations_end",
+    ),
+    "E3": (
+        f"{RECEIVE_FAULTS}::test_a_flood_of_associations_leaves_nothing_behind",
+        f"{RECEIVE_FAULTS}::test_a_flood_of_connections_and_garbage_stops_nobody",
     ),
     "E4": (
         f"{REAL_SENDERS}::test_a_disk_that_is_full_refuses_and_recovers_without_a_restart",
@@ -251,6 +258,7 @@ PROVEN: dict[str, tuple[str, ...]] = {
         f"{RECEIVER_STORING}::test_a_sync_that_fails_is_no_success",
     ),
     "E5": (
+        f"{RECEIVE_FAULTS}::test_whatever_a_peer_does_the_older_file_and_the_others_live",
         f"{RECEIVER_KILL}::test_what_was_answered_outlives_kill_9",
         f"{RECEIVER}::test_what_is_stored_is_in_place_when_it_is_answered",
         f"{RECEIVER_STORING}::test_a_data_set_that_breaks_off_leaves_the_older_file",
@@ -261,6 +269,7 @@ PROVEN: dict[str, tuple[str, ...]] = {
         f"{RECEIVER_KEEPING}::test_two_instances_of_one_name_are_both_kept",
     ),
     "E7": (
+        f"{RECEIVE_FAULTS}::test_tricklers_are_aborted_and_slow_nobody_down",
         f"{ACCEPTOR}::test_a_data_set_that_trickles_is_aborted",
         f"{RECEIVER_STORING}::test_each_association_is_disturbed_by_itself_alone",
     ),
@@ -323,7 +332,6 @@ NOT_YET = {
     "A6": "there is no ledger before mirror; what get and dump go by instead, their files, is A1",
     "A7": "verify is still to come; its storage half finds every flipped bit (test_verification)",
     "A9": "a soak of a million instances is for the night, not for each change",
-    "E3": "a flood of five minutes is for the night, not for each change",
     "B16": "no request asks for a range, so nothing can be mixed; 206 is never taken for a range",
 }
 

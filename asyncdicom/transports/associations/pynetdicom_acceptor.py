@@ -22,7 +22,7 @@ from contextlib import asynccontextmanager
 from ssl import SSLError
 from typing import TYPE_CHECKING
 
-from asyncdicom.errors import FetchError
+from asyncdicom.errors import FetchError, ProtocolError
 from asyncdicom.ports.dimse import AcceptedContext, StoreRequest
 from asyncdicom.protocol.dimse.messages import CEchoRequest, CEchoResponse, CStoreRequest
 from asyncdicom.protocol.dimse.statuses import Status
@@ -151,6 +151,10 @@ class _Served:
                 answers, self._answers = self._answers, []
                 for context_id, item in await worker.run(session.exchange, answers):
                     if isinstance(item, Released):
+                        if self._sink is not None:
+                            raise ProtocolError(
+                                "the peer releases the association within a message"
+                            )
                         await worker.run(session.release)
                         return
                     await self._take(context_id, item)

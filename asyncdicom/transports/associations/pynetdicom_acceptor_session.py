@@ -276,6 +276,7 @@ class AcceptorSession:
                 item: tuple[int | None, Any] = peer.messages.msg_queue.get(
                     timeout=min(LOOK_S, self._patience.rest_s())
                 )
+                self._patience.pause()
                 return item
 
     def _items(self, context_id: int | None, item: Any) -> list[tuple[int, Item]]:

@@ -54,13 +54,17 @@ class Patience:
         self._limits = limits
         self._origin = origin
         self._peer = peer
-        self._begun_s = self._window_begun_s = self._looked_s = monotonic()
+        self._begun_s = self._window_begun_s = self._paused_s = monotonic()
         self._window_bytes = peer.wire.bytes_received
 
     def resume(self) -> None:
-        """Wait again: what we did meanwhile is not the peer's fault."""
+        """Wait again: what we did since the pause is not the peer's fault."""
         self._begun_s = monotonic()
-        self._window_begun_s += self._begun_s - self._looked_s
+        self._window_begun_s += self._begun_s - self._paused_s
+
+    def pause(self) -> None:
+        """Wait no more for the moment."""
+        self._paused_s = monotonic()
 
     def rest_s(self) -> float:
         """Return how much longer the peer may be silent, in seconds.
@@ -69,8 +73,7 @@ class Patience:
             Stalled: If it was silent for too long, or trickles within a message.
 
         """
-        self._looked_s = now_s = monotonic()
-        limits = self._limits
+        now_s, limits = monotonic(), self._limits
         silent_s = now_s - max(self._begun_s, self._peer.wire.heard_s)
         if silent_s >= limits.idle_timeout_s:
             raise Stalled(f"nothing came for {silent_s:.3g} s", origin=self._origin)

@@ -111,6 +111,8 @@ class ServedAssociation:
         finally:
             await self._end_operation()
         assert isinstance(arrived, ReleaseRequested), "the machine refuses all else in Sta6"
+        if self._wire.is_within_message:
+            raise ProtocolError("the peer releases the association within a message")
         await self._services.releasing(self._requestor, WirePeer(self._wire))
         self._wire.check()
         self._wire.machine.respond_to_release()

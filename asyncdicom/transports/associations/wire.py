@@ -97,6 +97,11 @@ class Wire:
         """Whether it was aborted, or failed."""
         return self._over is not None
 
+    @property
+    def is_within_message(self) -> bool:
+        """Whether more of what came last is due."""
+        return not self._assembler.is_idle
+
     def established(self, *, peer_max_pdu_bytes: int, patience: Patience) -> None:
         """Say that messages follow: read more at a time, and be patient in another way."""
         self._fragment_bytes = fragment_bytes(peer_max_pdu_bytes)
@@ -113,7 +118,7 @@ class Wire:
         self.check()
         try:
             while (arrival := self._advance()) is None:
-                self.connection.is_within_message = not self._assembler.is_idle
+                self.connection.is_within_message = self.is_within_message
                 await self.connection.readable()
         except AsyncDicomError as error:
             self.fail(error)

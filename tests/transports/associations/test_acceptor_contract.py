@@ -268,6 +268,10 @@ async def test_an_end_within_a_data_set_stores_nothing(
             b"".join(message_pdus(STORE, CStoreRequest(n, CT, "1.2"), b"x")[0] for n in (1, 2)),
             id="a command where a data set is due",
         ),
+        pytest.param(
+            message_pdus(STORE, CStoreRequest(1, CT, "1.2"), b"x")[0] + encode(ReleaseRequest()),
+            id="a release where a data set is due",
+        ),
     ],
 )
 async def test_what_breaks_the_standard_is_aborted_and_others_are_served(
