@@ -51,6 +51,8 @@ __all__ = ["AssociationServer", "ServerSettings", "ServerStatistics", "accepted_
 REFUSED_ABSTRACT_SYNTAX = 3
 """PS3.8 Table 9-18."""
 REFUSED_TRANSFER_SYNTAXES = 4
+DESCRIPTORS_FOR_FILES = 512
+"""Wanted beside those of connections; a hint, for the system may allow less."""
 LINGER_S = 2.0
 """How long a peer that was refused, or that released, may take to close, in seconds."""
 
@@ -124,6 +126,7 @@ class AssociationServer:
 
     async def __aenter__(self) -> Self:
         settings = self._settings
+        sockets.allow_descriptors(settings.max_connections + DESCRIPTORS_FOR_FILES)
         try:
             sock = sockets.listen(settings.host, settings.port)
         except OSError as error:

@@ -9,8 +9,10 @@ acknowledgement by 40 ms. C-GET of seven small files took 820 ms so, and 50 ms w
 from __future__ import annotations
 
 import asyncio
+import resource
 import socket
 from collections import deque
+from contextlib import suppress
 from itertools import chain, zip_longest
 from typing import TYPE_CHECKING
 
@@ -100,6 +102,19 @@ def listen(host: str, port: int) -> socket.socket:
     )
     sock.setblocking(False)
     return sock
+
+
+def allow_descriptors(count: int) -> None:
+    """Let this process have so many descriptors, as far as it may decide that.
+
+    Many systems begin with 1,024, of which a few hundred silent connections leave none for
+    those who have something to say.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = count if hard == resource.RLIM_INFINITY else min(count, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with suppress(OSError, ValueError):  # macOS has a bound of its own
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 class Listener:

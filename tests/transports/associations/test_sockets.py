@@ -7,6 +7,8 @@ import gc
 import os
 import resource
 import socket
+import subprocess
+import sys
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -235,3 +237,22 @@ async def test_when_descriptors_run_out_connections_wait(
         taken[0].close()
     taking.close()
     taking.close()
+
+
+@pytest.mark.parametrize(
+    ("soft", "wanted", "becomes"),
+    [
+        pytest.param(256, 512, 512, id="raised"),
+        pytest.param(256, 100, 256, id="never lowered"),
+        pytest.param(256, 5000, 1024, id="as far as the system allows"),
+    ],
+)
+def test_descriptors_are_allowed_as_far_as_possible(soft: int, wanted: int, becomes: int) -> None:
+    program = (
+        "import resource, sys; from asyncdicom.transports.associations import sockets; "
+        f"resource.setrlimit(resource.RLIMIT_NOFILE, ({soft}, 1024)); "
+        f"sockets.allow_descriptors({wanted}); "
+        "print(resource.getrlimit(resource.RLIMIT_NOFILE)[0])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    assert int(done.stdout) == becomes
