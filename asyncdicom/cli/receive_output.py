@@ -6,10 +6,8 @@ Rule: stdout belongs to `--json`; what is said to a person goes to stderr.
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -28,6 +26,7 @@ from asyncdicom.receiver.events import (
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
 
+    from asyncdicom.cli.outlet import Outlet
     from asyncdicom.receiver.events import ReceiverEvent
     from asyncdicom.receiver.statistics import ReceiverStatistics
 
@@ -35,25 +34,16 @@ __all__ = ["JsonLines", "Sentences", "live_counters"]
 
 
 class JsonLines:
-    """Writes events as JSON lines to stdout, until whoever reads them leaves."""
+    """Writes events as JSON lines, until whoever reads them leaves."""
 
-    def __init__(self, *, is_quiet: bool) -> None:
+    def __init__(self, outlet: Outlet, *, is_quiet: bool) -> None:
+        self._outlet = outlet
         self._is_quiet = is_quiet
-        self._is_read = True
 
     def __call__(self, event: ReceiverEvent) -> None:
         """Write an event."""
-        if not self._is_read or (self._is_quiet and not _is_news_to_the_quiet(event)):
-            return
-        try:
-            sys.stdout.buffer.write(orjson.dumps(event.to_json()) + b"\n")
-            sys.stdout.buffer.flush()
-        except BrokenPipeError:
-            # Nobody reads any more: no reason to receive nothing. What is still in the
-            # buffer goes nowhere instead of failing once more at exit.
-            self._is_read = False
-            with Path(os.devnull).open("wb") as nowhere:
-                os.dup2(nowhere.fileno(), sys.stdout.fileno())
+        if not self._is_quiet or _is_news_to_the_quiet(event):
+            self._outlet.write(orjson.dumps(event.to_json()) + b"\n")
 
 
 def _is_news_to_the_quiet(event: ReceiverEvent) -> bool:

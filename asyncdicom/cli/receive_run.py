@@ -10,13 +10,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from contextlib import AsyncExitStack
+import sys
+from contextlib import AsyncExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 import uvloop
 
+from asyncdicom.cli.outlet import Outlet
 from asyncdicom.cli.receive_exit_codes import ReceiveExitCode, failing_as
 from asyncdicom.cli.receive_logging import LEVELS, EventLog, configure_logging
 from asyncdicom.cli.receive_output import JsonLines, Sentences, live_counters
@@ -96,7 +98,8 @@ async def _receive(
         with failing_as(ReceiveExitCode.SYNTAX):
             names = names_of(options, folder)
             settings = receiver_settings(options, names, profile=profile, tls=tls)
-            receiver = Receiver(settings, folder, _observers(options, names))
+            outlet = stack.enter_context(closing(Outlet(sys.stdout.fileno())))
+            receiver = Receiver(settings, folder, _observers(options, names, outlet))
         # Before anybody is told that we are ready: who waits for it may end us at once.
         ending = _Ending(receiver, options["drain_timeout"])
         with failing_as(ReceiveExitCode.CANNOT_LISTEN):
@@ -137,7 +140,7 @@ def _open_folder(options: Mapping[str, Any]) -> OutputFolder:
     return folder
 
 
-def _observers(options: Mapping[str, Any], names: Names) -> list[ReceiverObserver]:
+def _observers(options: Mapping[str, Any], names: Names, outlet: Outlet) -> list[ReceiverObserver]:
     # On stderr beginning and end are sentences, see below.
     tells_itself = options["log_config"] is not None
     observers: list[ReceiverObserver] = [
@@ -148,7 +151,7 @@ def _observers(options: Mapping[str, Any], names: Names) -> list[ReceiverObserve
         )
     ]
     if options["as_json"]:
-        observers.append(JsonLines(is_quiet=options["quiet"]))
+        observers.append(JsonLines(outlet, is_quiet=options["quiet"]))
     observers.append(Sentences(is_quiet=options["quiet"]))
     return observers
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import pytest
 
+from asyncdicom.cli.outlet import Outlet
 from asyncdicom.cli.receive_output import JsonLines, Sentences, live_counters
 from asyncdicom.errors import DiskFull
 from asyncdicom.receiver.events import (
@@ -27,6 +28,8 @@ from asyncdicom.receiver.events import (
 from asyncdicom.receiver.statistics import ReceiverStatistics
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from asyncdicom.receiver.events import ReceiverEvent
 
 CALLER = Caller(1, "127.0.0.1:4711", "CT1", "STORE")
@@ -54,12 +57,14 @@ USUAL: list[ReceiverEvent] = [
     ("is_quiet", "events"), [(False, GRAVE + USUAL), (True, GRAVE)], ids=["all", "quiet"]
 )
 def test_events_are_json_lines_and_the_quiet_get_the_gravest(
-    is_quiet: Any, events: list[ReceiverEvent], capsysbinary: pytest.CaptureFixture[bytes]
+    is_quiet: Any, events: list[ReceiverEvent], tmp_path: Path
 ) -> None:
-    lines = JsonLines(is_quiet=is_quiet)
-    for event in GRAVE + USUAL:
-        lines(event)
-    shown = [json.loads(line) for line in capsysbinary.readouterr().out.splitlines()]
+    file = tmp_path / "out"
+    with file.open("wb") as out:
+        lines = JsonLines(Outlet(out.fileno()), is_quiet=is_quiet)
+        for event in GRAVE + USUAL:
+            lines(event)
+    shown = [json.loads(line) for line in file.read_bytes().splitlines()]
     assert shown == [event.to_json() for event in events]
 
 

@@ -18,7 +18,7 @@ from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # -
 
 from tests.e2e.receive_support import files_in, running_receive, send, sent
 from tests.e2e.support import PROGRAM, clean_environ, cli
-from tests.support.dicom import ct, private_object, structured_report
+from tests.support.dicom import ct, private_object, small_instances, structured_report
 from tests.support.peers import find_program
 
 if TYPE_CHECKING:
@@ -416,17 +416,50 @@ def test_a_password_may_come_from_stdin(certificates: Path, tmp_path: Path) -> N
         process.stdout.close()
 
 
+@contextmanager
+def piped(folder: Path, *words: str) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    """Run a receiver whose events come through a pipe; yield its port, too."""
+    command = [PROGRAM, "receive", "0", "--host", "127.0.0.1", "--json", "-od", str(folder)]
+    process = subprocess.Popen(
+        [*command, *words, *NOT_SYNCED],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        bufsize=0,
+        env=clean_environ(),
+    )
+    try:
+        assert process.stdout is not None
+        yield process, json.loads(process.stdout.readline())["port"]
+    finally:
+        process.kill()
+        process.communicate()
+
+
 def test_the_reader_of_events_may_leave(files: dict[str, Path], tmp_path: Path) -> None:
-    with running_receive(tmp_path, *NOT_SYNCED) as first:
-        assert first.end() == 0
-    command = [PROGRAM, "receive", "0", "--host", "127.0.0.1", "-od", str(first.folder), "--json"]
-    err = tmp_path / "err2.txt"
-    with err.open("wb") as stderr:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr)
-    assert process.stdout is not None
-    port = json.loads(process.stdout.readline())["port"]
-    process.stdout.close()
-    send(port, [files["ct"]])
-    process.terminate()
-    assert process.wait(10) == 0
-    assert err.read_text().splitlines()[-1].startswith("1 stored")
+    with piped(tmp_path) as (process, port):
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        send(port, [files["ct"]])
+        process.terminate()
+        assert process.wait(10) == 0
+        assert process.stderr.read().splitlines()[-1].startswith(b"1 stored")
+        process.stdout = None
+
+
+def test_a_reader_of_events_that_does_not_read_holds_up_nobody(tmp_path: Path) -> None:
+    folder, incoming = tmp_path / "sent", tmp_path / "in"
+    folder.mkdir()
+    incoming.mkdir()
+    for number, content in enumerate(small_instances(300)):
+        (folder / f"{number}.dcm").write_bytes(content)
+    with piped(incoming) as (process, port):
+        # A pipe takes 64 KiB, which is some 100 events.
+        send(port, sorted(folder.iterdir()), program="dcmsend")
+        assert len(files_in(incoming)) == 300
+        process.terminate()
+        out, err = process.communicate(timeout=10)
+    names = [json.loads(line)["event"] for line in out.splitlines()]
+    assert names.count("stored") == 300
+    assert names[-1] == "ended"
+    assert err.splitlines()[-1].startswith(b"300 stored")
