@@ -10,10 +10,11 @@ promised to be. Associations that bring the same name at the same moment take tu
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from asyncdicom.errors import NameTaken
+from asyncdicom.errors import NameTaken, StorageError
 from asyncdicom.receiver.events import DuplicateFate
 from asyncdicom.receiver.same_data_set import holds_same_data_set
 from asyncdicom.receiver.settings import Duplicates
@@ -67,10 +68,17 @@ class Keeper:
         self._committer = GroupCommitter(folder)
         self._turns = Turns()
         self._is_durable = folder.durability is not Durability.NONE
+        self._appeared: list[FileWriter] = []
+        self._spare: FileWriter | None = None
+        self._keeps_spare = True
 
     async def aclose(self) -> None:
         """Wait for the commits under way."""
         await self._committer.aclose()
+        self._keeps_spare = False
+        self._tidy()
+        if self._spare is not None:
+            self._spare.discard()
 
     def begin(self) -> FileWriter:
         """Begin the file of an instance that has yet to say what it is.
@@ -79,7 +87,8 @@ class Keeper:
             StorageError: If the kernel refuses.
 
         """
-        return self._folder.create(INCOMING)
+        spare, self._spare = self._spare, None
+        return spare or self._folder.create(INCOMING)
 
     async def keep(self, arrival: Arrival[FileWriter]) -> Kept:
         """Put an instance in its place; its writer is closed afterwards, whatever happened.
@@ -89,10 +98,10 @@ class Keeper:
 
         """
         writer = arrival.writer
+        path = self._rules.naming.path_for(_named(arrival.facts))
+        if not self._is_durable and self._appears(writer, path):
+            return Kept(path)
         try:
-            path = self._rules.naming.path_for(_named(arrival.facts))
-            if not self._is_durable and self._appears(writer, path):
-                return Kept(path)
             async with self._turns.of(path):
                 kept = await self._place(arrival, path)
                 if kept.fate is not DuplicateFate.SKIPPED:
@@ -112,8 +121,33 @@ class Keeper:
             writer.appear(replace=False)
         except NameTaken:
             return False
-        writer.close()
+        # What is left to do is done while the peer, which has its answer then, makes its next.
+        self._appeared.append(writer)
+        if len(self._appeared) == 1:
+            asyncio.get_running_loop().call_soon(self._tidy)
         return True
+
+    def _tidy(self) -> None:
+        """Close what has its name, and begin the file of whoever comes next."""
+        for writer in self._appeared:
+            writer.close()
+        self._appeared.clear()
+        if self._spare is None and self._keeps_spare:
+            # Whoever needs the file will be told what is wrong with the disk.
+            with contextlib.suppress(StorageError):
+                self._spare = self._invisible_file()
+
+    def _invisible_file(self) -> FileWriter | None:
+        """Begin a file, unless it could be seen while nobody needs it."""
+        writer = self._folder.create(INCOMING)
+        try:
+            if self._folder.system.fstat(writer.fileno()).st_nlink == 0:
+                return writer
+        except OSError:
+            pass
+        writer.discard()
+        self._keeps_spare = False
+        return None
 
     async def _place(self, arrival: Arrival[FileWriter], path: str) -> Kept:
         """Decide on a name."""

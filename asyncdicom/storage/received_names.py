@@ -50,6 +50,10 @@ STORED_PRINT = "1.2.840.10008.5.1.1.27"
 
 _MICROSECOND = timedelta(microseconds=1)
 
+# A prefix and a UID, but for names that are devices elsewhere: what nearly all names are.
+_USUAL = re.compile(r"(?!(?:CON|PRN|AUX|NUL)\.)[A-Z][A-Za-z]{1,3}\.[0-9.]*[0-9]")
+MAX_USUAL_CHARACTERS = 200
+
 _NOT_KEPT = re.compile(r"[^A-Za-z0-9 .:@_-]")
 
 # PS3.5 §6.2 (DA): YYYYMMDD, and YYYY.MM.DD before 1993. Which months have 31 days is not
@@ -175,5 +179,7 @@ def _prefix(instance: Instance, *, unknown: str = "UNKNOWN") -> str:
 
 def _safe(name: str) -> str:
     """Replace what DCMTK replaces, byte by byte, and then what no file system should meet."""
+    if _USUAL.fullmatch(name) and len(name) <= MAX_USUAL_CHARACTERS:
+        return name
     text = name.encode("utf-8", "surrogatepass").decode("latin-1")
     return plain_name(_NOT_KEPT.sub("_", text))
