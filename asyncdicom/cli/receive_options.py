@@ -242,6 +242,12 @@ output_options = together(
 )
 
 event_options = together(
+    option(
+        EVENTS,
+        "--metrics",
+        metavar="[HOST:]PORT",
+        help="Serve counters for Prometheus on http://HOST:PORT/metrics (HOST: 127.0.0.1).",
+    ),
     option(EVENTS, "--on-object", metavar="CMD", help="Run for each object stored; see below."),
     option(EVENTS, "--on-association", metavar="CMD", help="Run for each association ended."),
     option(EVENTS, "--on-study", metavar="CMD", help="Run for each study that is complete."),

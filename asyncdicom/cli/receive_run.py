@@ -11,7 +11,7 @@ import asyncio
 import logging
 import signal
 import sys
-from contextlib import AsyncExitStack, closing
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,7 @@ from asyncdicom.cli.outlet import Outlet
 from asyncdicom.cli.receive_exit_codes import ReceiveExitCode, failing_as
 from asyncdicom.cli.receive_logging import LEVELS, EventLog, configure_logging
 from asyncdicom.cli.receive_output import JsonLines, Sentences, live_counters
-from asyncdicom.cli.receive_settings import Names, names_of, receiver_settings
+from asyncdicom.cli.receive_settings import Names, metrics_address, names_of, receiver_settings
 from asyncdicom.cli.receive_tls import acceptor_tls, check_tls
 from asyncdicom.cli.run import spare_collections
 from asyncdicom.errors import ConfigError, StorageError
@@ -31,7 +31,7 @@ from asyncdicom.storage.atomic import Durability
 from asyncdicom.storage.folder import OutputFolder
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import AsyncIterator, Mapping
 
     from asyncdicom.protocol.dimse.association_profiles import AssociationProfile
     from asyncdicom.receiver.events import ReceiverObserver
@@ -103,6 +103,8 @@ async def _receive(
         # Before anybody is told that we are ready: who waits for it may end us at once.
         ending = _Ending(receiver, options["drain_timeout"])
         with failing_as(ReceiveExitCode.CANNOT_LISTEN):
+            if options["metrics"] is not None:
+                await stack.enter_async_context(_metrics(receiver, options))
             await stack.enter_async_context(receiver)
         async with live_counters(receiver.statistics, options):
             await receiver.serve()
@@ -154,6 +156,22 @@ def _observers(options: Mapping[str, Any], names: Names, outlet: Outlet) -> list
         observers.append(JsonLines(outlet, is_quiet=options["quiet"]))
     observers.append(Sentences(is_quiet=options["quiet"]))
     return observers
+
+
+@asynccontextmanager
+async def _metrics(receiver: Receiver, options: Mapping[str, Any]) -> AsyncIterator[None]:
+    """Serve counters while the block runs, and say where."""
+    from asyncdicom.receiver.metrics import CONTENT_TYPE, prometheus_text  # noqa: PLC0415 -- for those who ask
+    from asyncdicom.transports.http_endpoint import HttpEndpoint, Page  # noqa: PLC0415 -- as above
+
+    def page() -> Page:
+        return Page(prometheus_text(receiver.statistics()), CONTENT_TYPE)
+
+    host, port = metrics_address(options["metrics"])
+    async with HttpEndpoint({"/metrics": page}, host=host, port=port) as endpoint:
+        if not options["quiet"]:
+            click.echo(f"counters on {endpoint.url}/metrics", err=True)
+        yield
 
 
 class _Ending:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ipaddress
 import random
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -41,9 +42,15 @@ if TYPE_CHECKING:
     from asyncdicom.storage.folder import OutputFolder
     from asyncdicom.transports.associations.acceptor_tls import AcceptorTls
 
-__all__ = ["Names", "names_of", "receiver_settings"]
+__all__ = ["Names", "metrics_address", "names_of", "receiver_settings"]
 
 SERIES_DATE = 0x00080021
+
+MAX_PORT = 65535
+
+_ADDRESS = re.compile(
+    r"(?:(?:\[(?P<ipv6>[0-9A-Fa-f:.%a-z]+)\]|(?P<host>[A-Za-z0-9.-]*)):)?(?P<port>[0-9]{1,5})"
+)
 
 _OF_DCMTK = (
     *("default_filenames", "unique_filenames", "short_unique_names", "system_time_names"),
@@ -205,6 +212,19 @@ def _admission(options: Mapping[str, Any]) -> Admission:
         networks=tuple(map(_network, networks)) or None,
         max_associations_per_peer=options["max_associations_per_peer"],
     )
+
+
+def metrics_address(text: str) -> tuple[str, int]:
+    """Read `HOST:PORT`, `[HOST]:PORT` or `PORT`.
+
+    Raises:
+        click.UsageError: If it is none.
+
+    """
+    found = _ADDRESS.fullmatch(text)
+    if found is None or int(found["port"]) > MAX_PORT:
+        raise click.UsageError(f"--metrics: no address: {text!r} (write 9100, or HOST:9100)")
+    return found["ipv6"] or found["host"] or "127.0.0.1", int(found["port"])
 
 
 def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:

@@ -11,7 +11,7 @@ import click
 import pytest
 
 from asyncdicom.cli.receive import command
-from asyncdicom.cli.receive_settings import names_of, receiver_settings
+from asyncdicom.cli.receive_settings import metrics_address, names_of, receiver_settings
 from asyncdicom.cli.receive_tls import acceptor_tls
 from asyncdicom.errors import AsyncDicomError
 from asyncdicom.model import Uid
@@ -177,6 +177,26 @@ def test_what_cannot_be_is_refused_with_a_reason(
 ) -> None:
     with pytest.raises((click.UsageError, AsyncDicomError), match=message):
         settings_of(words, folder)
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("9100", ("127.0.0.1", 9100)),
+        (":9100", ("127.0.0.1", 9100)),
+        ("0.0.0.0:0", ("0.0.0.0", 0)),
+        ("localhost:65535", ("localhost", 65535)),
+        ("[::1]:9100", ("::1", 9100)),
+    ],
+)
+def test_counters_have_an_address(text: str, address: tuple[str, int]) -> None:
+    assert metrics_address(text) == address
+
+
+@pytest.mark.parametrize("text", ["", "host", "host:", "65536", "::1:9100", "a b:1", "http://a:1"])
+def test_what_is_no_address_is_refused(text: str) -> None:
+    with pytest.raises(click.UsageError, match="--metrics"):
+        metrics_address(text)
 
 
 def tls_of(words: str, folder: OutputFolder) -> AcceptorTls:

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import time
+import urllib.request
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
@@ -72,6 +73,13 @@ def test_without_arguments_it_explains_itself() -> None:
         pytest.param(["0", "-od", "file"], 45, "file", id="output folder is a file"),
         pytest.param(["0", "-od", "/proc"], 45, "/proc", id="folder that takes no files"),
         pytest.param(["0", "--host", "192.0.2.1"], 64, "192.0.2.1", id="address of others"),
+        pytest.param(["0", "--metrics", "x"], 1, "--metrics", id="no address for counters"),
+        pytest.param(
+            ["0", "--metrics", "192.0.2.1:9"],
+            64,
+            "192.0.2.1",
+            id="counters on an address of others",
+        ),
         pytest.param(["0", "-xf", "nope", "x"], 66, "nope", id="no profile file"),
         pytest.param(["0", "-xf", "file", "x"], 66, "file", id="no profile in it"),
         pytest.param(["0", "+tls", "nope", "cert.pem"], 71, "nope", id="no key"),
@@ -311,6 +319,18 @@ def test_words_may_stand_in_a_file(files: dict[str, Path], tmp_path: Path) -> No
     with running_receive(tmp_path, f"@{words}", "-s") as receiver:
         send(receiver.port, [files["ct"]])
     assert list(files_in(receiver.folder)) == ["CT.2.999.3.10000001.x y"]
+
+
+def test_counters_are_served(files: dict[str, Path], tmp_path: Path) -> None:
+    with running_receive(tmp_path, "--metrics", "0", *NOT_SYNCED) as receiver:
+        (url,) = re.findall(
+            r"^counters on (http://127\.0\.0\.1:\d+/metrics)$", receiver.log(), re.MULTILINE
+        )
+        send(receiver.port, [files["ct"]])
+        receiver.wait_for("associationEnded")
+        with urllib.request.urlopen(url, timeout=5) as response:
+            counters = response.read().decode().splitlines()
+    assert "asyncdicom_receiver_instances_stored_total 1" in counters
 
 
 PROFILES_OF_DCMTK = "/etc/dcmtk/storescp.cfg"
