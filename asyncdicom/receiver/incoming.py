@@ -16,7 +16,7 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from asyncdicom.jobs.intake import Arrival
-from asyncdicom.model import parse_uid
+from asyncdicom.model import Uid
 from asyncdicom.protocol.dimse.file_meta import file_meta
 from asyncdicom.protocol.part10 import Part10Limits
 from asyncdicom.protocol.part10_dataset import DataSetWalker
@@ -72,11 +72,11 @@ class IncomingInstance:
             begin: Makes a file that has yet to get its name.
 
         """
-        header = file_meta(request)
-        syntax = parse_uid(request.transfer_syntax)
+        header = file_meta(request)  # of which all UIDs are, or it would have been refused
+        syntax = Uid(request.transfer_syntax)
         self._rules = rules
         self._begin = begin
-        self._meta = FileMeta(syntax, parse_uid(request.sop_instance_uid))
+        self._meta = FileMeta(syntax, Uid(request.sop_instance_uid))
         self._byte_count = start = len(header)
         self._held: list[Buffer] = [header]
         self._held_bytes = start

@@ -90,6 +90,8 @@ class AssociationStorage:
 class ReceivedDataSet:
     """One data set on its way (`ports.dimse.StoreSink`)."""
 
+    __slots__ = ("_association", "_error", "_intake", "_is_open", "_request", "_storing")
+
     def __init__(
         self, storing: Storing, association: OpenAssociation, request: StoreRequest
     ) -> None:
