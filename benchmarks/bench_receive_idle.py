@@ -14,6 +14,7 @@ import statistics
 import sys
 import tempfile
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from asyncdicom.protocol.dimse.sop_classes import EXPLICIT_VR_LITTLE_ENDIAN, VERIFICATION
@@ -36,7 +37,6 @@ from tests.support.processes import resident_bytes
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
 HELD_MB = 60
 SLOWDOWN = 1.1
@@ -83,16 +83,22 @@ def measure(settings: Settings, paths: Sequence[Path]) -> list[Verdict]:
     count = settings.options.associations
     words = [*ASYNCDICOM, "receive", "{port}", "-od", "{folder}", "--durability", "none"]
     words += ["--max-associations", str(count + 8)]
-    output = tempfile.mkdtemp(dir=settings.folder)
+    output = Path(tempfile.mkdtemp(dir=settings.folder))
     ratios, held_bytes = [], 0
-    with receiving(words, output) as (port, process_id):
-        send(paths, port, 1)
+
+    def sent_s() -> float:
+        for path in output.iterdir():
+            path.unlink()
+        return send(paths, port, 1)
+
+    with receiving(words, str(output)) as (port, process_id):
+        sent_s()
         before_bytes = resident_bytes(process_id)
         for _ in range(settings.repetitions):
-            alone_s = send(paths, port, 1)
+            alone_s = sent_s()
             with holding(port, count):
                 held_bytes = max(held_bytes, resident_bytes(process_id))
-                beside_s = send(paths, port, 1)
+                beside_s = sent_s()
                 held_bytes = max(held_bytes, resident_bytes(process_id))
             ratios.append(beside_s / alone_s)
             print(f"alone {alone_s:.3f} s, beside {count} idle ones {beside_s:.3f} s")
