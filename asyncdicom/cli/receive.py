@@ -125,7 +125,13 @@ def _unless_secret(before: str, word: str) -> str:
     return "<password>" if is_secret else word
 
 
-@click.command("receive", cls=ReceiveCommand, epilog=EPILOG)
+@click.command(
+    "receive",
+    cls=ReceiveCommand,
+    epilog=EPILOG,
+    # As of the program: a command keeps the help option that it made first.
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.argument("port", type=click.IntRange(0, 65535), metavar="PORT")
 @click.version_option(__version__, prog_name="asyncdicom receive")
 @receive_options

@@ -23,6 +23,7 @@ GENERAL, NETWORK, OUTPUT, EVENTS = (
 
 GROUPS = (
     ("--quiet", "--verbose", "--debug"),
+    ("--host", "--ipv4", "--ipv6", "--ip-auto"),
     ("--use-called-aetitle", "--aetitle"),
     *TLS_GROUPS,
     ("--no-subdir", "--series-date-subdir"),
@@ -72,6 +73,9 @@ network_options = together(
         show_default=True,
         help="Address to listen on; 127.0.0.1 for this machine alone, :: for IPv6, too.",
     ),
+    flag(NETWORK, "-i4", "--ipv4", help="All addresses of IPv4 (default)."),
+    flag(NETWORK, "-i6", "--ipv6", help="All addresses of IPv6."),
+    flag(NETWORK, "-i0", "--ip-auto", help="All addresses of both."),
     option(
         NETWORK,
         "-xf",

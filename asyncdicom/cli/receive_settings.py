@@ -48,6 +48,9 @@ SERIES_DATE = 0x00080021
 
 MAX_PORT = 65535
 
+_ALL_ADDRESSES = {"ipv4": "0.0.0.0", "ipv6": "::", "ip_auto": "::"}  # noqa: S104 -- asked for
+"""By the option that asks for them."""
+
 _ADDRESS = re.compile(
     r"(?:(?:\[(?P<ipv6>[0-9A-Fa-f:.%a-z]+)\]|(?P<host>[A-Za-z0-9.-]*)):)?(?P<port>[0-9]{1,5})"
 )
@@ -167,7 +170,8 @@ def receiver_settings(
 
 def _server(options: Mapping[str, Any], tls: AcceptorTls | None) -> ServerSettings:
     return ServerSettings(
-        host=options["host"],
+        host=chosen(options, _ALL_ADDRESSES, options["host"]),
+        is_ipv6_only=options["ipv6"],
         port=options["port"],
         max_associations=options["max_associations"],
         max_pdu_bytes=options["max_pdu"],

@@ -65,6 +65,23 @@ def _list_suites(ctx: click.Context, _param: click.Parameter, is_wanted: bool) -
     ctx.exit()
 
 
+def _list_profiles(ctx: click.Context, _param: click.Parameter, is_wanted: bool) -> None:  # noqa: FBT001 -- as above
+    """List the profiles, and why some are refused, and end."""
+    if not is_wanted or ctx.resilient_parsing:
+        return
+    from asyncdicom.errors import ConfigError  # noqa: PLC0415 -- as above
+    from asyncdicom.transports.associations.tls_profiles import rules_of  # noqa: PLC0415 -- as above
+
+    for name, (spelling, meaning) in TLS_PROFILES.items():
+        told = meaning
+        try:
+            rules_of(_profile({one: one == name for one in TLS_PROFILES}))
+        except ConfigError as error:
+            told = f"{error.message}."
+        click.echo(f"{spelling} --{name.replace('_', '-')}: {told}")
+    ctx.exit()
+
+
 tls_options = together(
     flag(TLS, "-tls", "--disable-tls", help="Plain TCP (default)."),
     option(
@@ -110,6 +127,16 @@ tls_options = together(
     *(
         flag(TLS, spelling, "--" + name.replace("_", "-"), help=meaning)
         for name, (spelling, meaning) in TLS_PROFILES.items()
+    ),
+    flag(
+        TLS,
+        "+ph",
+        "--list-profiles",
+        envvar=None,
+        is_eager=True,
+        expose_value=False,
+        callback=_list_profiles,
+        help="List the security profiles, and end.",
     ),
     flag(
         TLS,

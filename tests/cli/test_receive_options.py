@@ -46,6 +46,7 @@ DCMRECV = [
     *[("-fe", "--filename-extension", [".dcm"]), ("-B", "--normal", [])],
     *[("+B", "--bit-preserving", []), ("--ignore", "--ignore", [])],
     ("--arguments", "--arguments", []),
+    *[("-i4", "--ipv4", []), ("-i6", "--ipv6", []), ("-i0", "--ip-auto", [])],  # 3.7.0
 ]
 
 
@@ -82,7 +83,10 @@ def test_both_spellings_of_dcmrecv_set_the_option(
 
 @pytest.mark.parametrize("group", GROUPS, ids=" ".join)
 def test_of_options_that_exclude_each_other_the_rightmost_counts(group: tuple[str, ...]) -> None:
-    values = {long_name: values for _, long_name, values in DCMRECV} | {"--extension": [".x"]}
+    values = {long_name: values for _, long_name, values in DCMRECV} | {
+        "--extension": [".x"],
+        "--host": ["::1"],
+    }
     for last in group:
         earlier = [word for one in group if one != last for word in (one, *values[one])]
         params = parsed(*earlier, last, *values[last])
@@ -100,7 +104,7 @@ def test_the_command_line_wins_over_the_environment_in_a_group() -> None:
 
 
 def test_every_option_can_be_set_from_the_environment() -> None:
-    without = {"arguments", "version", "list_ciphers"}
+    without = {"arguments", "version", "list_ciphers", "list_profiles"}
     options = [param for param in command.params if isinstance(param, click.Option)]
     assert {option.name for option in options if option.envvar is None} == without
     for option in options:
@@ -168,6 +172,24 @@ def test_version_needs_no_port() -> None:
     done = CliRunner().invoke(command, ["--version"])
     assert done.exit_code == 0
     assert done.output.startswith("asyncdicom receive, version ")
+
+
+@pytest.mark.parametrize("spelling", ["+cc", "--list-ciphers"])
+def test_cipher_suites_are_listed(spelling: str) -> None:
+    done = CliRunner().invoke(command, [spelling])
+    assert done.exit_code == 0
+    assert "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384 (TLS 1.2)" in done.output.splitlines()
+
+
+@pytest.mark.parametrize("spelling", ["+ph", "--list-profiles"])
+def test_tls_profiles_are_listed_with_what_is_wrong_with_them(spelling: str) -> None:
+    done = CliRunner().invoke(command, [spelling])
+    assert done.exit_code == 0
+    lines = done.output.splitlines()
+    assert len(lines) == 8
+    assert lines[0] == "+pg --profile-8996: BCP 195 RFC 8996: TLS 1.2 and 1.3 (default)."
+    (null,) = (line for line in lines if line.startswith("+pn "))
+    assert "does not encrypt" in null
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,12 @@ def settings_of(words: str, folder: OutputFolder) -> ReceiverSettings:
     [
         pytest.param("", "server.host", "0.0.0.0", id="all addresses"),
         pytest.param("--host ::1", "server.host", "::1", id="host"),
+        pytest.param("--host ::1 -i4", "server.host", "0.0.0.0", id="IPv4"),
+        pytest.param("-i6", "server.host", "::", id="IPv6"),
+        pytest.param("-i6", "server.is_ipv6_only", True, id="IPv6 alone"),
+        pytest.param("-i6 -i0", "server.host", "::", id="both"),
+        pytest.param("-i6 -i0", "server.is_ipv6_only", False, id="not IPv6 alone"),
+        pytest.param("-i6 --host 127.0.0.1", "server.host", "127.0.0.1", id="the last address"),
         pytest.param("", "server.port", 11112, id="port"),
         pytest.param("--max-associations 3", "server.max_associations", 3, id="associations"),
         pytest.param("-pdu 16384", "server.max_pdu_bytes", 16384, id="PDU"),

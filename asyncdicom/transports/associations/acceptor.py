@@ -63,6 +63,8 @@ class ServerSettings:
 
     host: str = "127.0.0.1"
     """Address to listen on; `::` is IPv6 (and IPv4 where the system maps it)."""
+    is_ipv6_only: bool = False
+    """Keeps `::` to IPv6."""
     port: int = 11112
     """0 lets the system choose."""
     max_associations: int = 64
@@ -128,7 +130,7 @@ class AssociationServer:
         settings = self._settings
         sockets.allow_descriptors(settings.max_connections + DESCRIPTORS_FOR_FILES)
         try:
-            sock = sockets.listen(settings.host, settings.port)
+            sock = sockets.listen(settings.host, settings.port, is_ipv6_only=settings.is_ipv6_only)
         except OSError as error:
             raise ConfigError(
                 f"cannot listen on {settings.host} port {settings.port}: {error.strerror}",

@@ -88,15 +88,20 @@ async def connect(host: str, port: int) -> socket.socket:
     return await _race(deque(addresses))
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """Open a listening socket; `::` is for both families, where the system can do that.
+def listen(host: str, port: int, *, is_ipv6_only: bool = False) -> socket.socket:
+    """Open a listening socket.
+
+    Args:
+        host: Name or address; `::` is for both families, where the system can do that.
+        port: 0 lets the system choose.
+        is_ipv6_only: Keeps `::` to IPv6.
 
     Raises:
         OSError: If the address is not ours, or the port is taken.
 
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    is_for_both = host == "::" and socket.has_dualstack_ipv6()
+    is_for_both = host == "::" and not is_ipv6_only and socket.has_dualstack_ipv6()
     sock = socket.create_server(
         (host, port), family=family, backlog=BACKLOG, dualstack_ipv6=is_for_both
     )

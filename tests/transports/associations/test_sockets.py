@@ -165,18 +165,19 @@ async def test_cancelling_a_race_leaves_nothing(
 
 
 @pytest.mark.parametrize(
-    ("host", "families"),
+    ("host", "options", "families"),
     [
-        ("127.0.0.1", {"127.0.0.1"}),
-        ("0.0.0.0", {"127.0.0.1"}),
-        ("::1", {"::1"}),
-        ("::", {"::1", "127.0.0.1"}),
+        ("127.0.0.1", {}, {"127.0.0.1"}),
+        ("0.0.0.0", {}, {"127.0.0.1"}),
+        ("::1", {}, {"::1"}),
+        ("::", {}, {"::1", "127.0.0.1"}),
+        ("::", {"is_ipv6_only": True}, {"::1"}),
     ],
 )
-def test_a_socket_listens_to_the_families_that_its_address_says(
-    host: str, families: set[str]
+def test_a_socket_listens_to_the_families_that_it_is_told(
+    host: str, options: dict[str, bool], families: set[str]
 ) -> None:
-    with sockets.listen(host, 0) as listener:
+    with sockets.listen(host, 0, **options) as listener:
         port = listener.getsockname()[1]
         assert {one for one in ("127.0.0.1", "::1") if is_reachable(one, port)} == families
 
