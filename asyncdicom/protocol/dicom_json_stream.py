@@ -264,7 +264,7 @@ class JsonArraySplitter:
         if last < 0:
             return None
         try:
-            elements = orjson.loads(b"[%b]" % self._buffer[start : last + 1])
+            elements = orjson.loads(b"".join((b"[", self._buffer[start : last + 1], b"]")))
         except orjson.JSONDecodeError:
             elements = [None]
         if not all(isinstance(element, dict) for element in elements):

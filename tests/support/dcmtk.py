@@ -37,7 +37,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-__all__ = ["Qrscp", "QrscpOptions", "Storescp", "running_dcmqrscp", "running_storescp"]
+    from pydicom import Dataset
+
+__all__ = [
+    "Qrscp",
+    "QrscpOptions",
+    "Storescp",
+    "running_dcmqrscp",
+    "running_storescp",
+    "running_wlmscpfs",
+]
 
 START_DEADLINE_S = 10.0
 
@@ -113,6 +122,23 @@ def running_storescp(folder: Path, *arguments: str, aet: str = "MOVER") -> Itera
     words = ["+xa", "-pm", "+B", "-aet", aet, "-od", str(received), *arguments, str(port)]
     with _running("storescp", words, folder, port):
         yield Storescp(port, aet, received)
+
+
+@contextmanager
+def running_wlmscpfs(folder: Path, steps: Sequence[Dataset], aet: str = "RIS") -> Iterator[int]:
+    """Start a worklist server with some scheduled procedure steps; yields its port.
+
+    Its AE title is the name of a folder; each file in that is one entry, and a lock file
+    beside them says that they may be read.
+    """
+    place = folder / aet
+    place.mkdir()
+    (place / "lockfile").touch()
+    for number, step in enumerate(steps):
+        step.save_as(place / f"{number}.wl", enforce_file_format=True)
+    port = free_port()
+    with _running("wlmscpfs", ["-dfp", str(folder), str(port)], folder, port):
+        yield port
 
 
 @contextmanager

@@ -27,11 +27,21 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-__all__ = ["Orthanc", "OrthancOptions", "running_orthanc"]
+__all__ = ["DicomTls", "Orthanc", "OrthancOptions", "running_orthanc"]
 
 DICOMWEB_PLUGIN = "/usr/share/orthanc/plugins/libOrthancDicomWeb.so"
 START_DEADLINE_S = 20.0
 UPLOAD_CONNECTIONS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class DicomTls:
+    """PEM files of a DICOM server over TLS."""
+
+    cert_file: Path
+    key_file: Path
+    ca_file: Path
+    """Who vouches for clients."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +58,8 @@ class OrthancOptions:
     """AE title of its DICOM server; None opens no DICOM port. Whoever calls may do everything."""
     modalities: tuple[tuple[str, int], ...] = ()
     """AE titles and ports of 127.0.0.1 that it may send to, for C-MOVE."""
+    dicom_tls: DicomTls | None = None
+    """Then its DICOM server speaks TLS only, and clients prove themselves."""
     plugins: tuple[str, ...] = (DICOMWEB_PLUGIN,)
 
 
@@ -207,7 +219,7 @@ def _dicom_configuration(port: int, options: OrthancOptions) -> dict[str, Any]:
     """Return what concerns DIMSE: whoever calls it by its name may do anything."""
     if options.dicom_aet is None:
         return {}
-    return {
+    return _tls_configuration(options.dicom_tls) | {
         "DicomServerEnabled": True,
         "DicomAet": options.dicom_aet,
         "DicomCheckCalledAet": True,
@@ -219,4 +231,16 @@ def _dicom_configuration(port: int, options: OrthancOptions) -> dict[str, Any]:
         "DicomAlwaysAllowStore": True,
         "UnknownSopClassAccepted": True,
         "DicomModalities": {aet: [aet, "127.0.0.1", port] for aet, port in options.modalities},
+    }
+
+
+def _tls_configuration(tls: DicomTls | None) -> dict[str, Any]:
+    if tls is None:
+        return {}
+    return {
+        "DicomTlsEnabled": True,
+        "DicomTlsCertificate": str(tls.cert_file),
+        "DicomTlsPrivateKey": str(tls.key_file),
+        "DicomTlsTrustedCertificates": str(tls.ca_file),
+        "DicomTlsRemoteCertificateRequired": True,
     }

@@ -37,10 +37,10 @@ def free_port() -> int:
         return port
 
 
-def accepts_connections(port: int) -> bool:
-    """Tell whether somebody listens on a port of 127.0.0.1."""
+def accepts_connections(port: int, host: str = "127.0.0.1") -> bool:
+    """Tell whether somebody listens on a port."""
     try:
-        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        socket.create_connection((host, port), timeout=1).close()
     except OSError:
         return False
     return True

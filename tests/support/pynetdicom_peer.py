@@ -16,6 +16,7 @@ import sys
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +54,8 @@ class PynetdicomOptions:
     """Certificate and key in PEM: then it speaks TLS only."""
     ca_file: Path | None = None
     """Authority that has to vouch for clients, with TLS."""
+    host: str = "127.0.0.1"
+    """`127.0.0.1` or `::1`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,14 +79,24 @@ def running_pynetdicom_peer(
     with log.open("wb") as sink:
         process = subprocess.Popen(command, cwd=ROOT, stdout=sink, stderr=sink)
     try:
-        wait_until(lambda: accepts_connections(port), process, deadline_s=START_DEADLINE_S, log=log)
+        is_ready = partial(accepts_connections, port, chosen.host)
+        wait_until(is_ready, process, deadline_s=START_DEADLINE_S, log=log)
         yield PynetdicomPeer(port, chosen.aet, process.pid)
     finally:
         stop(process)
 
 
 def _words(options: PynetdicomOptions) -> list[str]:
-    words = ["--aet", options.aet, "--mover-port", str(options.mover_port), "--user", options.user]
+    words = [
+        "--host",
+        options.host,
+        "--aet",
+        options.aet,
+        "--mover-port",
+        str(options.mover_port),
+        "--user",
+        options.user,
+    ]
     words += [word for uid in options.fails for word in ("--fail", uid)]
     for option, path in (("--cert", options.cert_file), ("--ca", options.ca_file)):
         if path is not None:
@@ -229,7 +242,7 @@ def serve(arguments: argparse.Namespace) -> None:
     if arguments.user:
         handlers.append((evt.EVT_USER_ID, archive.identify))
     entity.start_server(
-        ("127.0.0.1", arguments.port),
+        (arguments.host, arguments.port),
         block=False,
         ssl_context=_server_context(arguments),
         evt_handlers=handlers,
@@ -253,6 +266,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="A DIMSE archive on pynetdicom's services.")
     parser.add_argument("folder", type=Path)
     parser.add_argument("port", type=int)
+    parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--aet", default="ARCHIVE")
     parser.add_argument("--mover-port", type=int, default=0)
     parser.add_argument("--user", default="")
