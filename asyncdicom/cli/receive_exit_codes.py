@@ -20,7 +20,7 @@ class ReceiveExitCode(IntEnum):
     """Exit codes of `receive`."""
 
     ENDED = 0
-    """Ended in order, by a signal: every association came to its end."""
+    """Ended by a signal, and no object was on its way any more."""
     SYNTAX = 1
     """An option or its value has to be mended first."""
     OUTPUT_FOLDER = 45
@@ -32,9 +32,9 @@ class ReceiveExitCode(IntEnum):
     TLS = 71
     """A key, a certificate or a setting of TLS cannot be used."""
     INTERRUPTED = 130
-    """SIGINT, and associations had to be aborted."""
+    """SIGINT, and objects on their way were dropped; their senders know."""
     TERMINATED = 143
-    """SIGTERM, and associations had to be aborted."""
+    """SIGTERM, and objects on their way were dropped; their senders know."""
 
 
 class ReceiveEnded(click.ClickException):

@@ -2,7 +2,8 @@
 
 The first SIGINT or SIGTERM lets nobody in any more and gives open associations
 `--drain-timeout`; the second one aborts them. That a service is ended by its manager is no
-failure: the exit code tells only whether associations had to be aborted.
+failure, and neither is a peer that holds an association without a word: the exit code tells
+only whether objects were on their way when associations were aborted.
 """
 
 from __future__ import annotations
@@ -178,28 +179,27 @@ class _Ending:
     """Ends a receiver when signals come."""
 
     def __init__(self, receiver: Receiver, drain_s: float) -> None:
+        self.exit_code = ReceiveExitCode.ENDED
         self._receiver = receiver
         self._drain_s = drain_s
         self._loop = asyncio.get_running_loop()
         self._began_s: float | None = None
-        self._is_cut_short = False
-        self._code_if_cut = ReceiveExitCode.ENDED
         for number in _SIGNALS:
             self._loop.add_signal_handler(number, self._receive, number)
 
-    @property
-    def exit_code(self) -> ReceiveExitCode:
-        """What to end with, now that nothing is served any more."""
-        now_s = self._loop.time()
-        is_late = self._began_s is not None and now_s - self._began_s >= self._drain_s
-        return self._code_if_cut if self._is_cut_short or is_late else ReceiveExitCode.ENDED
-
     def _receive(self, number: signal.Signals) -> None:
         reason, code = _SIGNALS[number]
+        now_s = self._loop.time()
         if self._began_s is None:
-            self._began_s = self._loop.time()
-            self._code_if_cut = code
+            self._began_s = now_s
+            # Before the timer of the receiver, which aborts what then remains.
+            self._loop.call_later(self._drain_s, self._look_for_losses, code)
             self._receiver.stop(reason, grace_s=self._drain_s)
-        elif self._loop.time() - self._began_s >= ECHO_S:
-            self._is_cut_short = True
+        elif now_s - self._began_s >= ECHO_S:
+            self._look_for_losses(code)
             self._receiver.stop(reason, grace_s=0.0)
+
+    def _look_for_losses(self, code: ReceiveExitCode) -> None:
+        """Remember if objects are on their way now that associations are aborted."""
+        if self._receiver.statistics().in_flight:
+            self.exit_code = code

@@ -19,18 +19,27 @@ from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # -
 
 from tests.e2e.receive_support import files_in, running_receive, send, sent
 from tests.e2e.support import PROGRAM, clean_environ, cli
+from tests.receiver.support import sending
 from tests.support.dicom import ct, private_object, small_instances, structured_report
 from tests.support.peers import find_program
+from tests.support.processes import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from tests.e2e.receive_support import Receiving
+    from tests.receiver.support import Sender
 
 pytestmark = pytest.mark.peer("dcmtk")
 
 NOT_SYNCED = ("--durability", "none")
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """Run once: the receiver chooses the loop of its own process."""
+    return "asyncio"
 
 
 @pytest.fixture(scope="module")
@@ -153,25 +162,58 @@ def test_a_signal_while_it_begins_ends_it(tmp_path: Path) -> None:
         assert receiver.end() == 0
 
 
+@pytest.mark.anyio
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)], ids=["TERM", "INT"]
 )
-def test_an_association_that_goes_on_is_aborted_in_the_end(
+async def test_an_object_that_goes_on_is_dropped_in_the_end(
     number: signal.Signals, code: int, tmp_path: Path
 ) -> None:
-    with running_receive(tmp_path, "--drain-timeout", "0.3") as receiver, held(receiver):
-        assert receiver.end(number) == code
+    with running_receive(tmp_path, "--drain-timeout", "0.3", "--metrics", "0") as receiver:
+        async with sending(receiver.port) as sender:
+            await begin_object(receiver, sender)
+            assert receiver.end(number) == code
     ended = receiver.events()[-1]
-    assert (ended["event"], ended["aborted"]) == ("ended", 1)
+    assert (ended["event"], ended["aborted"], ended["stored"]) == ("ended", 1, 0)
+    assert files_in(receiver.folder) == {}
 
 
-def test_a_second_signal_waits_for_nobody(tmp_path: Path) -> None:
-    with running_receive(tmp_path, "--drain-timeout", "60") as receiver, held(receiver):
-        receiver.process.send_signal(signal.SIGTERM)
-        # Signals that come together are one: it takes another after half a second.
-        with pytest.raises(subprocess.TimeoutExpired):
-            receiver.process.wait(0.8)
-        assert receiver.end() == 143
+@pytest.mark.anyio
+async def test_a_second_signal_waits_for_nobody(tmp_path: Path) -> None:
+    with running_receive(tmp_path, "--drain-timeout", "60", "--metrics", "0") as receiver:
+        async with sending(receiver.port) as sender:
+            await begin_object(receiver, sender)
+            receiver.process.send_signal(signal.SIGTERM)
+            # Signals that come together are one: it takes another after half a second.
+            with pytest.raises(subprocess.TimeoutExpired):
+                receiver.process.wait(0.8)
+            assert receiver.end() == 143
+
+
+async def begin_object(receiver: Receiving, sender: Sender) -> None:
+    """Send most of an object, and wait until the receiver counts it as on its way."""
+    head, *rest = sender.pdus(ct(number=1, rows=512, columns=512))
+    await sender.peer.send(head, *rest[:-1])
+    wait_until(
+        lambda: "asyncdicom_receiver_in_flight 1" in counters_of(receiver),
+        receiver.process,
+        deadline_s=10,
+        log=receiver.err,
+    )
+
+
+def counters_of(receiver: Receiving) -> list[str]:
+    """Return what `--metrics` serves."""
+    (url,) = re.findall(r"^counters on (http://127\S+/metrics)$", receiver.log(), re.MULTILINE)
+    with urllib.request.urlopen(url, timeout=5) as response:
+        text: str = response.read().decode()
+    return text.splitlines()
+
+
+def test_an_association_without_an_object_is_no_loss(tmp_path: Path) -> None:
+    with running_receive(tmp_path, "--drain-timeout", "0.3") as receiver, held(receiver):
+        assert receiver.end() == 0
+    assert receiver.events()[-1]["aborted"] == 1
 
 
 def test_an_association_that_ends_in_time_is_waited_for(tmp_path: Path) -> None:
@@ -323,14 +365,9 @@ def test_words_may_stand_in_a_file(files: dict[str, Path], tmp_path: Path) -> No
 
 def test_counters_are_served(files: dict[str, Path], tmp_path: Path) -> None:
     with running_receive(tmp_path, "--metrics", "0", *NOT_SYNCED) as receiver:
-        (url,) = re.findall(
-            r"^counters on (http://127\.0\.0\.1:\d+/metrics)$", receiver.log(), re.MULTILINE
-        )
         send(receiver.port, [files["ct"]])
         receiver.wait_for("associationEnded")
-        with urllib.request.urlopen(url, timeout=5) as response:
-            counters = response.read().decode().splitlines()
-    assert "asyncdicom_receiver_instances_stored_total 1" in counters
+        assert "asyncdicom_receiver_instances_stored_total 1" in counters_of(receiver)
 
 
 PROFILES_OF_DCMTK = "/etc/dcmtk/storescp.cfg"
