@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from contextlib import asynccontextmanager
 from ipaddress import ip_network
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
 from asyncdicom.errors import ConfigError, LimitExceeded
@@ -25,6 +26,7 @@ from asyncdicom.storage.folder import OutputFolder
 from asyncdicom.storage.layout import Layout
 from asyncdicom.storage.templates import parse_layout, variables_of
 from asyncdicom.transports.associations.acceptor import ServerSettings
+from asyncdicom.transports.associations.acceptor_tls import AcceptorTls, PeerCertificate
 from asyncdicom.wiring import collected_tags
 
 if TYPE_CHECKING:
@@ -60,6 +62,12 @@ class ReceiveOptions(TypedDict, total=False):
     """Longest PDU that we take, in bytes; 131,072 by default."""
     timeout: float
     """Seconds without a byte before an association is aborted; 60 by default."""
+    cert: str | os.PathLike[str]
+    """File with our certificate; then TLS alone is spoken."""
+    key: str | os.PathLike[str]
+    """File with its key; by default that of `cert`."""
+    cacert: str | os.PathLike[str]
+    """File with authorities that have to vouch for clients; by default they need no certificate."""
     promiscuous: bool
     """Take SOP classes and transfer syntaxes that no standard names, too."""
     layout: str
@@ -262,6 +270,21 @@ def _server(port: int, options: Mapping[str, Any]) -> ServerSettings:
         max_associations=options.get("max_associations", 64),
         max_pdu_bytes=options.get("max_pdu", 128 * 1024),
         idle_timeout_s=options.get("timeout", 60.0),
+        tls=_tls(options),
+    )
+
+
+def _tls(options: Mapping[str, Any]) -> AcceptorTls | None:
+    cert, key, cacert = (options.get(name) for name in ("cert", "key", "cacert"))
+    if cert is None:
+        if key is not None or cacert is not None:
+            raise ConfigError("TLS needs a certificate of ours", hint="give cert as well")
+        return None
+    return AcceptorTls(
+        key_file=Path(key or cert),
+        cert_file=Path(cert),
+        ca_files=() if cacert is None else (Path(cacert),),
+        peer_certificate=PeerCertificate.IGNORE if cacert is None else PeerCertificate.REQUIRE,
     )
 
 

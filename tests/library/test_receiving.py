@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import subprocess
 import sys
 from contextlib import aclosing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import trustme
 
 import asyncdicom
 from asyncdicom import (
@@ -25,7 +28,7 @@ from asyncdicom import (
 )
 from asyncdicom.library import receiving
 from asyncdicom.protocol.upper_layer.pdu import AssociateReject
-from tests.receiver.support import STORING, data_set_of, files_below, sending, sha256, until
+from tests.receiver.support import STORING, Sender, data_set_of, files_below, sending, sha256, until
 from tests.support.dicom import ct, uid
 from tests.support.documents import blocks_of
 from tests.support.processes import accepts_connections, free_port
@@ -145,6 +148,53 @@ async def test_options_say_what_is_kept(tmp_path: Path) -> None:
     assert len([one for one in told if isinstance(one, AssociationEnded)]) == 2
 
 
+@dataclass(frozen=True)
+class Trust:
+    """Files of ours, and what clients say hello with."""
+
+    files: dict[str, Any]
+    known: ssl.SSLContext
+    """With a certificate of the authority."""
+    stranger: ssl.SSLContext
+    """Without any."""
+
+
+@pytest.fixture
+def trust(tmp_path: Path) -> Trust:
+    authority = trustme.CA()
+    files = {"cert": tmp_path / "cert.pem", "cacert": tmp_path / "ca.pem"}
+    ours = authority.issue_cert("127.0.0.1")
+    ours.private_key_and_cert_chain_pem.write_to_path(str(files["cert"]))
+    authority.cert_pem.write_to_path(str(files["cacert"]))
+    contexts = [ssl.create_default_context(), ssl.create_default_context()]
+    for context in contexts:
+        authority.configure_trust(context)
+    authority.issue_cert("modality").configure_cert(contexts[0])
+    return Trust(files, *contexts)
+
+
+async def echoed(receiver: Receiving, tls: ssl.SSLContext) -> int:
+    """C-ECHO over TLS."""
+    async with dial(receiver.port, tls=tls) as peer:
+        await peer.request(STORING)
+        return await Sender(peer).echo()
+
+
+async def test_over_tls_clients_have_to_prove_who_they_are(tmp_path: Path, trust: Trust) -> None:
+    async with asyncdicom.receive(tmp_path / "in", port=0, **trust.files) as receiver:
+        assert await echoed(receiver, trust.known) == 0
+        with pytest.raises((OSError, asyncio.IncompleteReadError)):
+            await echoed(receiver, trust.stranger)
+    assert receiver.statistics().accepted == 1
+
+
+async def test_over_tls_without_authorities_anybody_may_come(tmp_path: Path, trust: Trust) -> None:
+    cert = trust.files["cert"]
+    async with asyncdicom.receive(tmp_path / "in", port=0, cert=cert, key=cert) as receiver:
+        assert await echoed(receiver, trust.known) == 0
+        assert await echoed(receiver, trust.stranger) == 0
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -153,6 +203,8 @@ async def test_options_say_what_is_kept(tmp_path: Path) -> None:
         pytest.param({"aetitle": "x" * 17}, "AE title", id="AE title"),
         pytest.param({"on_object": "run {what}"}, "unknown placeholder", id="hook"),
         pytest.param({"layout": "{"}, "layout", id="layout"),
+        pytest.param({"key": "key.pem"}, "give cert", id="key without certificate"),
+        pytest.param({"cert": "/no/such"}, "cannot read", id="no certificate"),
         pytest.param({"host": "192.0.2.1"}, "cannot listen", id="address"),
     ],
 )
