@@ -91,7 +91,7 @@ class Keeper:
         return spare or self._folder.create(INCOMING)
 
     async def keep(self, arrival: Arrival[FileWriter]) -> Kept:
-        """Put an instance in its place, and see to its writer; it is the caller's where this raises.
+        """Put an instance in its place; where this raises, the writer is the caller's to discard.
 
         Raises:
             StorageError: If it cannot be kept.
