@@ -1,5 +1,8 @@
 """`get` of a study in one multipart answer from nginx, beside curl that only writes it down.
 
+A pyreqwest loop that hashes and writes the answer, and proves nothing, shows what one Python
+process can reach here.
+
     python -m benchmarks.bench_get_study [--instances N] [--short]
 
 curl leaves one file with boundaries in it; `get` leaves one proven DICOM file per
@@ -34,6 +37,7 @@ from tests.support.static_tree import StaticTree
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
+    from pathlib import Path
 
 HTTP2, HTTP1 = "HTTP/2 over TLS", "plain HTTP/1.1"
 DURABILITIES = ("none", "batch")
@@ -45,7 +49,8 @@ def contenders(nginx: Nginx, study: SliceStudy, job: Job) -> list[Contender]:
     found = []
     for label, url in ((HTTP2, nginx.https_url), (HTTP1, nginx.http_url)):
         found += [_get(label, durability, url, (nginx, study, job)) for durability in DURABILITIES]
-        found.append(_curl(label, f"{url}/studies/{study.study_instance_uid}", nginx, job))
+        answer = f"{url}/studies/{study.study_instance_uid}"
+        found += [_curl(label, answer, nginx, job), _floor(label, answer, nginx, job)]
     return found
 
 
@@ -87,6 +92,17 @@ def _curl(label: str, url: str, nginx: Nginx, job: Job) -> Contender:
         seconds=json_seconds,
         expected_files=1,
     )
+
+
+def _floor(label: str, url: str, nginx: Nginx, job: Job) -> Contender:
+    def command(folder: Path) -> Sequence[str]:
+        urls = folder.with_name("url")
+        urls.write_text(url)
+        program = (sys.executable, "-m", "benchmarks.clients.pyreqwest_dump")
+        return [*program, str(urls), str(folder), str(nginx.ca_file), "1"]
+
+    name = f"{label}: pyreqwest, hashed"
+    return Contender(name, command, job, seconds=json_seconds, expected_files=2)
 
 
 def bench(count: int, settings: Settings) -> int:
