@@ -180,7 +180,7 @@ DCMRECV_OPTIONS = (
     "--verify-peer-cert -ic --ignore-peer-cert -od --output-directory -s --no-subdir +ssd "
     "--series-date-subdir +fd --default-filenames +fu --unique-filenames +fsu "
     "--short-unique-names +fst --system-time-names -fe --filename-extension -B --normal +B "
-    "--bit-preserving --ignore"
+    "--bit-preserving --ignore -i4 --ipv4 -i6 --ipv6 -i0 --ip-auto +ph --list-profiles"
 )
 STORESCP_OPTIONS = (
     "--single-process --fork +xi +xa -ac --access-full +ac --access-control -id --inetd -ts "

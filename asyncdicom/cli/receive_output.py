@@ -69,12 +69,17 @@ class Sentences:
         match event:
             case Listening():
                 if not self._is_quiet:
-                    sys.stderr.write(f"{event}\n")
-                    sys.stderr.flush()
+                    _say(str(event))
             case ReceiverEnded():
-                sys.stderr.write(f"{event}\n")
+                _say(str(event))
             case _:
                 return
+
+
+def _say(line: str) -> None:
+    """Write to stderr, above the live line where there is one."""
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
 
 
 @asynccontextmanager

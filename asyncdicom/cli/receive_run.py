@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import sys
 from contextlib import AsyncExitStack, asynccontextmanager, closing
@@ -62,6 +63,7 @@ def run(options: Mapping[str, Any]) -> int:
         ReceiveEnded: If it cannot begin.
 
     """
+    _fill_standard_descriptors()
     with failing_as(ReceiveExitCode.SYNTAX):
         _configure_logging(options)
     with failing_as(ReceiveExitCode.ASSOCIATION_PROFILE):
@@ -74,6 +76,19 @@ def run(options: Mapping[str, Any]) -> int:
                 _LOGGER.warning("%s", warning)
     spare_collections()
     return uvloop.run(_receive(options, profile, tls))
+
+
+def _fill_standard_descriptors() -> None:
+    """Open what a daemon may have closed: else a socket gets its number, and what is printed."""
+    for fd in range(3):
+        try:
+            os.fstat(fd)
+        except OSError:
+            # The lowest number that is free is this one.
+            os.open(os.devnull, os.O_RDWR)
+    for fd, name in ((1, "stdout"), (2, "stderr")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(fd, "w", encoding="utf-8", closefd=False))
 
 
 def _configure_logging(options: Mapping[str, Any]) -> None:
@@ -99,8 +114,8 @@ async def _receive(
         with failing_as(ReceiveExitCode.SYNTAX):
             names = names_of(options, folder)
             settings = receiver_settings(options, names, profile=profile, tls=tls)
-            outlet = stack.enter_context(closing(Outlet(sys.stdout.fileno())))
-            receiver = Receiver(settings, folder, _observers(options, names, outlet))
+            observers = _observers(options, names, stack)
+            receiver = Receiver(settings, folder, observers)
         # Before anybody is told that we are ready: who waits for it may end us at once.
         ending = _Ending(receiver, options["drain_timeout"])
         with failing_as(ReceiveExitCode.CANNOT_LISTEN):
@@ -143,7 +158,9 @@ def _open_folder(options: Mapping[str, Any]) -> OutputFolder:
     return folder
 
 
-def _observers(options: Mapping[str, Any], names: Names, outlet: Outlet) -> list[ReceiverObserver]:
+def _observers(
+    options: Mapping[str, Any], names: Names, stack: AsyncExitStack
+) -> list[ReceiverObserver]:
     # On stderr beginning and end are sentences, see below.
     tells_itself = options["log_config"] is not None
     observers: list[ReceiverObserver] = [
@@ -154,6 +171,7 @@ def _observers(options: Mapping[str, Any], names: Names, outlet: Outlet) -> list
         )
     ]
     if options["as_json"]:
+        outlet = stack.enter_context(closing(Outlet(sys.stdout.fileno())))
         observers.append(JsonLines(outlet, is_quiet=options["quiet"]))
     observers.append(Sentences(is_quiet=options["quiet"]))
     return observers

@@ -22,7 +22,7 @@ from tests.e2e.support import PROGRAM, clean_environ, cli
 from tests.receiver.support import sending
 from tests.support.dicom import ct, private_object, small_instances, structured_report
 from tests.support.peers import find_program
-from tests.support.processes import wait_until
+from tests.support.processes import accepts_connections, free_port, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -471,6 +471,26 @@ def test_a_password_may_come_from_stdin(certificates: Path, tmp_path: Path) -> N
         process.terminate()
         assert process.wait(10) == (code or 0)
         process.stdout.close()
+
+
+@pytest.mark.parametrize("words", ["", "-v", "-v --json"])
+def test_it_runs_where_nobody_listens(words: str, tmp_path: Path) -> None:
+    port = free_port()
+    command = f"exec {PROGRAM} receive {port} --host 127.0.0.1 -od {tmp_path} {words}"
+    closed = "2>&- </dev/null" if "--json" in words else ">&- 2>&- </dev/null"
+    process = subprocess.Popen(
+        ["sh", "-c", f"{command} {closed}"], stdout=subprocess.DEVNULL, env=clean_environ()
+    )
+    try:
+        wait_until(
+            lambda: accepts_connections(port), process, deadline_s=10, log=tmp_path / "no log"
+        )
+        assert sent(port, [], program="echoscu").returncode == 0
+        process.terminate()
+        assert process.wait(10) == 0
+    finally:
+        process.kill()
+        process.wait()
 
 
 @contextmanager
