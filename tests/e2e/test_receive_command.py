@@ -441,6 +441,17 @@ def test_tls_with_a_client_of_dcmtk(
     assert list(files_in(receiver.folder)) == ["CT.2.999.3.10000001"]
 
 
+def test_what_is_weak_or_without_effect_is_told(certificates: Path, tmp_path: Path) -> None:
+    key, certificate = str(certificates / "key.pem"), str(certificates / "cert.pem")
+    words = ["+tls", key, certificate, "-ic", "+py", "+cs", "TLS_RSA_WITH_AES_128_CBC_SHA"]
+    with running_receive(tmp_path, *words, "+rs", "seed", "+ws") as receiver:
+        assert receiver.end() == 0
+    warnings = [line for line in receiver.log().splitlines() if line.startswith("W: ")]
+    assert len(warnings) == 2
+    assert "TLS_RSA_WITH_AES_128_CBC_SHA" in warnings[0]
+    assert "--seed" in warnings[1]
+
+
 def test_a_password_may_come_from_stdin(certificates: Path, tmp_path: Path) -> None:
     openssl = find_program("openssl")
     assert openssl is not None, "openssl is not installed"
