@@ -214,7 +214,8 @@ async def open_store(options: Mapping[str, Any]) -> AsyncIterator[InstanceStore 
             names_in=folder.names,
         )
         kind = _store_kind(as_zip=options.get("as_zip", False))
-        async with kind(folder, layout, collect=collect) as store:
+        # Where folders have no names, none has to be read out of instances.
+        async with kind(folder, layout, collect={} if text == "flat" else collect) as store:
             yield store
 
 

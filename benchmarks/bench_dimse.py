@@ -7,7 +7,8 @@ take 40 to 90 ms for each object get a study of the same objects, a fifth as lon
 compared. Against peers the life of each process counts, our start and our C-FIND included; as
 they do, we leave the disk alone (`--durability none`), and the default stands beside. The bound
 is a C-MOVE of the whole study to a receiver of ours that discards; it knows how long it took
-without its start, and so do we.
+without its start, and so do we. How near one Python process can come to it while it looks up,
+checks and stores is shown by a bare loop that does nothing else (`clients/bare_get.py`).
 """
 
 from __future__ import annotations
@@ -50,6 +51,7 @@ OURS_4 = "asyncdicom get -c 4"
 SYNCED = "asyncdicom get -c 1, synced"
 COMPATIBLE = "asyncdicom get -c 1, pynetdicom"
 BOUND = "C-MOVE, discarded (the bound)"
+BARE = "bare Python loop, same promise"
 GETSCU = "getscu"
 GETSCU_NODELAY = "getscu, TCP_NODELAY=1"
 ODIL = "odil get"
@@ -134,6 +136,13 @@ class Archive:
             *(OWN_AE_TITLE, str(self.own_port), study.study_instance_uid),
         ]
 
+    def bare(self, study: SliceStudy, folder: Path) -> list[str]:
+        """Return the C-GET of a loop without layers, which checks and stores as we do."""
+        return [
+            *(sys.executable, "-m", "benchmarks.clients.bare_get", "127.0.0.1"),
+            *(str(self.server.dicom_port), AE_TITLE, study.study_instance_uid, str(folder)),
+        ]
+
 
 def contenders(archive: Archive, pair: Pair) -> list[Contender]:
     """Return ours, the bound, and the peers."""
@@ -145,6 +154,14 @@ def contenders(archive: Archive, pair: Pair) -> list[Contender]:
         our_contender(archive, SYNCED, whole, "-c", "1", durability="batch"),
         our_contender(archive, COMPATIBLE, whole, "-c", "1", "--dimse-engine", "pynetdicom"),
         bound,
+        Contender(
+            BARE,
+            lambda folder: archive.bare(whole, folder),
+            job_of(whole),
+            seconds=json_seconds,
+            expected_files=whole.instance_count,
+            probe=(sys.executable, "--version"),
+        ),
         Contender(
             GETSCU,
             lambda folder: archive.getscu(part, folder),
@@ -220,6 +237,13 @@ def cpu_s(command: Sequence[str], settings: Settings) -> float:
 
 def judge_small(results: dict[str, Result]) -> list[Verdict]:
     """Return the verdicts on small objects."""
+    limit, ours = (
+        requests_ratio(results, one, other) for one, other in ((BOUND, BARE), (BARE, OURS))
+    )
+    if limit is not None and ours is not None:
+        print(
+            f"\n1 KB: the bare loop takes {limit:.2f} times the bound, we {ours:.2f} times its time"
+        )
     return [
         faster(results, OURS, GETSCU, 15),
         faster(results, OURS, ODIL, 10),

@@ -117,6 +117,14 @@ class DimseRetriever(Generic[WriterT]):
 
         """
         storage = ReceivingStorage(reception)
+        try:
+            await self._retrieve(reception, storage)
+        finally:
+            storage.close()
+
+    async def _retrieve(
+        self, reception: Reception[WriterT], storage: ReceivingStorage[WriterT]
+    ) -> None:
         final: SubOperations | None = None
         proven = self._syntaxes.get(self._kind_of(reception))
         for contexts in self._proposals(reception) if proven is None else [proven]:

@@ -8,14 +8,13 @@ archive keeps its copy, and nobody deletes on this answer.
 from __future__ import annotations
 
 import asyncio
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Generic, Protocol
 
 from asyncdicom.errors import AsyncDicomError, DiskFull, StorageError, UidMismatch
 from asyncdicom.jobs.intake import InstanceIntake
 from asyncdicom.jobs.stores import WriterT
 from asyncdicom.model import Uid
-from asyncdicom.protocol.dimse.file_meta import file_meta
 from asyncdicom.protocol.dimse.statuses import Status
 
 if TYPE_CHECKING:
@@ -48,17 +47,41 @@ class ReceivingStorage(Generic[WriterT]):
         self.taken: set[Uid] = set()
         self.is_over = False
         self._reception = reception
+        self._next: InstanceIntake[WriterT] | None = None
+        self._is_closed = False
 
     def begin(self, request: StoreRequest) -> _Sink[WriterT] | Refusal:
         """Begin an instance, or refuse it: when the disk is full, or its UID is none."""
+        if self.errors and self.disk_is_full:
+            return Refusal(Status.OUT_OF_RESOURCES)
         try:
-            if self.disk_is_full:
-                return Refusal(Status.OUT_OF_RESOURCES)
-            sink = _Sink(self, self._reception, file_meta(request))
+            intake, self._next = self._next or InstanceIntake(self._reception.store), None
         except AsyncDicomError as error:
-            self.errors.append(error)
-            return Refusal(_status_of(error))
-        return sink
+            return self._refusal(error)
+        try:
+            intake.begin_data_set(request)
+        except AsyncDicomError as error:
+            intake.discard()
+            return self._refusal(error)
+        return _Sink(self, self._reception, intake)
+
+    def prepare(self) -> None:
+        """Begin the next file before it is needed, while the archive looks for its instance."""
+        if self._next is None and not self._is_closed:
+            # What is wrong, whoever needs it will be told.
+            with suppress(AsyncDicomError):
+                self._next = InstanceIntake(self._reception.store)
+
+    def close(self) -> None:
+        """Take back what was prepared; instances that still come are taken all the same."""
+        self._is_closed = True
+        if self._next is not None:
+            self._next.discard()
+            self._next = None
+
+    def _refusal(self, error: AsyncDicomError) -> Refusal:
+        self.errors.append(error)
+        return Refusal(_status_of(error))
 
     @property
     def missing(self) -> list[Missing]:
@@ -111,17 +134,15 @@ class _Sink(Generic[WriterT]):
     """Takes one data set."""
 
     def __init__(
-        self, storage: ReceivingStorage[WriterT], reception: Reception[WriterT], header: bytes
+        self,
+        storage: ReceivingStorage[WriterT],
+        reception: Reception[WriterT],
+        intake: InstanceIntake[WriterT],
     ) -> None:
         self._storage = storage
         self._reception = reception
-        self._intake = InstanceIntake(reception.store)
+        self._intake = intake
         self._error: AsyncDicomError | None = None
-        try:
-            self._intake.write(header)
-        except AsyncDicomError:
-            self._intake.discard()
-            raise
 
     def write(self, fragment: Buffer) -> None:
         """Take bytes; after an error they are counted and swallowed."""
@@ -139,6 +160,8 @@ class _Sink(Generic[WriterT]):
                 await self._hand_over()
             except AsyncDicomError as error:
                 self._refuse(error)
+        # Behind the answer, which is written before anybody else gets a turn.
+        asyncio.get_running_loop().call_soon(self._storage.prepare)
         return Status.SUCCESS if self._error is None else _status_of(self._error)
 
     def discard(self) -> None:

@@ -8,7 +8,8 @@ instance is never replaced; one that is damaged is.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Self
+from collections import deque
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from asyncdicom.errors import AsyncDicomError, NameTaken
 from asyncdicom.model import Resource, Skipped, Stored, Target, Uid
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from asyncdicom.jobs.expectation import Expectation
     from asyncdicom.jobs.intake import Arrival
     from asyncdicom.model import Outcome
+    from asyncdicom.protocol.part10 import InstanceFacts
     from asyncdicom.storage.atomic import FileWriter
     from asyncdicom.storage.folder import OutputFolder
     from asyncdicom.storage.layout import Layout
@@ -110,23 +112,33 @@ class InstanceStore:
         facts, writer = arrival.facts, arrival.writer
         path = self._layout.path_for(Instance.of(facts))
         writer.retarget(path)
-        # The name may be taken by a damaged copy of the same instance, which
-        # gives way, or by something else, which does not.
-        occupant = self._folder.facts(path)
-        replace = occupant is not None and claimed_uid(self._folder, path) in (
-            facts.sop_instance_uid,
-            None,
-        )
-        if occupant is not None and not replace:
-            raise NameTaken("another instance has the name", path=path)
+        # Where the folder was looked through, names that nobody had are not looked for again;
+        # should one have appeared since, it is not replaced.
+        occupied = None if self._inventory is None else self._inventory.occupied
+        replace = (occupied is None or path in occupied) and self._may_replace(facts, path)
         try:
             await self._committer.commit(writer, replace=replace)
         except NameTaken as error:
             # Another run into the same folder was faster with the very same bytes.
             if not error.is_identical:
                 raise
+        if occupied is not None:
+            occupied.add(path)
         self._paths[facts.sop_instance_uid] = path
         return path
+
+    def _may_replace(self, facts: InstanceFacts, path: str) -> bool:
+        """Tell whether a damaged copy of the same instance has the name, which gives way.
+
+        Raises:
+            NameTaken: If something else has it, which does not.
+
+        """
+        if self._folder.facts(path) is None:
+            return False
+        if claimed_uid(self._folder, path) not in (facts.sop_instance_uid, None):
+            raise NameTaken("another instance has the name", path=path)
+        return True
 
     async def withdraw(self, study: Expectation, instance: Uid) -> bool:
         """Remove, and unsettle, what may be another instance under a wrong UID."""
@@ -141,13 +153,17 @@ class CommitBatch:
     def __init__(self, store: InstanceStore) -> None:
         self._store = store
         self._commits: set[asyncio.Task[None]] = set()
+        self._unrecorded: deque[_Settled] = deque()
+        self._recording: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
         # Instances that arrived whole are kept, whatever became of the answer.
-        results = await asyncio.gather(*self._commits, return_exceptions=True)
+        under_way = [*self._commits] if self._recording is None else [self._recording]
+        results = await asyncio.gather(*under_way, return_exceptions=True)
+        await self._record_settled()
         if kind is None:
             for result in results:
                 if isinstance(result, BaseException):
@@ -167,6 +183,7 @@ class CommitBatch:
 
         """
         if self._store.commits_at_once:
+            self._check_recording(arrival)
             await self._settle(study, arrival, attempts, record)
             return
         try:
@@ -203,7 +220,50 @@ class CommitBatch:
             study.settled.discard(uid)
             arrival.writer.discard()
             raise
-        series: Uid | None = arrival.facts.series_instance_uid
-        target = Target(Resource.INSTANCE, study.study_instance_uid, series, uid)
-        facts = arrival.facts
-        record(Stored(target, path, facts.byte_count, arrival.sha256, attempts, facts.doubts))
+        self._unrecorded.append(_Settled(study, arrival, attempts, path, record))
+        if not self._store.commits_at_once:
+            await self._record_settled()
+        elif self._recording is None or self._recording.done():
+            # A turn of the loop later: an archive waits for our answer, but not for this.
+            self._recording = asyncio.create_task(self._record_settled())
+
+    async def _record_settled(self) -> None:
+        while self._unrecorded:
+            self._unrecorded.popleft().record()
+
+    def _check_recording(self, arrival: Arrival[FileWriter]) -> None:
+        """Raise why what was settled before could not be recorded."""
+        if self._recording is not None and self._recording.done():
+            failure = self._recording.exception()
+            if failure is not None:
+                arrival.writer.discard()
+                raise failure
+
+
+class _Settled(NamedTuple):
+    """An instance that is safe, and whom to tell."""
+
+    study: Expectation
+    arrival: Arrival[FileWriter]
+    attempts: int
+    path: str
+    tell: Callable[[Outcome], None]
+
+    def record(self) -> None:
+        facts = self.arrival.facts
+        target = Target(
+            Resource.INSTANCE,
+            self.study.study_instance_uid,
+            facts.series_instance_uid,
+            facts.sop_instance_uid,
+        )
+        self.tell(
+            Stored(
+                target,
+                self.path,
+                facts.byte_count,
+                self.arrival.sha256,
+                self.attempts,
+                facts.doubts,
+            )
+        )

@@ -21,7 +21,7 @@ Rules:
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from asyncdicom.protocol.dimse.contexts import MAX_CONTEXTS, PresentationContext
 
@@ -114,9 +114,11 @@ class SubOperations:
         return self.status not in (0xFF00, 0xFF01)
 
 
-@dataclass(frozen=True, slots=True)
-class StoreRequest:
-    """A C-STORE request of the peer (PS3.7 §9.1.1); UIDs are as sent, hostile or not."""
+class StoreRequest(NamedTuple):
+    """A C-STORE request of the peer (PS3.7 §9.1.1); UIDs are as sent, hostile or not.
+
+    A tuple, as one is made for each instance that arrives, and a peer waits meanwhile.
+    """
 
     sop_class_uid: str
     sop_instance_uid: str

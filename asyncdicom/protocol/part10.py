@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
     from asyncdicom.model import Buffer, Uid
 
-__all__ = ["DEFAULT_TAGS", "InstanceFacts", "Part10Limits", "Part10Walker"]
+__all__ = ["DEFAULT_TAGS", "FileMeta", "InstanceFacts", "Part10Limits", "Part10Walker"]
 
 _PREFIX_BYTES: Final = 132
 """PS3.10 §7.1: 128 bytes of preamble, then "DICM"."""
@@ -100,6 +100,22 @@ class Part10Walker:
         self._stage: DataSetWalker | DeflatedDataSet | None = None
         self._ended: Exception | None = None
 
+    def skip_file_meta(self, meta: FileMeta, byte_count: int) -> None:
+        """Begin behind file meta information that whoever feeds this has made.
+
+        Args:
+            meta: What it says.
+            byte_count: Its length, preamble and prefix included.
+
+        Raises:
+            UsageError: Unless nothing was received before.
+
+        """
+        if self._byte_count or self._ended is not None:
+            raise UsageError("file meta information comes first")
+        self._byte_count = byte_count
+        self._begin_data_set(meta, byte_count)
+
     def receive_data(self, data: Buffer) -> None:
         """Walk on.
 
@@ -153,8 +169,11 @@ class Part10Walker:
             end = _end_of_file_meta(head, self._limits)
         if len(head) < end:
             return
-        meta = _file_meta(bytes(head[_META_START:]))
         self._head = bytearray()
+        self._begin_data_set(_file_meta(bytes(head[_META_START:])), end)
+
+    def _begin_data_set(self, meta: FileMeta, end: int) -> None:
+        """Walk the data set from here on, which begins behind so many bytes."""
         self._meta = meta
         watch = watch_list(tuple(self._collect))
         encoding = encoding_of(meta.transfer_syntax_uid)

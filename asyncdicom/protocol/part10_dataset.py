@@ -31,6 +31,7 @@ from asyncdicom.protocol.part10_vocabulary import (
     IMPLICIT,
     MARKERS_ONLY,
     MISPLACED,
+    NO_VALUE,
     PRESENCE_ONLY,
     UNDEFINED_LENGTH,
     Tags,
@@ -188,12 +189,11 @@ class DataSetWalker:
 
     def _explicit_elements(self, data: Buffer, base: int) -> bool:
         """Walk headers of tag, VR and 16-bit length (PS3.5 §7.1.2): the hot loop."""
-        unpack = self._encoding.tag_vr_length
-        short_vrs = self._encoding.short_vrs
-        watched = self._watched
-        pos = self._at - base
-        fence = self._fence - base
+        unpack, short_vrs = self._encoding.tag_vr_length, self._encoding.short_vrs
+        watched, values = self._watched, self.values
+        pos, fence = self._at - base, self._fence - base
         last = min(len(data) - 8, fence - 1)
+        most, end = self._limits.max_value_bytes, len(data)
         while pos <= last:
             tag, vr, length = unpack(data, pos)
             after = pos + 8 + length
@@ -201,18 +201,20 @@ class DataSetWalker:
                 self._at = base + pos
                 return self._long_element(data, base, tag, vr)
             if tag in watched:
-                self._at = base + pos
-                if not self._keep(data, watched[tag], pos + 8, after):
-                    return False
+                kept = watched[tag]
+                if kept in values or kept in NO_VALUE or length > most or after > end:
+                    self._at = base + pos
+                    if not self._keep(data, kept, pos + 8, after):
+                        return False
+                else:
+                    values[kept] = bytes(data[pos + 8 : after])
             pos = after
         return self._pause(pos, data, base)
 
     def _implicit_elements(self, data: Buffer, base: int) -> bool:
         """Walk headers of tag and 32-bit length (PS3.5 §7.1.3)."""
-        unpack = self._encoding.tag_length
-        watched = self._watched
-        pos = self._at - base
-        fence = self._fence - base
+        unpack, watched = self._encoding.tag_length, self._watched
+        pos, fence = self._at - base, self._fence - base
         last = min(len(data) - 8, fence - 1)
         while pos <= last:
             tag, length = unpack(data, pos)

@@ -6,9 +6,8 @@ keeps such files apart (their names must not come from them) knows that they are
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from asyncdicom.errors import ContentError, FetchError, InvalidUid
 from asyncdicom.model import Uid, parse_uid
@@ -30,17 +29,18 @@ if TYPE_CHECKING:
 __all__ = ["FileMeta", "InstanceFacts", "instance_facts", "parse_uid_bytes"]
 
 
-@dataclass(frozen=True, slots=True)
-class FileMeta:
+class FileMeta(NamedTuple):
     """What the file meta information says (PS3.10 §7.1)."""
 
     transfer_syntax_uid: Uid
     media_storage_sop_instance_uid: Uid
 
 
-@dataclass(frozen=True, slots=True)
-class InstanceFacts:
-    """A DICOM file that is structurally whole, and who it says it is."""
+class InstanceFacts(NamedTuple):
+    """A DICOM file that is structurally whole, and who it says it is.
+
+    A tuple, as one is made for each instance that arrives.
+    """
 
     transfer_syntax_uid: Uid
     media_storage_sop_instance_uid: Uid
@@ -89,11 +89,12 @@ def instance_facts(
     series_instance_uid = uid(found, Tags.SERIES_INSTANCE_UID, "SeriesInstanceUID")
     number_of_frames = _number_of_frames(found)
     doubt = _doubt(found, sop_class_uid, meta.transfer_syntax_uid, number_of_frames)
-    character_set = found.values.get(Tags.SPECIFIC_CHARACTER_SET, b"")
+    values = found.values
+    character_set = values.get(Tags.SPECIFIC_CHARACTER_SET, b"")
     elements = {
         keyword: text
         for tag, keyword in collect.items()
-        if tag in found.values and (text := decode_text(found.values[tag], character_set))
+        if tag in values and (text := decode_text(values[tag], character_set))
     }
     facts = InstanceFacts(
         transfer_syntax_uid=meta.transfer_syntax_uid,
@@ -104,7 +105,7 @@ def instance_facts(
         series_instance_uid=series_instance_uid,
         byte_count=byte_count,
         number_of_frames=number_of_frames,
-        has_pixel_data=any(tag in found.lengths for tag in PIXEL_ELEMENTS),
+        has_pixel_data=not PIXEL_ELEMENTS.isdisjoint(found.lengths),
         elements=elements,
         doubts=() if doubt is None else (str(doubt),),
     )
@@ -151,7 +152,9 @@ def parse_uid_bytes(raw: bytes, keyword: str) -> Uid:
 
 
 def _number_of_frames(found: DataSetWalker) -> int:
-    text = found.values.get(Tags.NUMBER_OF_FRAMES, b"").strip(b" \0")
+    if Tags.NUMBER_OF_FRAMES not in found.values:
+        return 1
+    text = found.values[Tags.NUMBER_OF_FRAMES].strip(b" \0")
     # PS3.5 §6.2: IS has at most 12 characters.
     if len(text) > 12 or not (text or b"0").removeprefix(b"+").isdigit():
         raise ContentError("NumberOfFrames is not a number")

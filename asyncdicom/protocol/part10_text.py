@@ -68,6 +68,8 @@ _PREFIX: Final = re.compile(r"ISO[ _](?:2022[ _]?)?IR[ _]?")
 _ESCAPED_RUN: Final = re.compile(rb"(\x1b\$[()][ACD]|\x1b\$B|\x1b[()-].)([^\x1b]*)", re.DOTALL)
 
 
+# The instances of a series share most of their text.
+@lru_cache(maxsize=1024)
 def decode_text(raw: bytes, character_set: bytes = b"") -> str:
     r"""Return a value as text, without the padding around it; several values keep their `\`.
 

@@ -20,6 +20,7 @@ __all__ = [
     "IMPLICIT",
     "MARKERS_ONLY",
     "MISPLACED",
+    "NO_VALUE",
     "PRESENCE_ONLY",
     "UNDEFINED_LENGTH",
     "Encoding",
@@ -118,6 +119,9 @@ _FILE_META: Final = tuple(range(0x00020000, 0x00020019))
 
 MISPLACED: Final = frozenset((*_MARKERS, *_FILE_META))
 """What never stands where an element of a data set belongs."""
+
+NO_VALUE: Final = PRESENCE_ONLY | MISPLACED
+"""Of which no value is kept."""
 
 # PS3.5 §7.1.2, Table 7.1-2: a 16-bit length follows the VR.
 _SHORT_VRS: Final = (

@@ -13,7 +13,8 @@ classes). Only framing around the file, a size or a digest can tell of those.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final, Literal
 
 from asyncdicom.errors import ContentError, ProtocolError, Truncated
 from asyncdicom.protocol.part10_vocabulary import (
@@ -28,7 +29,9 @@ if TYPE_CHECKING:
 
 __all__ = ["PIXEL_ELEMENTS", "belongs_to_study", "check_pixels", "check_witnesses", "missing"]
 
-PIXEL_ELEMENTS: Final = (Tags.PIXEL_DATA, Tags.FLOAT_PIXEL_DATA, Tags.DOUBLE_FLOAT_PIXEL_DATA)
+PIXEL_ELEMENTS: Final = frozenset(
+    (Tags.PIXEL_DATA, Tags.FLOAT_PIXEL_DATA, Tags.DOUBLE_FLOAT_PIXEL_DATA)
+)
 
 _STORAGE: Final = "1.2.840.10008.5.1.4.1.1."
 """Root of the SOP classes of the Storage Service (PS3.4 §B.5)."""
@@ -70,6 +73,7 @@ Content Sequence is type 1C, but a report without content is worse than a refusa
 _TWO_THIRDS: Final = frozenset({b"YBR_FULL_422", b"YBR_PARTIAL_422"})
 
 
+@lru_cache(maxsize=64)
 def belongs_to_study(sop_class_uid: str) -> bool:
     """Tell whether an instance of a class has a study and a series for certain."""
     return sop_class_uid.startswith(_STORAGE) and not sop_class_uid.startswith(_NON_PATIENT)
@@ -89,9 +93,16 @@ def check_witnesses(found: DataSetWalker, sop_class_uid: str) -> None:
         Truncated, ContentError: If it is missing.
 
     """
-    for prefix, tag, keyword in _WITNESSES:
-        if sop_class_uid.startswith(prefix) and tag not in found.lengths:
+    for tag, keyword in _witnesses_of(sop_class_uid):
+        if tag not in found.lengths:
             raise missing(found, tag, keyword)
+
+
+@lru_cache(maxsize=64)
+def _witnesses_of(sop_class_uid: str) -> tuple[tuple[int, str], ...]:
+    return tuple(
+        (tag, word) for prefix, tag, word in _WITNESSES if sop_class_uid.startswith(prefix)
+    )
 
 
 def check_pixels(
@@ -104,7 +115,9 @@ def check_pixels(
         ProtocolError: If there is less than the image needs.
 
     """
-    length = next((found.lengths[tag] for tag in PIXEL_ELEMENTS if tag in found.lengths), None)
+    length = found.lengths.get(Tags.PIXEL_DATA)
+    if length is None:
+        length = next((found.lengths[tag] for tag in PIXEL_ELEMENTS if tag in found.lengths), None)
     least = _native_bytes(found, frames)
     if length is None:
         is_announced = least and sop_class_uid.startswith(_STORAGE)
@@ -127,20 +140,28 @@ def _check_fragments(fragment_count: int, transfer_syntax_uid: str, frames: int)
 
 
 def _native_bytes(found: DataSetWalker, frames: int) -> int:
-    """Return the bytes of uncompressed pixel data (PS3.5 §8.1.1, §8.2); 0 without an image.
+    """Return the bytes of uncompressed pixel data (PS3.5 §8.1.1, §8.2); 0 without an image."""
+    get = found.values.get
+    order: Literal["big", "little"] = "big" if found.encoding.is_big_endian else "little"
+    return _image_bytes(
+        order,
+        frames,
+        get(Tags.PHOTOMETRIC_INTERPRETATION, b""),
+        get(Tags.ROWS, b""),
+        get(Tags.COLUMNS, b""),
+        get(Tags.BITS_ALLOCATED, b""),
+        get(Tags.SAMPLES_PER_PIXEL, b""),
+    )
 
-    Frames of 1-bit pixels follow each other without padding between them.
-    """
-    samples = _number(found, Tags.SAMPLES_PER_PIXEL) or 1
-    bits = _number(found, Tags.ROWS) * _number(found, Tags.COLUMNS) * frames * samples
-    bits *= _number(found, Tags.BITS_ALLOCATED)
-    photometric = found.values.get(Tags.PHOTOMETRIC_INTERPRETATION, b"").strip(b" \0")
-    if samples == 3 and photometric in _TWO_THIRDS:
+
+# The instances of a series have pixels of one kind.
+@lru_cache(maxsize=64)
+def _image_bytes(
+    order: Literal["big", "little"], frames: int, photometric: bytes, *numbers: bytes
+) -> int:
+    """Reckon; frames of 1-bit pixels follow each other without padding between them."""
+    rows, columns, allocated, samples = (int.from_bytes(one[:2], order) for one in numbers)
+    bits = rows * columns * frames * (samples or 1) * allocated
+    if samples == 3 and photometric.strip(b" \0") in _TWO_THIRDS:
         bits = bits * 2 // 3
     return (bits + 7) // 8
-
-
-def _number(found: DataSetWalker, tag: int) -> int:
-    """Return a US value; 0 if it is absent or empty."""
-    raw = found.values.get(tag, b"")[:2]
-    return int.from_bytes(raw, "big" if found.encoding.is_big_endian else "little")

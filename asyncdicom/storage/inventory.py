@@ -22,7 +22,7 @@ from asyncdicom.model import Uid, is_uid
 from asyncdicom.storage.directories import RESERVED_PREFIX
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from asyncdicom.storage.folder import OutputFolder
 
@@ -39,10 +39,16 @@ _MEDIA_STORAGE_SOP_INSTANCE_UID = re.compile(rb"\x02\x00\x03\x00UI(..)([0-9.]{1,
 
 
 class Inventory:
-    """Paths by the instance that the file there claims to be."""
+    """Paths by the instance that the file there claims to be.
 
-    def __init__(self, paths: dict[Uid, str]) -> None:
+    Attributes:
+        occupied: All paths of files; whoever stores adds to them.
+
+    """
+
+    def __init__(self, paths: dict[Uid, str], occupied: Iterable[str] = ()) -> None:
         self._paths = paths
+        self.occupied = {*paths.values(), *occupied}
 
     @classmethod
     def of(cls, folder: OutputFolder) -> Self:
@@ -53,11 +59,13 @@ class Inventory:
 
         """
         paths: dict[Uid, str] = {}
+        occupied: list[str] = []
         for path in files_below(folder, "", MAX_DEPTH):
+            occupied.append(path)
             uid = claimed_uid(folder, path)
             if uid is not None:
                 paths.setdefault(uid, path)
-        return cls(paths)
+        return cls(paths, occupied)
 
     def __len__(self) -> int:
         return len(self._paths)

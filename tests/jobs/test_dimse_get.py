@@ -21,10 +21,12 @@ from asyncdicom.errors import (
     OperationFailed,
     ProtocolError,
     UidMismatch,
+    UsageError,
 )
 from asyncdicom.jobs import dimse_receiving
 from asyncdicom.jobs.dimse_archive import DimseArchive
 from asyncdicom.jobs.get import GetOptions
+from asyncdicom.jobs.instance_store import InstanceStore
 from asyncdicom.jobs.run import run_job
 from asyncdicom.jobs.tally import Tally
 from asyncdicom.model import Resource, Target, Uid
@@ -350,6 +352,28 @@ async def test_a_full_disk_is_said_to_the_archive_and_ends_the_run(
     refused = [uid for uid, statuses in peer.statuses.items() if 0xA700 in statuses]
     assert refused
     assert set(files_in(tmp_path)) == {f"{s.target.sop_instance_uid}.dcm" for s in run.stored}
+
+
+@pytest.mark.parametrize("count", [1, 5])
+async def test_files_that_were_begun_ahead_are_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    begun: list[FileWriter] = []
+    true_begin = InstanceStore.begin
+
+    def begin(store: InstanceStore) -> FileWriter:
+        begun.append(true_begin(store))
+        return begun[-1]
+
+    monkeypatch.setattr(InstanceStore, "begin", begin)
+    peer = ScriptedPeer(study_of(count))
+    run = await get_dimse(peer, tmp_path)
+    assert_all_there(run, peer, tmp_path)
+    # One more than there were instances, at most: after the last one nobody knows it was.
+    assert count <= len(begun) <= count + 1
+    for writer in begun:
+        with pytest.raises(UsageError):
+            writer.fileno()
 
 
 async def test_no_more_associations_than_allowed(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import gc
 import os
@@ -199,3 +200,75 @@ async def test_what_is_there_but_damaged_is_fetched_again(tmp_path: Path) -> Non
         run = await get(served, store)
     assert (len(run.skipped), len(run.stored)) == (0, 1)
     assert files_in(tmp_path) == {f"{served.instances[0]}.dcm": whole}
+
+
+async def test_who_looked_through_the_folder_replaces_what_was_damaged(tmp_path: Path) -> None:
+    served = Served(instances=3)
+    path = tmp_path / f"{served.instances[0]}.dcm"
+    path.write_bytes(served.files[served.instances[0]][:900])
+    async with open_store(tmp_path) as store:
+        assert isinstance(store, InstanceStore)
+        assert await store.already_there(expected_of(served), served.target()) == []
+        assert len(await settled(store, served)) == 3
+        # And what it stored itself, as any other copy of the instance.
+        assert len(await settled(store, served)) == 3
+    assert files_in(tmp_path) == {f"{uid}.dcm": served.files[uid] for uid in served.instances}
+
+
+@pytest.mark.parametrize("is_same", [True, False])
+async def test_what_appeared_since_the_folder_was_looked_through_is_not_replaced(
+    tmp_path: Path,
+    is_same: bool,  # noqa: FBT001 -- a parameter
+) -> None:
+    served = Served(instances=1)
+    whole = served.files[served.instances[0]]
+    async with open_store(tmp_path) as store:
+        assert isinstance(store, InstanceStore)
+        await store.already_there(expected_of(served), served.target())
+        path = tmp_path / f"{served.instances[0]}.dcm"
+        path.write_bytes(whole if is_same else whole[:-2])
+        if is_same:
+            assert len(await settled(store, served)) == 1
+        else:
+            with pytest.raises(NameTaken):
+                await settled(store, served)
+    assert path.read_bytes() == (whole if is_same else whole[:-2])
+
+
+async def test_what_is_safe_is_recorded_a_turn_later_and_at_the_end_at_once(tmp_path: Path) -> None:
+    served = Served(instances=2)
+    outcomes: list[Outcome] = []
+    async with open_store(tmp_path) as store:
+        assert isinstance(store, InstanceStore)
+        study = expected_of(served)
+        one, other = (arrival_of(store, served.files[uid]) for uid in served.instances)
+        async with store.batch(served.target()) as batch:
+            await batch.settle(study, one, 1, outcomes.append)
+            assert (len(files_in(tmp_path)), len(study.settled), outcomes) == (1, 1, [])
+            await asyncio.sleep(0)
+            assert len(outcomes) == 1
+            await batch.settle(study, other, 1, outcomes.append)
+        assert len(outcomes) == 2
+
+
+async def test_who_cannot_record_ends_the_answer(tmp_path: Path) -> None:
+    def record(_: Outcome) -> None:
+        raise OSError(errno.ENOSPC, "no room for the report")
+
+    served = Served(instances=2)
+    async with open_store(tmp_path) as store:
+        assert isinstance(store, InstanceStore)
+
+        async def settle(*uids: str, study: Expectation) -> None:
+            async with store.batch(served.target()) as batch:
+                for uid in uids:
+                    await batch.settle(study, arrival_of(store, served.files[uid]), 1, record)
+                    await asyncio.sleep(0)
+
+        study = expected_of(served)
+        with pytest.raises(OSError, match="no room for the report"):
+            await settle(*served.instances, study=study)
+        # The second one was not begun any more; nor is what was the last one forgotten.
+        assert len(files_in(tmp_path)) == 1
+        with pytest.raises(OSError, match="no room for the report"):
+            await settle(served.instances[1], study=study)

@@ -97,3 +97,13 @@ def test_the_search_ends_below_a_depth(
 def test_our_own_files_are_passed_over(folder: OutputFolder, tmp_path: Path) -> None:
     (tmp_path / f"{RESERVED_PREFIX}tmp").write_bytes(small_instance(1))
     assert len(Inventory.of(folder)) == 0
+
+
+def test_each_name_is_occupied_whatever_has_it(folder: OutputFolder, tmp_path: Path) -> None:
+    folder.write_whole("a", small_instance(1))
+    folder.write_whole("b/c", small_instance(1))
+    folder.write_whole("d", b"text")
+    (tmp_path / "link").symlink_to("nowhere")
+    found = Inventory.of(folder)
+    assert found.occupied == {"a", "b/c", "d", "link"}
+    assert len(found) == 1

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from asyncdicom.errors import LimitExceeded, ProtocolError, Truncated, UsageError
 from asyncdicom.protocol.dimse.command_set import MAX_COMMAND_SET_BYTES
-from asyncdicom.protocol.dimse.messages import parse_command
+from asyncdicom.protocol.dimse.command_shapes import CommandReader
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,7 +57,8 @@ MessageEvent: TypeAlias = MessageBegan | DataFragment | MessageEnded
 
 
 _NOTHING: Final = ()
-_ENDED: Final = (MessageEnded(),)
+_END: Final = MessageEnded()
+_ENDED: Final = (_END,)
 
 
 class _Phase(Enum):
@@ -65,6 +66,11 @@ class _Phase(Enum):
     COMMAND = "a command set has begun"
     DATA = "a data set is due, or has begun"
     FAILED = "after an error"
+
+
+# Members of an enum are found by a function (Python 3.11), and these are asked for per fragment.
+_IDLE: Final = _Phase.IDLE
+_DATA: Final = _Phase.DATA
 
 
 class MessageAssembler:
@@ -77,12 +83,13 @@ class MessageAssembler:
         self._phase = _Phase.IDLE
         self._context_id = 0
         self._command = bytearray()
+        self._parse = CommandReader().parse
         self._name = ""
 
     @property
     def is_idle(self) -> bool:
         """Whether nothing has begun that did not end."""
-        return self._phase is _Phase.IDLE
+        return self._phase is _IDLE
 
     def receive(self, fragment: PdvFragment) -> Sequence[MessageEvent]:
         """Take the next fragment; return what it came to, often nothing.
@@ -94,7 +101,7 @@ class MessageAssembler:
 
         """
         context_id, is_command, is_last, data = fragment
-        if self._phase is _Phase.DATA and not is_command and context_id == self._context_id:
+        if not is_command and self._phase is _DATA and context_id == self._context_id:
             return self._data(data, is_last=is_last)
         try:
             self._check(context_id, is_command=is_command)
@@ -119,8 +126,8 @@ class MessageAssembler:
     def _data(self, data: Buffer, *, is_last: bool) -> Sequence[MessageEvent]:
         if not is_last:
             return (DataFragment(data),) if data else _NOTHING
-        self._phase = _Phase.IDLE
-        return (DataFragment(data), *_ENDED) if data else _ENDED
+        self._phase = _IDLE
+        return (DataFragment(data), _END) if data else _ENDED
 
     def _check(self, context_id: int, *, is_command: bool) -> None:
         """Refuse what does not belong here."""
@@ -150,14 +157,14 @@ class MessageAssembler:
         self._phase, self._context_id = _Phase.COMMAND, context_id
         if not is_last:
             return _NOTHING
-        return self._begin(parse_command(whole))
+        return self._begin(self._parse(whole))
 
     def _begin(self, command: Message) -> Sequence[MessageEvent]:
         self._command.clear()
         self._name = command.name
         began = MessageBegan(self._context_id, command)
         if command.has_data_set:
-            self._phase = _Phase.DATA
+            self._phase = _DATA
             return (began,)
-        self._phase = _Phase.IDLE
-        return (began, *_ENDED)
+        self._phase = _IDLE
+        return (began, _END)

@@ -39,6 +39,7 @@ __all__ = [
     "uid_element",
     "us_element",
     "us_value",
+    "value_spans",
     "with_group_length",
 ]
 
@@ -161,6 +162,17 @@ def _check(elements: dict[int, bytes], count: int, raw: bytes) -> None:
         raise ProtocolError("the group length does not begin the command set")
     if int.from_bytes(value, "little") != len(raw) - _GROUP_LENGTH_BYTES:
         raise ProtocolError("the group length is not that of the command set", offset=8)
+
+
+def value_spans(raw: bytes) -> dict[int, tuple[int, int]]:
+    """Return where the values of a command set that was decoded start and end, by tag."""
+    spans: dict[int, tuple[int, int]] = {}
+    at = 0
+    while at < len(raw):
+        group, tag, length = _unpack_header(raw, at)
+        start, at = at + 8, at + 8 + length
+        spans[group << 16 | tag] = (start, at)
+    return spans
 
 
 def encode_command_set(elements: Mapping[int, bytes]) -> bytes:

@@ -81,6 +81,7 @@ __all__ = [
     "ReleaseRequested",
 ]
 
+_STA1: Final = State.STA1  # Python 3.11 finds members by a function; this is asked for per PDU
 _VERSION_1 = 0b1
 _SERVICE_USER: Final = 0
 _SERVICE_PROVIDER: Final = 2
@@ -274,7 +275,7 @@ class AssociationMachine:
         if not self._is_connected or self._is_eof:
             raise UsageError("data without a connection")
         # PS3.8 §9.2.2: when all is over, what still comes is of no interest.
-        if self._progress.state is not State.STA1 and not self._is_deaf:
+        if self._progress.state is not _STA1 and not self._is_deaf:
             self._reader.receive_data(data)
 
     def receive_eof(self) -> None:
@@ -296,7 +297,7 @@ class AssociationMachine:
             ProtocolError: If the peer breaks PS3.8 §9; A-ABORT is left in `data_to_send`.
 
         """
-        while self._progress.state is not State.STA1 and not self._is_deaf:
+        while self._progress.state is not _STA1 and not self._is_deaf:
             try:
                 received = self._reader.next_event()
             except ProtocolError:

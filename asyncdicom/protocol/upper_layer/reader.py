@@ -48,6 +48,7 @@ ODD_IDS: Final = frozenset(range(1, 256, 2))
 _PDU_HEADER = struct.Struct(">BxL")
 _PDV_HEADER = struct.Struct(">LBB")
 _BOTH_HEADERS = struct.Struct(">BxLLBB")
+_unpack_both = _BOTH_HEADERS.unpack_from
 _BOTH_BYTES = _BOTH_HEADERS.size
 _HEADER_BYTES = _PDU_HEADER.size
 """Of a PDU, and of a PDV item with its context ID and message control header."""
@@ -155,7 +156,13 @@ class PduReader:
             UsageError: After an error.
 
         """
-        if self._state is PduReader._refuse:
+        if self._state is _read_pdu_header and not (self._pdv_left or self._held):
+            if self._at == self._end and not self._take_chunk():
+                return NEED_DATA
+            fragment = self._whole_pdv()
+            if fragment is not None:
+                return fragment
+        elif self._state is PduReader._refuse:
             raise UsageError("nothing follows an error")
         try:
             while (event := self._step()) is None:
@@ -166,6 +173,30 @@ class PduReader:
             self._view = _EMPTY
             raise
         return event
+
+    def _whole_pdv(self) -> PdvFragment | None:
+        """Return a PDU of one PDV that lies in the chunk whole, as short ones do; else None."""
+        at = self._at
+        if self._end - at <= _BOTH_BYTES:
+            return None
+        pdu_type, pdu_bytes, pdv_bytes, context_id, control = _unpack_both(self._view, at)
+        end = at + _HEADER_BYTES + pdu_bytes
+        if (
+            end > self._end
+            or pdu_type != _P_DATA
+            or pdv_bytes != pdu_bytes - 4
+            or pdv_bytes < 2
+            or pdu_bytes > self._max_pdu_bytes
+            or context_id not in self._context_ids
+        ):
+            return None
+        self._at = end
+        return PdvFragment(
+            context_id,
+            control & _IS_COMMAND != 0,
+            control & _IS_LAST != 0,
+            self._view[at + _BOTH_BYTES : end],
+        )
 
     def _step(self) -> Pdu | PdvFragment | NeedData | None:
         if self._at == self._end and not self._take_chunk():
@@ -296,4 +327,5 @@ class PduReader:
         return self._passed_bytes + self._at - length
 
 
+_read_pdu_header = PduReader._read_pdu_header  # noqa: SLF001 -- of the class above, to compare with
 _State: TypeAlias = "Callable[[PduReader, bytes], Pdu | PdvFragment | None]"

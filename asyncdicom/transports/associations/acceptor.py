@@ -228,7 +228,7 @@ class AssociationServer:
             await connection.closed()
 
     async def _connection(self, sock: socket.socket) -> Connection:
-        connection = Connection("dicom:")
+        connection = Connection("dicom:", sock if self._tls is None else None)
         # What uvloop 0.23 returns beside the transport is its own protocol where TLS is spoken.
         connect = partial(
             asyncio.get_running_loop().connect_accepted_socket, lambda: connection, sock

@@ -26,6 +26,7 @@ from asyncdicom.ports.dimse import (
     SubOperations,
 )
 from asyncdicom.protocol.dimse import statuses
+from asyncdicom.protocol.dimse.commands import encode_store_response
 from asyncdicom.protocol.dimse.messages import (
     CCancelRequest,
     CEchoRequest,
@@ -85,10 +86,7 @@ async def answer_store(wire: Wire, arrived: Arrived, request: CStoreRequest) -> 
     assert arrived.sink is not None, "a C-STORE request has a sink"
     status = await arrived.sink.end()
     wire.stored()
-    response = CStoreResponse(
-        request.message_id, status, request.sop_class_uid, request.sop_instance_uid
-    )
-    await wire.send(arrived.context_id, response)
+    await wire.send_command(arrived.context_id, encode_store_response(request, status))
 
 
 class _Operation:

@@ -1,13 +1,15 @@
 """A TCP or TLS connection under asyncio with a receive buffer of its own, and patience.
 
-    while (data := connection.take()) is None:
-        if connection.has_ended: ...
-        await connection.readable()
-    parse(data)                     # views of it may be kept until `take` is called again
+    def advance() -> Message | None:
+        while (data := connection.take()) is not None:
+            parse(data)             # views of it may be kept until `take` is called again
+        return the message, if it is whole; raise `connection.failure`, if there is one
 
-Strategy: the loop fills one buffer, and the task that reads parses it in place. A task
-that is busy, say with a disk, does not take; the buffer fills up, reading pauses, and
-TCP tells the peer.
+    message = advance() or await connection.arrival(advance)
+
+Strategy: the loop fills one buffer, and parses it in place while a task waits for a
+message. A task that is busy, say with a disk, waits for none; the buffer fills up,
+reading pauses, and TCP tells the peer.
 
 Rule: there is one timer per connection. It looks at when something was last heard, so
 that a read costs a reading of the clock and no timer. Only waiting counts as silence:
@@ -19,24 +21,29 @@ from __future__ import annotations
 import asyncio
 import ssl
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from asyncdicom.errors import AsyncDicomError, ConnectionLost, Stalled, TlsRejected
-from asyncdicom.transports.associations.sockets import acknowledge_at_once, tune
+from asyncdicom.transports.associations import sockets
 from asyncdicom.transports.associations.tls import explain
 
 if TYPE_CHECKING:
+    import socket
     from asyncio.trsock import TransportSocket
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from asyncdicom.model import Buffer
 
 __all__ = ["Connection", "Patience"]
 
+T = TypeVar("T")
+
 FIRST_READ_BYTES = 4 * 1024
 """Buffer of who says nothing, or little: a thousand such connections cost 4 MB."""
 READ_BYTES = 256 * 1024
 """Buffer of an association that filled the first one, until it is silent again."""
+SMALL_READ_BYTES = 4 * 1024
+"""Who sends less at a time may be waiting for our acknowledgement before it sends the rest."""
 LEAST_READ_BYTES = 1024
 """Reading pauses when less of the buffer is free."""
 CLOSE_TIMEOUT_S = 1.0
@@ -69,10 +76,12 @@ class Connection(asyncio.BufferedProtocol):
 
     Args:
         origin: Peer, for messages of errors.
+        plain: Its socket, where no TLS stands between: then a short message is read and
+            written without another turn of the loop.
 
     """
 
-    def __init__(self, origin: str) -> None:
+    def __init__(self, origin: str, plain: socket.socket | None = None) -> None:
         self._loop = asyncio.get_running_loop()
         self._origin = origin
         self._view = memoryview(bytearray(FIRST_READ_BYTES))
@@ -80,10 +89,14 @@ class Connection(asyncio.BufferedProtocol):
         self._filled = 0
         self._taken = 0
         self._is_reading = True
+        self._was_full = False
         self._transport: asyncio.Transport | None = None
-        self._socket: TransportSocket | None = None
+        self._plain = plain
+        self._socket: socket.socket | TransportSocket | None = plain
         self._lost: asyncio.Future[None] = self._loop.create_future()
-        self._waiter: asyncio.Future[None] | None = None
+        self._waiter: asyncio.Future[Any] | None = None
+        self._advance: Callable[[], object] | None = None
+        self._is_advancing = False
         self._writable = asyncio.Event()
         self._writable.set()
         self._writers = 0
@@ -116,9 +129,11 @@ class Connection(asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport (asyncio)."""
         self._transport = cast("asyncio.Transport", transport)
-        self._socket = transport.get_extra_info("socket")
+        if self._socket is None:
+            # Not where it was given: uvloop makes a socket anew for each call of this one.
+            self._socket = transport.get_extra_info("socket")
         if self._socket is not None:
-            tune(self._socket)
+            sockets.tune(self._socket)
 
     def get_buffer(self, _sizehint: int, /) -> memoryview:
         """Lend the free part of the buffer (asyncio)."""
@@ -126,15 +141,18 @@ class Connection(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int, /) -> None:
         """Note what came (asyncio)."""
-        if self._socket is not None:
-            acknowledge_at_once(self._socket)
         self._filled += nbytes
+        if self._plain is not None:
+            nbytes += self._read_on(self._plain, nbytes)
+        elif self._socket is not None:
+            sockets.acknowledge_at_once(self._socket)
         self._window_bytes += nbytes
         self._heard_s = self._loop.time()
-        if len(self._view) - self._filled < LEAST_READ_BYTES and self._transport is not None:
+        self._was_full = self._was_full or self._is_full
+        self._wake()
+        if self._is_reading and self._is_full and self._transport is not None:
             self._transport.pause_reading()
             self._is_reading = False
-        self._wake()
 
     def eof_received(self) -> None:
         """Note that the peer will send no more; the transport closes itself (asyncio)."""
@@ -177,6 +195,11 @@ class Connection(asyncio.BufferedProtocol):
         """Read more at a time as soon as the peer sends more at a time."""
         self._most_buffer_bytes = READ_BYTES
 
+    @property
+    def holds_more(self) -> bool:
+        """Whether `take` would return something."""
+        return self._taken < self._filled
+
     def take(self) -> memoryview | None:
         """Return what came since the last call, or None; then nobody may hold earlier views."""
         if self._taken < self._filled:
@@ -184,36 +207,45 @@ class Connection(asyncio.BufferedProtocol):
             self._taken = self._filled
             return data
         self._taken = self._filled = 0
-        if not self._is_reading and len(self._view) < self._most_buffer_bytes:
-            self._view = memoryview(bytearray(self._most_buffer_bytes))
+        if self._was_full:
+            self._was_full = False
+            if len(self._view) < self._most_buffer_bytes:
+                self._view = memoryview(bytearray(self._most_buffer_bytes))
         if not self._is_reading and self._transport is not None and not self.has_ended:
             self._is_reading = True
             if not self._is_closing():
                 self._transport.resume_reading()
         return None
 
-    async def readable(self) -> None:
-        """Wait until there is something to take, or the connection ended.
+    async def arrival(self, advance: Callable[[], T | None]) -> T:
+        """Wait until `advance`, called by the loop whenever something happened, returns something.
 
-        Raises:
-            Stalled: If nothing came in time.
-
+        So a message in five pieces wakes its reader once. It was called before, without success;
+        what it raises is raised.
         """
-        while self._taken >= self._filled and not self.has_ended:
-            if self._failure is not None:
-                raise self._failure
-            assert self._waiter is None, "one task reads"
-            self._heard_s = self._loop.time()
-            self._waiter = self._loop.create_future()
-            try:
-                await self._waiter
-            finally:
-                self._waiter = None
+        assert self._waiter is None, "one task reads"
+        self._heard_s = self._loop.time()
+        self._waiter = self._loop.create_future()
+        self._advance = advance
+        try:
+            return cast("T", await self._waiter)
+        finally:
+            self._waiter = self._advance = None
 
     def write(self, parts: Sequence[Buffer]) -> None:
         """Send bytes, which must never change: the loop may keep views of them for long."""
-        if parts and self._transport is not None and not self._is_closing():
-            self._transport.writelines(parts)
+        if not parts or self._transport is None or self._is_closing():
+            return
+        if self._plain is not None and len(parts) == 1:
+            sent = (
+                0
+                if self._transport.get_write_buffer_size()
+                else sockets.write_at_once(self._plain, *parts)
+            )
+            if sent == len(parts[0]):
+                return
+            parts = (memoryview(parts[0])[sent:],)
+        self._transport.writelines(parts)
 
     async def drain(self) -> None:
         """Wait until the peer took enough of what was written.
@@ -269,11 +301,46 @@ class Connection(asyncio.BufferedProtocol):
             self._timer.cancel()
             self._timer = None
 
+    @property
+    def _is_full(self) -> bool:
+        return len(self._view) - self._filled < LEAST_READ_BYTES
+
+    def _read_on(self, plain: socket.socket, came: int) -> int:
+        """Acknowledge, and read what a peer with Nagle's algorithm sends because of that.
+
+        It comes while the system call lasts, if the peer is near; who sends a message in
+        five pieces costs us one turn of the loop then, and not five.
+        """
+        more_bytes = 0
+        sockets.acknowledge_at_once(plain)
+        while came < SMALL_READ_BYTES and not self._is_full:
+            came = sockets.read_at_once(plain, self._view[self._filled :])
+            if not came:
+                break
+            self._filled += came
+            more_bytes += came
+            sockets.acknowledge_at_once(plain)
+        return more_bytes
+
     def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        if self._waiter is not None and not self._waiter.done() and not self._is_advancing:
+            self._tell(self._waiter)
         if self.has_ended or self._failure is not None:
             self._writable.set()
+
+    def _tell(self, waiter: asyncio.Future[Any]) -> None:
+        """Let whoever waits go on, unless it asks for more than came."""
+        assert self._advance is not None, "who waits says for what"
+        self._is_advancing = True
+        try:
+            arrival = self._advance()
+        except Exception as error:  # noqa: BLE001 -- raised by whoever waits, bugs of sinks included
+            waiter.set_exception(error)
+        else:
+            if arrival is not None:
+                waiter.set_result(arrival)
+        finally:
+            self._is_advancing = False
 
     def _look(self) -> None:
         """End a wait that lasts too long."""

@@ -145,8 +145,8 @@ class NativeTransport:
     async def _secured(self, sock: socket.socket) -> Connection:
         """Shake hands, if TLS is wanted, and take the socket over."""
         settings = self._settings
-        connection = Connection(settings.origin)
         is_tls = self._tls is not None
+        connection = Connection(settings.origin, None if is_tls else sock)
         try:
             await asyncio.get_running_loop().create_connection(
                 lambda: connection,

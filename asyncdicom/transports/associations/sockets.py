@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from asyncio.trsock import TransportSocket
     from collections.abc import Callable, Iterable
 
+    from asyncdicom.model import Buffer
+
 __all__ = [
     "Address",
     "Listener",
@@ -27,7 +29,9 @@ __all__ = [
     "connect",
     "listen",
     "peer_address",
+    "read_at_once",
     "tune",
+    "write_at_once",
 ]
 
 STAGGER_S = 0.25
@@ -56,10 +60,10 @@ def tune(sock: socket.socket | TransportSocket) -> None:
 
 def acknowledge_at_once(sock: socket.socket | TransportSocket) -> None:
     """Arm TCP_QUICKACK, where there is such a thing; after each read. Costs one system call."""
-    if QUICKACK is not None and sock.fileno() >= 0:
+    if QUICKACK is not None:
         try:
             sock.setsockopt(socket.IPPROTO_TCP, QUICKACK, 1)
-        except OSError:  # the peer reset the connection: the next read will say so
+        except OSError:  # closed, or reset by the peer: the next read will say so
             return
 
 
@@ -70,6 +74,25 @@ def peer_address(sock: socket.socket) -> str:
     except OSError:
         return "unknown"
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def read_at_once(sock: socket.socket, buffer: memoryview) -> int:
+    """Read what is there into a buffer that is not empty; return how much.
+
+    0 is also the end of the stream, or a broken connection: the loop will tell.
+    """
+    try:
+        return sock.recv_into(buffer)
+    except OSError:
+        return 0
+
+
+def write_at_once(sock: socket.socket, data: Buffer) -> int:
+    """Write what the kernel takes now; return how much. Who wrote nothing may ask why later."""
+    try:
+        return sock.send(data)
+    except OSError:
+        return 0
 
 
 async def connect(host: str, port: int) -> socket.socket:

@@ -10,8 +10,7 @@ all others are identifiers, small, and held. What a sink raises is raised by `ne
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from asyncdicom.errors import (
     AsyncDicomError,
@@ -44,8 +43,7 @@ MAX_IDENTIFIER_BYTES = 8 * 1024 * 1024
 """Longest data set that is held: the failed UIDs of 100,000 instances are 6.5 MB."""
 
 
-@dataclass(frozen=True, slots=True)
-class Arrived:
+class Arrived(NamedTuple):
     """A whole message of the peer."""
 
     context_id: int
@@ -116,14 +114,10 @@ class Wire:
 
         """
         self.check()
-        try:
-            while (arrival := self._advance()) is None:
-                self.connection.is_within_message = self.is_within_message
-                await self.connection.readable()
-        except AsyncDicomError as error:
-            self.fail(error)
-            raise
-        return arrival
+        arrival = self._advance()
+        if arrival is not None:
+            return arrival
+        return await self.connection.arrival(self._advance)
 
     async def send(self, context_id: int, command: Message, dataset: Buffer = b"") -> None:
         """Send a message, its data set in slices as fast as the peer takes them."""
@@ -131,6 +125,13 @@ class Wire:
         self.machine.send_data(context_id, command.encode(), is_command=True, is_last=True)
         if command.has_data_set:
             await self._send_dataset(context_id, memoryview(dataset))
+        self.flush()
+        await self.connection.drain()
+
+    async def send_command(self, context_id: int, encoded: bytes) -> None:
+        """Send a message without a data set."""
+        self.check()
+        self.machine.send_data(context_id, encoded, is_command=True, is_last=True)
         self.flush()
         await self.connection.drain()
 
@@ -176,8 +177,20 @@ class Wire:
         self._sink = None
 
     def _advance(self) -> Arrival | None:
-        """Parse on to the next whole message or event; None wants more bytes."""
+        """Parse on to the next whole message or event; None wants more bytes.
+
+        Called by the loop as well: when it fails, nobody may send any more, at once.
+        """
+        try:
+            return self._parse()
+        except AsyncDicomError as error:
+            self.fail(error)
+            raise
+
+    def _parse(self) -> Arrival | None:
         machine, receive = self.machine, self._assembler.receive
+        if self.connection.holds_more:
+            self._feed()
         while True:
             event = machine.next_event()
             if isinstance(event, PdvFragment):
@@ -187,6 +200,7 @@ class Wire:
                         return arrived
             elif event is NEED_DATA:
                 if not self._feed():
+                    self.connection.is_within_message = self.is_within_message
                     return None
             else:
                 return event

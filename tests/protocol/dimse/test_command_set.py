@@ -17,6 +17,7 @@ from asyncdicom.protocol.dimse.command_set import (
     uid_element,
     us_element,
     us_value,
+    value_spans,
     with_group_length,
 )
 
@@ -172,3 +173,10 @@ def test_a_number_is_read_or_absent(elements: dict[int, bytes], expected: int | 
 def test_a_number_has_two_bytes(value: bytes) -> None:
     with pytest.raises(ProtocolError, match="two"):
         us_value({1: value}, 1)
+
+
+def test_values_are_where_they_are_said_to_be() -> None:
+    elements = {0x0002: b"1.2.840.10008.1.1\0", 0x0100: b"\1\0", 0x0902: b""}
+    raw = encode_command_set(elements)
+    spans = value_spans(raw)
+    assert {tag: raw[start:end] for tag, (start, end) in spans.items() if tag} == elements

@@ -357,7 +357,7 @@ async def test_an_association_that_is_over_holds_no_buffer() -> None:
     async with serving(Archive()) as server:
         async with associated(server.port) as association:
             await association.echo()
-            assert association.wire.connection._view.nbytes == 256 * 1024
+            assert association.wire.connection._view.nbytes > 0
         assert association.wire.connection._view.nbytes == 0
         assert association.wire.connection._timer is None
 
