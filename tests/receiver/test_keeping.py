@@ -7,6 +7,7 @@ import errno
 import threading
 from dataclasses import dataclass, field
 from io import BytesIO
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pydicom
@@ -32,12 +33,11 @@ from tests.receiver.support import (
     serving,
     until,
 )
-from tests.storage.faults import Fails, WatchedSystem
+from tests.storage.faults import Fails, Portable, WatchedSystem
 from tests.support.dicom import ct, mr, part10, uid
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from pathlib import Path
 
     from asyncdicom.storage.system import System
     from asyncdicom.storage.templates import Instance
@@ -398,3 +398,47 @@ async def test_a_folder_that_was_removed_is_made_again(tmp_path: Path) -> None:
             statuses = [await sender.store(ONE), await sender.store(ONE)]
         assert statuses[-1] == 0
         assert f"P-0042/{NAME}" in served.files()
+
+
+def descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+async def test_one_file_is_kept_ready_and_no_more(tmp_path: Path) -> None:
+    async with serving(tmp_path) as served:
+        counts = []
+        for number in range(1, 5):
+            async with sending(served.port) as sender:
+                assert await sender.store(ct(number=number)) == 0
+                await sender.release()
+            await until(lambda: not served.receiver.statistics().connections)
+            counts.append(descriptors())
+        # The first one may make what a loop makes once.
+        assert counts[1:] == [counts[1]] * 3
+        assert len(served.files()) == 4
+
+
+async def test_no_file_is_kept_ready_where_it_could_be_seen(tmp_path: Path) -> None:
+    async with serving(tmp_path, system=Portable()) as served, sending(served.port) as sender:
+        for number in range(1, 4):
+            assert await sender.store(ct(number=number)) == 0
+            await sender.echo()
+            assert len(served.files()) == number
+
+
+async def test_what_is_wrong_with_the_disk_is_told_to_who_stores(tmp_path: Path) -> None:
+    system = Fails({})
+    async with serving(tmp_path, system=system) as served, sending(served.port) as sender:
+        system.failing["open"] = errno.ENOSPC
+        # The first takes no file that is ready, and none can be made.
+        assert await sender.store(ct(number=1)) == 0xA700
+        system.failing.clear()
+        assert await sender.store(ct(number=2)) == 0
+        await sender.echo()
+        system.failing["open"] = errno.ENOSPC
+        # This one takes the file that was made before, and no other can be made after it.
+        assert await sender.store(ct(number=3)) == 0
+        assert await sender.store(ct(number=4)) == 0xA700
+        system.failing.clear()
+        assert await sender.store(ct(number=4)) == 0
+        assert len(served.files()) == 3
