@@ -388,8 +388,10 @@ class Messages(DIMSEServiceProvider):
 
     def _refuse(self, error: ProtocolError) -> None:
         self.failure = error
-        # As pynetdicom does with what it cannot read: A-ABORT (PS3.8 §9.2.2, AA-8).
+        # As pynetdicom does with what it cannot read (PS3.8 §9.2.2, AA-8), but it reads a flood on.
         self.dul.event_queue.put("Evt19")
+        if isinstance(self.dul.socket, PromptSocket):
+            self.dul.socket.heed_no_more()
 
 
 def whole_uid(command_set: Dataset) -> UID | None:
