@@ -28,8 +28,12 @@ help: ## List the targets
 demo: $(VENV)/.installed ## Install into .venv, then show every part at work on this machine
 	@$(BIN)/asyncdicom demo
 
+# Whole processes, and what is timed, run by themselves; all else shares two cores.
 test: $(VENV)/.developer peers ## Run all tests, against real peers where they are installed
-	@$(BIN)/python -m pytest -q $(PYTEST_ARGS)
+	@code=0; \
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile --ignore=tests/e2e $(PYTEST_ARGS) || code=1; \
+	$(BIN)/python -m pytest -q tests/e2e $(PYTEST_ARGS) || code=1; \
+	exit $$code
 
 lint: $(VENV)/.developer ## Check style, types and layers
 	@$(BIN)/ruff check --quiet

@@ -200,6 +200,10 @@ def message_pdus(
     return pdus
 
 
+TURNS = 10
+"""Of the loop, from the accept of a connection to the call for it; asyncio takes four."""
+
+
 @asynccontextmanager
 async def open_peer(
     script: Callable[[ScriptedPeer], Awaitable[None]],
@@ -234,10 +238,14 @@ async def open_peer(
         yield server.sockets[0].getsockname()[1]
     finally:
         server.close()
+        # A connection that was accepted already is told of some turns of the loop later.
+        for _ in range(TURNS):
+            await asyncio.sleep(0)
         for task in running:
             task.cancel()
         while running:
             await asyncio.wait(running)
+        await asyncio.sleep(0)  # in which what was aborted is closed
     if failures:
         raise failures[0]
 

@@ -421,6 +421,7 @@ async def test_certificates_of_dcmtk(
     proofs = proof(identities[who]) if who in identities else ["+tla"]
     async with secured(replace(tls, peer_certificate=mode)) as (server, reasons):
         done = await run("echoscu", *proofs, "+cf", pki.ca, "127.0.0.1", server.port)
+        await until(lambda: server.statistics().connections == 0)
     assert (done.returncode == 0) == is_served, done.stderr
     assert (not reasons) == is_served
 
