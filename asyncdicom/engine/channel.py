@@ -10,7 +10,7 @@ turn. Both ends are this very program on this machine, so pickle is trusted.
 from __future__ import annotations
 
 import asyncio
-import io
+import copyreg
 import pickle
 from struct import Struct
 from typing import TYPE_CHECKING, Any, Final, Self, cast
@@ -19,7 +19,7 @@ from asyncdicom.errors import AsyncDicomError
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 __all__ = ["Channel"]
 
@@ -94,27 +94,27 @@ class Channel(asyncio.Protocol):
     def _flush(self) -> None:
         messages, self._waiting = self._waiting, []
         if messages and self._transport is not None:
-            frame = _pickled(messages)
+            frame = pickle.dumps(messages, pickle.HIGHEST_PROTOCOL)
             self._transport.writelines((_LENGTH.pack(len(frame)), frame))
-
-
-class _Pickler(pickle.Pickler):
-    """Lets our errors travel, whatever their constructors demand."""
-
-    def reducer_override(self, value: object) -> Any:
-        if isinstance(value, AsyncDicomError):
-            return _restored, (type(value), value.args), vars(value)
-        return NotImplemented
 
 
 def _restored(kind: type[AsyncDicomError], args: tuple[object, ...]) -> AsyncDicomError:
     return kind.__new__(kind, *args)
 
 
-def _pickled(messages: list[object]) -> bytes:
-    frame = io.BytesIO()
-    _Pickler(frame, pickle.HIGHEST_PROTOCOL).dump(messages)
-    return frame.getvalue()
+def _reduced(error: AsyncDicomError) -> tuple[Any, ...]:
+    return _restored, (type(error), error.args), vars(error)
+
+
+def _kinds_of(kind: type[AsyncDicomError]) -> Iterator[type[AsyncDicomError]]:
+    yield kind
+    for narrower in kind.__subclasses__():
+        yield from _kinds_of(narrower)
+
+
+# Our errors travel with all their facts, whatever their constructors demand.
+for _kind in _kinds_of(AsyncDicomError):
+    copyreg.pickle(_kind, _reduced)
 
 
 def _nothing() -> None:

@@ -159,57 +159,50 @@ class DumpFetcher:
 
     async def _fetch(self, task: DumpTask, attempt: int, *, replace: bool) -> Stored:
         # A record speaks of the last try, also if that one brings no answer.
-        self._failed.pop(task.target, None)
+        if self._failed:
+            self._failed.pop(task.target, None)
+        path = path_of(task.target)
         taken_s = time.perf_counter()
         async with self._source.transact(task.target) as transaction:
             waiting_s = max(time.perf_counter() - taken_s - transaction.first_byte_s, 0.0)
             try:
-                parts, byte_count = await self._store(
-                    task, transaction, attempt=attempt, waiting_s=waiting_s, replace=replace
-                )
+                transaction.judge()
+                if task.target.resource is Resource.SEARCH:
+                    expect_whole_list(transaction.response.headers)
+                with DumpFiles(self._folder, path, task.target.resource, self._options) as files:
+                    parts = await self._receive(task, transaction, files)
+                    record = build_record(transaction, parts, attempts=attempt, waiting_s=waiting_s)
+                    await files.commit(self._committer, record, replace=replace)
             except AsyncDicomError as error:
                 body = await self._error_body(transaction, error)
                 self._failed[task.target] = _FailedTry(transaction, waiting_s, body)
                 raise
-        return Stored(task.target, path_of(task.target), byte_count, parts[0].sha256, attempt)
+        if replace:
+            # What an earlier run was told instead of the payload.
+            self._folder.remove(path + ERROR_SUFFIX)
+        return Stored(task.target, path, files.payload.byte_count, parts[0].sha256, attempt)
 
-    async def _store(
-        self,
-        task: DumpTask,
-        transaction: Transaction,
-        *,
-        attempt: int,
-        waiting_s: float,
-        replace: bool,
-    ) -> tuple[list[PartRecord], int]:
-        transaction.judge()
-        path = path_of(task.target)
-        resource = task.target.resource
-        if resource is Resource.SEARCH:
-            expect_whole_list(transaction.response.headers)
-        with DumpFiles(self._folder, path, resource, self._options) as files:
-            check = PayloadCheck(
-                task.target,
-                transaction.content_type,
-                sink=files.stripped,
-                frame_bytes=task.frame_bytes,
-                on_element=files.on_element,
-            )
-            while data := await transaction.read():
-                self._count_bytes(len(data))
-                files.payload.write(data)
-                check.receive_data(data)
-            parts = check.receive_eof()
-            if not transaction.shows_its_end:
-                check.expect_own_end(may_be_opaque=transaction.response.http_version == "2")
-            record = build_record(transaction, parts, attempts=attempt, waiting_s=waiting_s)
-            if not check.is_multipart:
-                files.drop_stripped()
-            await files.commit(self._committer, record, replace=replace)
-            if replace:
-                # What an earlier run was told instead of the payload.
-                self._folder.remove(path + ERROR_SUFFIX)
-            return parts, files.payload.byte_count
+    async def _receive(
+        self, task: DumpTask, transaction: Transaction, files: DumpFiles
+    ) -> list[PartRecord]:
+        """Write a payload while it comes, and return its parts once it is proven."""
+        check = PayloadCheck(
+            task.target,
+            transaction.content_type,
+            sink=files.stripped,
+            frame_bytes=task.frame_bytes,
+            on_element=files.on_element,
+        )
+        while data := await transaction.read():
+            self._count_bytes(len(data))
+            files.payload.write(data)
+            check.receive_data(data)
+        parts = check.receive_eof()
+        if not transaction.shows_its_end:
+            check.expect_own_end(may_be_opaque=transaction.response.http_version == "2")
+        if not check.is_multipart:
+            files.drop_stripped()
+        return parts
 
     async def _error_body(self, transaction: Transaction, error: AsyncDicomError) -> bytes:
         """Return the beginning of what the server said with an error status."""
