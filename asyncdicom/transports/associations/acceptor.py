@@ -224,8 +224,7 @@ class AssociationServer:
             wire.abort()
             raise
         finally:
-            connection.close()
-            await connection.closed()
+            await wire.end()
 
     async def _connection(self, sock: socket.socket) -> Connection:
         connection = Connection("dicom:", sock if self._tls is None else None)

@@ -292,6 +292,7 @@ class Connection(asyncio.BufferedProtocol):
         await asyncio.shield(self._lost)
         self._view = memoryview(b"")
         self._taken = self._filled = 0
+        self._advance = None
 
     def _is_closing(self) -> bool:
         return self._lost.done() or (self._transport is not None and self._transport.is_closing())

@@ -172,6 +172,19 @@ class Wire:
             self._sink.discard()
             self._sink = None
 
+    async def end(self) -> None:
+        """Close the connection, wait for that, and cut the cycles in which all of this hangs.
+
+        What was raised knows its frames, which know the wire, which knows what was raised: left
+        to the garbage collector, thousands of associations would wait for it.
+        """
+        self.connection.close()
+        await self.connection.closed()
+        self.begin_store = None
+        for failure in (self._over, self.connection.failure):
+            if failure is not None:
+                failure.__traceback__ = None
+
     def stored(self) -> None:
         """Say that the sink of the last C-STORE request came to its end."""
         self._sink = None
