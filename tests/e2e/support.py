@@ -161,6 +161,13 @@ class Mock:
         new, self._read = every[self._read :], len(every)
         return new
 
+    def until_left(self) -> None:
+        """Wait until nobody is connected: a process that was killed may have left requests."""
+        deadline_s = time.monotonic() + RUN_DEADLINE_S
+        while self._portal.call(len, self._server._connections):
+            assert time.monotonic() < deadline_s, "somebody stays connected"
+            time.sleep(0.002)
+
 
 @contextmanager
 def portal_mock(

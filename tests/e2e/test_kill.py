@@ -201,6 +201,8 @@ def killed(
 
 def asked_for(mock: Mock) -> tuple[str, ...]:
     """Return the requests for single files since the last call, as the paths they get."""
+    # What the process had sent when it was killed is read and counted after its end.
+    mock.until_left()
     found = []
     for request in mock.new_requests():
         below = request.path.removeprefix("/dicom-web/studies/")
