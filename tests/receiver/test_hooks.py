@@ -52,7 +52,7 @@ def written(folder: Path) -> list[list[str]]:
 
 def made(told: Told, **settings: Any) -> tuple[Hooks, ReceiverStatistics]:
     statistics = ReceiverStatistics()
-    return Hooks(HookSettings(**settings), "/root", told, statistics), statistics
+    return Hooks(HookSettings(**settings), "/out", told, statistics), statistics
 
 
 async def test_hooks_run_for_instances_associations_and_studies(tmp_path: Path) -> None:
@@ -192,18 +192,18 @@ async def test_a_hook_that_cannot_be_read_is_refused_at_once(hook: str) -> None:
     ],
 )
 def test_each_placeholder_has_its_value(kind: str, event: Any, what: str) -> None:
-    told, values = values_of(event, "/root")
+    told, values = values_of(event, "/out")
     assert told == what
     assert values.keys() == set(PLACEHOLDERS[kind])
     assert all(value.isprintable() for value in values.values())
 
 
 def test_values_are_fit_for_arguments() -> None:
-    _, values = values_of(STORED, "/root")
+    _, values = values_of(STORED, "/out")
     assert values["calling_ae"] == "-rf__"
     assert values["path"] == "./-a/b.dcm"
-    assert values["file"] == "/root/-a/b.dcm"
-    assert values["folder"] == "/root/-a"
-    assert values_of(COMPLETED, "/root")[1]["calling_aes"] == "CT01\\CT_02"
+    assert values["file"] == "/out/-a/b.dcm"
+    assert values["folder"] == "/out/-a"
+    assert values_of(COMPLETED, "/out")[1]["calling_aes"] == "CT01\\CT_02"
     with pytest.raises(TypeError, match="HookFailed"):
-        values_of(HookFailed("object", "x", "y", "z"), "/root")
+        values_of(HookFailed("object", "x", "y", "z"), "/out")
