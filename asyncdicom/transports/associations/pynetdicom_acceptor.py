@@ -23,12 +23,9 @@ from ssl import SSLError
 from typing import TYPE_CHECKING
 
 from asyncdicom.errors import FetchError, ProtocolError
-from asyncdicom.ports.dimse import AcceptedContext, StoreRequest
 from asyncdicom.protocol.dimse.messages import CEchoRequest, CEchoResponse, CStoreRequest
-from asyncdicom.protocol.dimse.statuses import Status
 from asyncdicom.protocol.upper_layer.negotiation import negotiate
 from asyncdicom.transports.associations.acceptor import AssociationServer, accepted_contexts
-from asyncdicom.transports.associations.association import RefusingSink
 from asyncdicom.transports.associations.dialogue import Transmitted, answer
 from asyncdicom.transports.associations.pynetdicom import silence
 from asyncdicom.transports.associations.pynetdicom_acceptor_session import (
@@ -37,13 +34,14 @@ from asyncdicom.transports.associations.pynetdicom_acceptor_session import (
     Released,
 )
 from asyncdicom.transports.associations.services import Requestor
+from asyncdicom.transports.associations.serving import begin_store
 from asyncdicom.transports.associations.workers import Worker
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import AsyncGenerator
 
-    from asyncdicom.ports.dimse import StoreSink
+    from asyncdicom.ports.dimse import AcceptedContext, StoreSink
     from asyncdicom.transports.associations.acceptor import ServerSettings
     from asyncdicom.transports.associations.pynetdicom_acceptor_session import Item
     from asyncdicom.transports.associations.services import Services
@@ -181,18 +179,8 @@ class _Served:
             self._answers.append(Transmitted(context_id, answer(self._request, status)))
 
     def _begin(self, context_id: int, command: CStoreRequest) -> StoreSink:
-        if self._storage is None:
-            return RefusingSink(Status.SOP_CLASS_NOT_SUPPORTED)
-        request = StoreRequest(
-            command.sop_class_uid,
-            command.sop_instance_uid,
-            self._contexts[context_id].transfer_syntax,
-            command.message_id,
-            self._requestor.calling_ae,
-            command.move_originator,
-            command.move_message_id,
-        )
-        return self._storage.begin(request)
+        syntax = self._contexts[context_id].transfer_syntax
+        return begin_store(self._storage, command, syntax, self._requestor.calling_ae)
 
 
 async def _readable(sock: socket.socket) -> None:

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from asyncdicom.transports.associations.services import Requestor, Services
     from asyncdicom.transports.associations.wire import Wire
 
-__all__ = ["ServedAssociation", "WirePeer"]
+__all__ = ["ServedAssociation", "WirePeer", "begin_store"]
 
 MAX_WAITING = 32
 """Requests that a peer may send while another one is performed; the next aborts."""
@@ -65,6 +65,24 @@ class WirePeer:
     async def closed(self) -> None:
         """Wait until the connection is closed."""
         await self._wire.connection.closed()
+
+
+def begin_store(
+    storage: StorageHandler | None, command: CStoreRequest, transfer_syntax: str, calling_ae: str
+) -> StoreSink:
+    """Begin what a peer stores, whichever engine heard it; refuse without a storage."""
+    if storage is None:
+        return RefusingSink(Status.SOP_CLASS_NOT_SUPPORTED)
+    request = StoreRequest(
+        command.sop_class_uid,
+        command.sop_instance_uid,
+        transfer_syntax,
+        command.message_id,
+        calling_ae,
+        command.move_originator,
+        command.move_message_id,
+    )
+    return storage.begin(request)
 
 
 class ServedAssociation:
@@ -138,18 +156,8 @@ class ServedAssociation:
                 raise ProtocolError(f"a {other.name} came where none belongs")
 
     def _begin_store(self, context_id: int, command: CStoreRequest) -> StoreSink:
-        if self._storage is None:
-            return RefusingSink(Status.SOP_CLASS_NOT_SUPPORTED)
-        request = StoreRequest(
-            command.sop_class_uid,
-            command.sop_instance_uid,
-            self._contexts[context_id].transfer_syntax,
-            command.message_id,
-            self._requestor.calling_ae,
-            command.move_originator,
-            command.move_message_id,
-        )
-        return self._storage.begin(request)
+        syntax = self._contexts[context_id].transfer_syntax
+        return begin_store(self._storage, command, syntax, self._requestor.calling_ae)
 
     def _stored(self, response: CStoreResponse) -> None:
         if self._operation is None or not self._operation.answered(response):
