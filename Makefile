@@ -53,7 +53,7 @@ venv: $(VENV)/.developer ## Create .venv with everything that developers need
 
 constraints: $(VENV)/.developer ## Rewrite constraints.txt with the newest versions that pip resolves
 	@$(BIN)/python -c '$(DEV_GROUP)' > $(VENV)/dev-group.txt
-	@$(PIP) install --dry-run --ignore-installed --report $(VENV)/report.json . -r $(VENV)/dev-group.txt
+	@$(PIP) install --dry-run --ignore-installed --report $(VENV)/report.json '.[all]' -r $(VENV)/dev-group.txt
 	@echo "# Written by 'make constraints': the versions that the tests of this commit ran with." > constraints.txt
 	@$(BIN)/python -c '$(FROM_REPORT)' < $(VENV)/report.json >> constraints.txt
 	@wc -l < constraints.txt | sed 's/$$/ lines in constraints.txt/'
@@ -89,5 +89,5 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 
 $(VENV)/.developer: $(VENV)/.installed
 	@$(BIN)/python -c '$(DEV_GROUP)' > $(VENV)/dev-group.txt
-	@$(PIP) install -r $(VENV)/dev-group.txt -c constraints.txt
+	@$(PIP) install -e '.[all]' -r $(VENV)/dev-group.txt -c constraints.txt
 	@touch $@

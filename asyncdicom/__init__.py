@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         ConfigError,
         ConnectionLost,
         ContentError,
+        DigestMismatch,
         DiskFull,
         Doubtful,
         FetchError,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
         NotAcceptable,
         NotFound,
         NotNegotiated,
+        ObjectChanged,
         OperationFailed,
         OriginError,
         ProtocolError,
@@ -63,7 +65,17 @@ if TYPE_CHECKING:
     )
     from asyncdicom.library.receiving import ReceiveOptions, Receiving, receive
     from asyncdicom.library.reporting import Downloaded, Extracted, Progress
-    from asyncdicom.model import Failed, Outcome, Resource, Skipped, Stored, Target, Uid
+    from asyncdicom.model import (
+        AnyTarget,
+        Failed,
+        ObjectTarget,
+        Outcome,
+        Resource,
+        Skipped,
+        Stored,
+        Target,
+        Uid,
+    )
     from asyncdicom.receiver.events import (
         AssociationBegan,
         AssociationEnded,
@@ -91,6 +103,7 @@ __all__ = [  # noqa: RUF022 -- by module, and sorted case-insensitively there
     "ConfigError",
     "ConnectionLost",
     "ContentError",
+    "DigestMismatch",
     "DiskFull",
     "Doubtful",
     "FetchError",
@@ -101,6 +114,7 @@ __all__ = [  # noqa: RUF022 -- by module, and sorted case-insensitively there
     "NotAcceptable",
     "NotFound",
     "NotNegotiated",
+    "ObjectChanged",
     "OperationFailed",
     "OriginError",
     "ProtocolError",
@@ -146,7 +160,9 @@ __all__ = [  # noqa: RUF022 -- by module, and sorted case-insensitively there
     "Extracted",
     "Progress",
     # model
+    "AnyTarget",
     "Failed",
+    "ObjectTarget",
     "Outcome",
     "Resource",
     "Skipped",

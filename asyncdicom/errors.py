@@ -17,6 +17,7 @@
             * `NotFound`: 404 or 410
             * `NotAcceptable`: 406 or 415
             * `RedirectRefused`: a redirect that must not be followed
+            * `ObjectChanged`: 412, the object is another version than before
         * `OperationFailed`: a DIMSE operation ended with a status that says no
         * `NotNegotiated`: the peer accepted no presentation context for it
         * `ProtocolError`: bytes that break their standard
@@ -25,6 +26,7 @@
         * `ContentError`: whole, but not what was asked for
             * `UidMismatch`
             * `UnexpectedContent`: another media type, an empty answer
+            * `DigestMismatch`: the bytes are not those of the digest promised
             * `Doubtful`: structurally whole, but something that should be there is not
             * `Incomplete`: fewer instances than expected, or status 206
     * `StorageError`: this machine
@@ -34,9 +36,8 @@
     * `RunAborted`: policy ended the run
 * `UsageError` (a `RuntimeError`): the program is wrong, not the world
 
-Rule: exceptions hold facts; `__str__` makes one line in lower case without a
-period. Whether a failure is worth another try is decided in `policy/retry.py`
-alone. Nothing here carries payload bytes, credentials or patient data.
+Rule: exceptions hold facts; `__str__` makes one line in lower case without a period.
+`policy/retry.py` alone decides about another try. No payload, credentials or patient data here.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ __all__ = [
     "ConfigError",
     "ConnectionLost",
     "ContentError",
+    "DigestMismatch",
     "DiskFull",
     "Doubtful",
     "FetchError",
@@ -58,6 +60,7 @@ __all__ = [
     "NotAcceptable",
     "NotFound",
     "NotNegotiated",
+    "ObjectChanged",
     "OperationFailed",
     "OriginError",
     "ProtocolError",
@@ -136,7 +139,6 @@ class TransportError(FetchError):
 
     Attributes:
         origin: `scheme://host:port` that was spoken to; never holds credentials.
-
     """
 
     def __init__(self, message: str, *, origin: str = "") -> None:
@@ -230,6 +232,10 @@ class RedirectRefused(OriginError):
     """A redirect that must not be followed: loop, too many hops, or https to http."""
 
 
+class ObjectChanged(OriginError):
+    """412: the object is another version than the one that was begun with."""
+
+
 class OperationFailed(FetchError):
     """A DIMSE operation ended with a status that says no (PS3.7 Annex C).
 
@@ -304,6 +310,10 @@ class UidMismatch(ContentError):
         self.received = received
 
 
+class DigestMismatch(ContentError):
+    """The bytes are not those that the store, an index or a record promised."""
+
+
 class UnexpectedContent(ContentError):
     """Another media type than asked for, or an answer without content."""
 
@@ -311,8 +321,7 @@ class UnexpectedContent(ContentError):
 class Doubtful(ContentError):
     """Structurally whole, but something that should be there is not.
 
-    A cut on the way may look like this, and so may an odd instance that the
-    server holds just so. Only a second answer can tell them apart.
+    A cut may look like this, or an odd instance held just so; a second answer tells them apart.
     """
 
 
@@ -327,23 +336,12 @@ class Incomplete(ContentError):
     """
 
     def __init__(
-        self,
-        message: str,
-        *,
-        expected: int | None,
-        received: int,
-        missing: tuple[str, ...] = (),
+        self, message: str, *, expected: int | None, received: int, missing: tuple[str, ...] = ()
     ) -> None:
         super().__init__(message)
         self.expected = expected
         self.received = received
         self.missing = missing
-
-
-def _shown(path: str) -> str:
-    """Make a path fit for one line of any terminal or log: it may come from the network."""
-    kept = path if len(path) <= MAX_SHOWN_CHARACTERS else f"{path[: MAX_SHOWN_CHARACTERS - 3]}..."
-    return kept if kept.isprintable() else kept.encode("unicode_escape").decode("ascii")
 
 
 class StorageError(AsyncDicomError):
@@ -361,8 +359,11 @@ class StorageError(AsyncDicomError):
         self.hint = hint
 
     def __str__(self) -> str:
-        told = f"{self.message}: {_shown(self.path)}"
-        return f"{told}; {self.hint}" if self.hint else told
+        # It may come from the network: fit for one line of any terminal or log.
+        limit = MAX_SHOWN_CHARACTERS
+        kept = self.path if len(self.path) <= limit else f"{self.path[: limit - 3]}..."
+        shown = kept if kept.isprintable() else kept.encode("unicode_escape").decode("ascii")
+        return f"{self.message}: {shown}; {self.hint}" if self.hint else f"{self.message}: {shown}"
 
 
 class DiskFull(StorageError):

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, assert_never
 
 from asyncdicom.errors import AsyncDicomError, ConfigError, OriginError
 from asyncdicom.model import (
+    AnyTarget,
     Failed,
+    ObjectTarget,
     Outcome,
     Resource,
     Skipped,
@@ -33,6 +35,7 @@ __all__ = [
     "Retrying",
     "RunEnded",
     "Withdrawn",
+    "object_from_json",
     "outcome_to_json",
     "target_from_json",
 ]
@@ -182,7 +185,17 @@ class Observer(Protocol):
         """Take notice of an event."""
 
 
-def _target_to_json(target: Target) -> dict[str, Any]:
+def _target_to_json(target: AnyTarget) -> dict[str, Any]:
+    if isinstance(target, ObjectTarget):
+        return _without_none(
+            {
+                "kind": target.resource.value,
+                "url": target.url,
+                "study": target.study_instance_uid,
+                "series": target.series_instance_uid,
+                "instance": target.sop_instance_uid,
+            }
+        )
     fields = {
         "kind": target.resource.value,
         "study": target.study_instance_uid,
@@ -192,6 +205,10 @@ def _target_to_json(target: Target) -> dict[str, Any]:
         "uri": target.bulkdata_uri,
         "attribute": target.attribute,
     }
+    return _without_none(fields)
+
+
+def _without_none(fields: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None}
 
 
@@ -214,6 +231,30 @@ def target_from_json(line: Mapping[str, Any]) -> Target:
         )
     except (KeyError, ValueError, AttributeError) as error:
         raise ConfigError("a line of the report names no target") from error
+
+
+def object_from_json(line: Mapping[str, Any]) -> ObjectTarget | None:
+    """Return the object or listing that a line of a report names; None if it names none.
+
+    Raises:
+        ConfigError: If its URL, or a UID in it, is none.
+
+    """
+    if line.get("kind") not in (Resource.OBJECT, Resource.LISTING):
+        return None
+    scheme, _, rest = str(line.get("url", "")).partition("://")
+    bucket, _, key = rest.partition("/")
+    if not (scheme and bucket):
+        raise ConfigError("a line of the report names no object")
+    return ObjectTarget(
+        scheme,
+        bucket,
+        key,
+        Resource(line["kind"]),
+        _uid_or_none(line.get("study")),
+        _uid_or_none(line.get("series")),
+        _uid_or_none(line.get("instance")),
+    )
 
 
 def _uid_or_none(text: str | None) -> Uid | None:

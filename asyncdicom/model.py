@@ -15,9 +15,11 @@ from typing import NewType, TypeAlias
 from asyncdicom.errors import AsyncDicomError, InvalidUid
 
 __all__ = [
+    "AnyTarget",
     "Buffer",
     "Failed",
     "Header",
+    "ObjectTarget",
     "Outcome",
     "Resource",
     "SearchTarget",
@@ -91,6 +93,10 @@ class Resource(StrEnum):
     """A thumbnail of a study, series or instance."""
     SEARCH = "search"
     """A QIDO-RS answer: the series of a study, or the instances of a series."""
+    OBJECT = "object"
+    """One object of an object store; nothing that DICOMweb knows."""
+    LISTING = "listing"
+    """The objects below one prefix of an object store."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,10 +142,37 @@ class SearchTarget:
 
 
 @dataclass(frozen=True, slots=True)
+class ObjectTarget:
+    """One object of an object store, or all objects below a prefix."""
+
+    scheme: str
+    """Which kind of store: `s3` or `gs`."""
+    bucket: str
+    key: str
+    """Of the object; of a listing, the prefix."""
+    resource: Resource = Resource.OBJECT
+    study_instance_uid: Uid | None = None
+    """Where an index says which study, series or instance it is of."""
+    series_instance_uid: Uid | None = None
+    sop_instance_uid: Uid | None = None
+
+    @property
+    def url(self) -> str:
+        """`s3://bucket/key`, without an endpoint, a query or credentials."""
+        return f"{self.scheme}://{self.bucket}/{self.key}"
+
+    def __str__(self) -> str:
+        return f"{self.resource.value} {self.url}"
+
+
+AnyTarget: TypeAlias = Target | ObjectTarget
+
+
+@dataclass(frozen=True, slots=True)
 class Stored:
     """The target is on disk, whole and verified."""
 
-    target: Target
+    target: AnyTarget
     path: str
     """Relative to the output folder."""
     byte_count: int
@@ -154,7 +187,7 @@ class Stored:
 class Skipped:
     """The target was on disk before, and was verified again; nothing was fetched."""
 
-    target: Target
+    target: AnyTarget
     path: str
     byte_count: int
     sha256: str
@@ -164,7 +197,7 @@ class Skipped:
 class Failed:
     """The target is missing, and this is why."""
 
-    target: Target
+    target: AnyTarget
     error: AsyncDicomError
     attempts: int = 1
 

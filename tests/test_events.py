@@ -15,10 +15,11 @@ from asyncdicom.events import (
     Planned,
     Retrying,
     RunEnded,
+    object_from_json,
     outcome_to_json,
     target_from_json,
 )
-from asyncdicom.model import Failed, Resource, Skipped, Stored, Target, Uid
+from asyncdicom.model import Failed, ObjectTarget, Resource, Skipped, Stored, Target, Uid
 
 STUDY, SERIES, INSTANCE = Uid("1.2"), Uid("1.2.3"), Uid("1.2.3.4")
 ONE = Target(Resource.INSTANCE, STUDY, SERIES, INSTANCE)
@@ -221,3 +222,26 @@ def test_a_new_kind_of_outcome_cannot_be_forgotten() -> None:
         str(Finished(unknown))
     with pytest.raises(AssertionError):
         outcome_to_json(unknown)
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        ObjectTarget("s3", "bucket", "a/b c.dcm"),
+        ObjectTarget("gs", "bucket", "", Resource.LISTING),
+        ObjectTarget("s3", "bucket", "u/i.dcm", Resource.OBJECT, Uid("1"), Uid("1.2"), Uid("1.3")),
+    ],
+)
+def test_an_object_that_failed_can_be_asked_for_again(target: ObjectTarget) -> None:
+    line = outcome_to_json(Failed(target, NotFound("gone", status_code=404)))
+    assert object_from_json(line) == target
+
+
+def test_a_line_about_another_thing_names_no_object() -> None:
+    assert object_from_json({"kind": "study", "study": "1.2"}) is None
+
+
+@pytest.mark.parametrize("url", ["", "s3://", "bucket/key", "s3:///key"])
+def test_an_object_without_a_bucket_is_refused(url: str) -> None:
+    with pytest.raises(ConfigError, match="names no object"):
+        object_from_json({"kind": "object", "url": url})

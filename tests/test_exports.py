@@ -21,7 +21,7 @@ NOT_FOR_USERS = {
     *("Listener", "ReportedStore", "Reporter"),
     *("check_names", "connection_values", "dump_kinds"),
     # events: what the command line writes and reads
-    *("Observer", "outcome_to_json", "target_from_json"),
+    *("Observer", "object_from_json", "outcome_to_json", "target_from_json"),
     # receiver.events
     "ReceiverObserver",
     # model: what only our own layers speak of

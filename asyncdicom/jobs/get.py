@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from asyncdicom.jobs.intake import Arrival
     from asyncdicom.jobs.stores import Finder, Retriever, Store
     from asyncdicom.jobs.tally import Tally
+    from asyncdicom.model import AnyTarget
 
 __all__ = ["GetJob", "GetOptions", "GetTask"]
 
@@ -271,6 +272,6 @@ def _tasks(targets: Iterable[Target]) -> Iterator[GetTask]:
     return map(GetTask, targets)
 
 
-def _instance_of(target: Target) -> Uid:
+def _instance_of(target: AnyTarget) -> Uid:
     assert target.sop_instance_uid is not None, "an instance outcome names its instance"
     return target.sop_instance_uid

@@ -10,6 +10,7 @@ import asyncio
 from typing import TYPE_CHECKING, assert_never
 
 from asyncdicom.errors import (
+    DigestMismatch,
     NotFound,
     NotNegotiated,
     ProtocolError,
@@ -63,7 +64,7 @@ class Tally:
                 self.skipped += 1
             case Failed(_, error):
                 self.first_error = self.first_error or error
-                if isinstance(error, ProtocolError | UidMismatch):
+                if isinstance(error, ProtocolError | UidMismatch | DigestMismatch):
                     self.corrupt += 1
                 else:
                     self.missing += 1

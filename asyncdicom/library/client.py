@@ -30,7 +30,7 @@ from asyncdicom.library.reporting import ReportedStore
 from asyncdicom.library.retrieving import Retrieval, get_options
 from asyncdicom.library.searching import ANSWERS_AHEAD, Pages, begun, words_of
 from asyncdicom.library.watching import watched, watched_archive
-from asyncdicom.model import Resource, Target, parse_uid
+from asyncdicom.model import ObjectTarget, Resource, Target, parse_uid
 from asyncdicom.protocol.urls import is_dimse
 from asyncdicom.sources.dicomweb import DicomWebSource
 from asyncdicom.storage.atomic import Durability, FileWriter
@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from asyncdicom.jobs.web_archive import WebArchive
     from asyncdicom.library.instance import Instance
     from asyncdicom.library.reporting import Reporter
+    from asyncdicom.model import AnyTarget
     from asyncdicom.sources.search import Answer
 
     T = TypeVar("T")
@@ -230,7 +231,7 @@ class Source:
 
     def download(
         self,
-        studies: str | Iterable[str | Target],
+        studies: str | Iterable[str | AnyTarget],
         output: str | os.PathLike[str],
         *,
         layout: str = "flat",
@@ -253,6 +254,7 @@ class Source:
 
         Raises:
             InvalidUid: If a UID is none.
+            ConfigError: If a target is of another kind of source.
 
         """
         check_names("download", options, DownloadOptions)
@@ -345,9 +347,11 @@ def _target(study: str, series: str | None, instance: str | None) -> Target:
     return Target(Resource.INSTANCE, parse_uid(study), parse_uid(series), parse_uid(instance))
 
 
-def _targets(studies: str | Iterable[str | Target]) -> Iterator[Target]:
+def _targets(studies: str | Iterable[str | AnyTarget]) -> Iterator[Target]:
     seen: set[Target] = set()
     for one in [studies] if isinstance(studies, str) else studies:
+        if isinstance(one, ObjectTarget):
+            raise ConfigError(f"{one} is of an object store, which this source is not")
         target = one if isinstance(one, Target) else Target(Resource.STUDY, parse_uid(one))
         if target not in seen:
             seen.add(target)

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Fault", "FaultPlan", "Plan", "Selector", "parse_fault"]
 
-KINDS = frozenset(resource.value for resource in Resource)
+KINDS = frozenset(resource.value for resource in Resource) - {"object", "listing"}
 
 
 class Planned(Protocol):

@@ -17,6 +17,7 @@ from asyncdicom.errors import (
     AssociationRejected,
     AsyncDicomError,
     ContentError,
+    DigestMismatch,
     Doubtful,
     FetchError,
     Incomplete,
@@ -24,6 +25,7 @@ from asyncdicom.errors import (
     NotAcceptable,
     NotFound,
     NotNegotiated,
+    ObjectChanged,
     OperationFailed,
     OriginError,
     ProtocolError,
@@ -53,12 +55,15 @@ _TABLE: tuple[tuple[type[AsyncDicomError], bool], ...] = (
     (NotAcceptable, False),
     (NotNegotiated, False),
     (RedirectRefused, False),
+    # Another version is whole in itself: it is begun anew.
+    (ObjectChanged, True),
     (LimitExceeded, False),
     # Bytes that break their framing were damaged or cut on the way.
     (ProtocolError, True),
     (Incomplete, True),
     (UidMismatch, True),
     (Doubtful, True),
+    (DigestMismatch, True),
     (ContentError, False),
     (StorageError, False),
 )

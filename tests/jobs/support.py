@@ -17,7 +17,7 @@ from asyncdicom.jobs.lookup import Lookup, Witness
 from asyncdicom.jobs.run import run_job
 from asyncdicom.jobs.tally import Tally
 from asyncdicom.jobs.zip_store import ZipStore
-from asyncdicom.model import Failed, Skipped, Stored
+from asyncdicom.model import Failed, Skipped, Stored, Target
 from asyncdicom.policy.retry import RetryPolicy
 from asyncdicom.storage.atomic import Durability
 from asyncdicom.storage.folder import OutputFolder
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from asyncdicom.events import Event, RunEnded
-    from asyncdicom.model import Target
     from asyncdicom.storage.atomic import FileWriter
     from tests.support.served import Served
 
@@ -76,6 +75,11 @@ class Books:
     def failed(self) -> list[Failed]:
         """What failed, in order."""
         return [o for o in self._outcomes() if isinstance(o, Failed)]
+
+    @property
+    def failed_targets(self) -> list[Target]:
+        """What failed, as it can be asked for again."""
+        return [one.target for one in self.failed if isinstance(one.target, Target)]
 
     @property
     def retried(self) -> list[str]:

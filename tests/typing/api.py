@@ -22,6 +22,7 @@ from asyncdicom import (
     Instance,
     InstanceStored,
     Job,
+    ObjectTarget,
     Planned,
     Progress,
     ReceiveOptions,
@@ -87,7 +88,7 @@ def listening(job: Job) -> None:
     job.on_download(lambda answer: assert_type(answer.byte_count, int))
     job.on_extract(lambda extracted: assert_type(extracted.sop_instance_uids, tuple[str, ...]))
     job.on_complete(lambda ended: assert_type(ended, RunEnded))
-    job.on_error(lambda failed: assert_type(failed.target, Target))
+    job.on_error(lambda failed: assert_type(failed.target, Target | ObjectTarget))
 
     @job.on_save
     def saved(stored: Stored) -> None:
