@@ -1,6 +1,6 @@
 # The commands of this project; `make` alone lists them. Nothing is installed
-# outside of .venv, but for `make peers`, which asks Debian's apt-get for the
-# servers and clients that the tests and benchmarks talk to.
+# outside of .venv, but for `make peers`: the servers and clients that the tests
+# and benchmarks talk to come from Debian's apt-get, and from PyPI into .peers.
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint bench peers venv constraints fuzz clean
@@ -68,7 +68,7 @@ fuzz: $(VENV)/.developer ## Repeat the property tests with fresh seeds for FUZZ_
 	done; echo "$$rounds rounds, nothing found"
 
 clean: ## Remove what these targets created
-	@rm -rf $(VENV) .bench* .hypothesis .mypy_cache .ruff_cache .import_linter_cache .coverage htmlcov
+	@rm -rf $(VENV) .peers .bench* .hypothesis .mypy_cache .ruff_cache .import_linter_cache .coverage htmlcov
 	@find asyncdicom tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A second call costs nothing: pip runs only when a stamp is older than what it was made from.
