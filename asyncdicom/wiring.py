@@ -7,10 +7,10 @@ stand behind it.
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from asyncdicom.connecting import byte_count, header_of, transport_settings
 from asyncdicom.engine.scheduler import SchedulerSettings
 from asyncdicom.errors import ConfigError
 from asyncdicom.policy.abort import AbortPolicy
@@ -19,7 +19,6 @@ from asyncdicom.protocol.urls import Root, is_dimse, parse_dimse_root, parse_roo
 from asyncdicom.sources.dicomweb import DicomWebSource, SourceOptions
 from asyncdicom.transports.engines import import_engine, open_transport
 from asyncdicom.transports.redirects import Session
-from asyncdicom.transports.settings import TransportSettings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Mapping
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
     from asyncdicom.jobs.instance_store import InstanceStore
     from asyncdicom.jobs.web_archive import WebArchive
     from asyncdicom.jobs.zip_store import ZipStore
-    from asyncdicom.model import Header
     from asyncdicom.ports.http import HttpTransport
     from asyncdicom.transports.credentials import Credentials
 
@@ -51,8 +49,6 @@ _CREDENTIAL_OPTIONS = frozenset(
 
 _UID_KEYWORDS = frozenset({"StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"})
 
-_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
-
 
 @asynccontextmanager
 async def open_source(text: str, options: Mapping[str, Any]) -> AsyncIterator[DicomWebSource]:
@@ -69,7 +65,7 @@ async def open_source(text: str, options: Mapping[str, Any]) -> AsyncIterator[Di
     root = root_of(text)
     bandwidth = options.get("bandwidth")
     settings = transport_settings(options)
-    further_headers = tuple(map(_header, options.get("header", ())))
+    further_headers = tuple(map(header_of, options.get("header", ())))
     transport = open_transport(options.get("http_engine") or "auto", settings)
     try:
         credentials = _credentials_of(root, options, transport)
@@ -115,13 +111,6 @@ def _credentials_of(
     from asyncdicom.authentication import credentials_of  # noqa: PLC0415 -- lazy on purpose
 
     return credentials_of(root, options, transport)
-
-
-def _header(text: str) -> Header:
-    name, colon, value = text.partition(":")
-    if not (colon and name.strip() and text.isprintable()):
-        raise ConfigError("--header wants 'NAME: VALUE' in one line")
-    return name.strip(), value.strip()
 
 
 def root_of(text: str) -> Root:
@@ -252,30 +241,6 @@ def collected_tags(keywords: Collection[str]) -> dict[int, str]:
     return collect
 
 
-def transport_settings(options: Mapping[str, Any]) -> TransportSettings:
-    """Return the settings of a transport.
-
-    Raises:
-        ConfigError: If they contradict each other.
-
-    """
-    return TransportSettings(
-        http2=options.get("http2", True),
-        h2c=options.get("h2c", False),
-        connections=options.get("connections", 1),
-        connect_timeout_s=options.get("connect_timeout", 10.0),
-        idle_timeout_s=options.get("timeout", 30.0),
-        # Who has less patience with silence has less with a trickle, too.
-        min_rate_window_s=2 * options.get("timeout", 30.0),
-        stream_window_bytes=options.get("stream_window", 1024) * 1024,
-        ca_file=_path(options.get("cacert")),
-        client_cert_file=_path(options.get("cert")),
-        client_key_file=_path(options.get("key")),
-        verify=not options.get("insecure", False),
-        proxy=options.get("proxy"),
-    )
-
-
 def scheduler_settings(options: Mapping[str, Any]) -> SchedulerSettings:
     """Return how a run is driven."""
     max_errors = 0 if options.get("abort") else options.get("max_errors")
@@ -284,25 +249,3 @@ def scheduler_settings(options: Mapping[str, Any]) -> SchedulerSettings:
         retry=RetryPolicy(retries=options.get("retry", 3)),
         abort=AbortPolicy(max_errors=max_errors, max_error_rate=options.get("max_error_rate")),
     )
-
-
-def byte_count(text: str) -> int:
-    """Read a size such as `500k`, `10M` or `1.5G` (powers of ten).
-
-    Raises:
-        ConfigError: If it is not one.
-
-    """
-    digits = text.strip().rstrip("bB").strip()
-    unit = digits[-1:].lower() if digits[-1:].isalpha() else ""
-    try:
-        count = int(float(digits.removesuffix(digits[-1:]) if unit else digits) * _UNITS[unit])
-    except (ValueError, KeyError) as error:
-        raise ConfigError(f"not a size: {text!r}", hint="write 500k, 10M or 1.5G") from error
-    if count <= 0:
-        raise ConfigError(f"a size must be above 0: {text!r}")
-    return count
-
-
-def _path(text: str | None) -> Path | None:
-    return None if text is None else Path(text)

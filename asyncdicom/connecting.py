@@ -1,0 +1,77 @@
+"""The way to a server as the options of a command say it: limits, trust, fields, rates."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from asyncdicom.errors import ConfigError
+from asyncdicom.transports.settings import TransportSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from asyncdicom.model import Header
+
+__all__ = ["byte_count", "header_of", "transport_settings"]
+
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
+
+
+def transport_settings(options: Mapping[str, Any]) -> TransportSettings:
+    """Return the settings of a transport.
+
+    Raises:
+        ConfigError: If they contradict each other.
+
+    """
+    return TransportSettings(
+        http2=options.get("http2", True),
+        h2c=options.get("h2c", False),
+        connections=options.get("connections", 1),
+        connect_timeout_s=options.get("connect_timeout", 10.0),
+        idle_timeout_s=options.get("timeout", 30.0),
+        # Who has less patience with silence has less with a trickle, too.
+        min_rate_window_s=2 * options.get("timeout", 30.0),
+        stream_window_bytes=options.get("stream_window", 1024) * 1024,
+        ca_file=_path(options.get("cacert")),
+        client_cert_file=_path(options.get("cert")),
+        client_key_file=_path(options.get("key")),
+        verify=not options.get("insecure", False),
+        proxy=options.get("proxy"),
+    )
+
+
+def header_of(text: str) -> Header:
+    """Read a request field as `--header` takes it.
+
+    Raises:
+        ConfigError: If it is none, or has more than one line.
+
+    """
+    name, colon, value = text.partition(":")
+    if not (colon and name.strip() and text.isprintable()):
+        raise ConfigError("--header wants 'NAME: VALUE' in one line")
+    return name.strip(), value.strip()
+
+
+def byte_count(text: str) -> int:
+    """Read a size such as `500k`, `10M` or `1.5G` (powers of ten).
+
+    Raises:
+        ConfigError: If it is not one.
+
+    """
+    digits = text.strip().rstrip("bB").strip()
+    unit = digits[-1:].lower() if digits[-1:].isalpha() else ""
+    try:
+        count = int(float(digits.removesuffix(digits[-1:]) if unit else digits) * _UNITS[unit])
+    except (ValueError, KeyError) as error:
+        raise ConfigError(f"not a size: {text!r}", hint="write 500k, 10M or 1.5G") from error
+    if count <= 0:
+        raise ConfigError(f"a size must be above 0: {text!r}")
+    return count
+
+
+def _path(text: str | None) -> Path | None:
+    return None if text is None else Path(text)

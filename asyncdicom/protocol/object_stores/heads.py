@@ -1,0 +1,97 @@
+"""The head of an answer to GET or HEAD of an object: what it says of the whole object.
+
+Rule: size and position decide what is written where, so they are read strictly. 206 needs its
+Content-Range; 200 with one is such an answer, too (rclone); 200 without is the whole object.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from asyncdicom.errors import ProtocolError, UnexpectedContent
+from asyncdicom.protocol.http_fields import content_length, content_range
+from asyncdicom.protocol.object_stores.values import ObjectEntry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from asyncdicom.model import Header
+    from asyncdicom.protocol.object_stores.values import ByteSpan
+
+__all__ = ["byte_range_of", "entry_of_head", "fields_of", "place_of"]
+
+
+def fields_of(headers: Iterable[Header]) -> dict[str, str]:
+    """Return fields by their names in lower case; repeated ones are joined (RFC 9110 §5.2)."""
+    fields: dict[str, str] = {}
+    for name, value in headers:
+        key = name.lower()
+        fields[key] = f"{fields[key]}, {value}" if key in fields else value
+    return fields
+
+
+def byte_range_of(span: ByteSpan) -> str:
+    """Return the value of Range for a span (RFC 9110 §14.2)."""
+    last = "" if span.last is None else span.last
+    return f"bytes={span.first}-{last}"
+
+
+def place_of(status_code: int, fields: Mapping[str, str], span: ByteSpan | None) -> tuple[int, int]:
+    """Return the offset of the first byte of an answer, and the size of the whole object.
+
+    Args:
+        status_code: 200 or 206.
+        fields: Of the answer (`fields_of`).
+        span: What was asked for, or None for all.
+
+    Raises:
+        ProtocolError: If the answer is other bytes than asked for, or does not say which.
+
+    """
+    said = fields.get("content-range")
+    if said is None:
+        if status_code == 206:
+            raise ProtocolError("a part of the object without saying which")
+        return 0, _size_of(fields)
+    if span is None:
+        raise ProtocolError("a part of the object was not asked for")
+    place = content_range(said)
+    first, last, size = place.first_byte, place.last_byte, place.complete_bytes
+    if first is None or last is None or size is None:
+        raise ProtocolError("Content-Range does not say which part of how much")
+    end = size - 1 if span.last is None else min(span.last, size - 1)
+    if first != span.first or last != end:
+        raise ProtocolError("another part of the object than asked for")
+    length = _length_of(fields)
+    if length is not None and length != last - first + 1:
+        raise ProtocolError("Content-Length and Content-Range contradict each other")
+    return first, size
+
+
+def _size_of(fields: Mapping[str, str]) -> int:
+    length = _length_of(fields)
+    stored = fields.get("x-goog-stored-content-length")
+    if stored is not None:
+        stored_bytes = content_length((stored,))
+        if length is not None and length != stored_bytes:
+            raise UnexpectedContent("the store sends the object otherwise than it is stored")
+        length = stored_bytes
+    if length is None:
+        raise ProtocolError("the answer does not say how large the object is")
+    return length
+
+
+def _length_of(fields: Mapping[str, str]) -> int | None:
+    value = fields.get("content-length")
+    return None if value is None else content_length((value,))
+
+
+def entry_of_head(key: str, byte_count: int, fields: Mapping[str, str]) -> ObjectEntry:
+    """Return what a head says of an object."""
+    etag = fields.get("etag")
+    return ObjectEntry(
+        key,
+        byte_count,
+        None if etag is None else etag.removeprefix("W/").strip('"') or None,
+        fields.get("last-modified"),
+    )

@@ -1,0 +1,142 @@
+"""What an object store means by a status and its error body, as errors of ours.
+
+    raise refusal_of(Refusal(404, "NoSuchKey"), what="object")
+
+S3 answers with XML (`<Error><Code>`), Google with the same or, from its JSON interface, with
+JSON (`{"error": {"errors": [{"reason": ...}]}}`); answers to HEAD have no body at all.
+
+Rule: only the code, a word out of a known alphabet, is shown; the message of the server may
+repeat what it was sent.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from asyncdicom.errors import (
+    AsyncDicomError,
+    NotFound,
+    ObjectChanged,
+    OriginError,
+    RedirectRefused,
+    Throttled,
+    Unauthorized,
+    UnexpectedContent,
+)
+
+__all__ = ["MAX_ERROR_BYTES", "Refusal", "read_refusal", "refusal_of"]
+
+MAX_ERROR_BYTES: Final = 16 * 1024
+"""An error body is a few hundred bytes; what is behind this is not read."""
+
+_CODE = re.compile(rb"<(?:\w+:)?Code>\s*([A-Za-z0-9._-]{1,64})\s*</")
+_REGION = re.compile(rb"<(?:\w+:)?Region>\s*([a-z0-9-]{1,32})\s*</")
+_REASON = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+EXPIRED: Final = frozenset({"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"})
+"""The credentials were good once: new ones of the same kind will do."""
+
+_THROTTLING: Final = frozenset(
+    {
+        "SlowDown",
+        "Throttling",
+        "ThrottlingException",
+        "RequestLimitExceeded",
+        "TooManyRequests",
+        "BandwidthLimitExceeded",
+        "rateLimitExceeded",
+        "userRateLimitExceeded",
+    }
+)
+_NOTHING_THERE: Final = frozenset({"NoSuchKey", "NoSuchBucket", "NoSuchVersion", "notFound"})
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An answer that says no."""
+
+    status_code: int
+    code: str = ""
+    """As the store calls it, or empty where it says nothing."""
+    region: str | None = None
+    """Where it says that the bucket is."""
+    retry_after_s: float | None = None
+
+    @property
+    def is_expiry(self) -> bool:
+        """Whether the credentials have expired."""
+        return self.code in EXPIRED
+
+
+def read_refusal(
+    status_code: int, body: bytes, *, region: str | None = None, retry_after_s: float | None = None
+) -> Refusal:
+    """Read an error body, XML or JSON, whole or cut; it never fails.
+
+    Args:
+        status_code: Of the answer.
+        body: Its first bytes; empty for HEAD.
+        region: Of the field `x-amz-bucket-region`, or None.
+        retry_after_s: What Retry-After says, or None.
+
+    """
+    found = _CODE.search(body)
+    code = found[1].decode("ascii") if found is not None else _reason_in_json(body)
+    if region is None and (said := _REGION.search(body)) is not None:
+        region = said[1].decode("ascii")
+    return Refusal(status_code, code, region, retry_after_s)
+
+
+def _reason_in_json(body: bytes) -> str:
+    if body.lstrip()[:1] != b"{":
+        return ""
+    try:
+        error = json.loads(body)["error"]
+        reason = error["errors"][0]["reason"]
+    except (ValueError, KeyError, IndexError, TypeError, RecursionError):
+        return ""
+    return reason if isinstance(reason, str) and _REASON.fullmatch(reason) else ""
+
+
+def refusal_of(refusal: Refusal, *, what: str) -> AsyncDicomError:
+    """Return the error that a refusal is.
+
+    Args:
+        refusal: The answer.
+        what: What was asked for: `object` or `bucket`.
+
+    """
+    status_code = refusal.status_code
+    told = f"{refusal.code}, {status_code}" if refusal.code else str(status_code)
+    kind, words = _kind_of(refusal, what)
+    if kind is OriginError or issubclass(kind, OriginError):
+        return kind(
+            f"{words} ({told})", status_code=status_code, retry_after_s=refusal.retry_after_s
+        )
+    return UnexpectedContent(f"{words} ({told})")
+
+
+def _kind_of(refusal: Refusal, what: str) -> tuple[type[OriginError | UnexpectedContent], str]:
+    code, status_code = refusal.code, refusal.status_code
+    if code in _NOTHING_THERE or status_code in (404, 410):
+        return NotFound, "there is no such bucket" if code == "NoSuchBucket" else f"no such {what}"
+    if code in _THROTTLING or status_code in (429, 503):
+        return Throttled, "the store asks to slow down"
+    if code == "InvalidObjectState":
+        return OriginError, "the object is archived and has to be restored first"
+    if code == "RequestTimeTooSkewed":
+        return Unauthorized, "the clock of this machine differs from that of the store"
+    if refusal.is_expiry:
+        return Unauthorized, "the credentials have expired"
+    if status_code in (401, 403, 407):
+        return Unauthorized, f"these credentials, or none, do not open the {what}"
+    if status_code == 412:
+        return ObjectChanged, "the object is another version than before"
+    if 300 <= status_code < 400:
+        return RedirectRefused, "the bucket is elsewhere, and the store does not say where"
+    if status_code < 400:
+        return UnexpectedContent, f"the answer is no {what}"
+    return OriginError, "the store refused" if status_code < 500 else "the store failed"
