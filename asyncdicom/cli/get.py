@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from asyncdicom.cli.dicomdir import check_dicomdir_options, key_options
+from asyncdicom.cli.object_options import for_object_store, is_object_source, object_options
 from asyncdicom.cli.options import (
     connection_options,
     dimse_options,
@@ -43,6 +44,8 @@ Examples:
   asyncdicom get dicom://ORTHANC@localhost:4242 QueryRetrieveLevel=STUDY PatientID=4711 -o out
   asyncdicom get 'dicom://PACS@pacs?calling=ME&retrieve=move' PatientID=4711 -o out -l tree -I -D
   asyncdicom get https://pacs/dicom-web --study 1.2.3 -o out --layout '{PatientID}/{Modality}'
+  asyncdicom get s3://idc-open-data/0a0b1c/ --no-sign-request -o out
+  asyncdicom get 's3://bucket/study/*.dcm' --endpoint-url http://localhost:9000 -o out
 """
 
 
@@ -91,6 +94,7 @@ Examples:
 @option("--transfer-syntax", default="*", show_default=True, metavar="UID", help="* is as stored.")
 @option("--dry-run", is_flag=True, help="Look up and count; fetch nothing.")
 @run_options
+@object_options
 @connection_options
 @dimse_options
 @move_options
@@ -99,9 +103,21 @@ def command(**options: Any) -> int:
 
     SOURCE is the root of a DICOMweb service, or dicom://CALLED_AE@HOST:PORT. What to
     fetch is named by UIDs (--study, --series, --instance) or searched for by KEY=VALUE.
+
+    Or SOURCE is s3://BUCKET/PREFIX or gs://BUCKET/PREFIX: all objects below the prefix,
+    one object, or those that a pattern (s3://BUCKET/PREFIX/*.dcm) matches.
     """
     from asyncdicom.cli.run import run  # noqa: PLC0415 -- help must not pay for it
 
+    if is_object_source(options["source"]):
+        from asyncdicom.cli.get_objects import (  # noqa: PLC0415 -- as above
+            check_options,
+            get_objects,
+        )
+
+        for_object_store(options)
+        check_options(options)
+        return run(lambda interrupts: get_objects(options, interrupts))
     for_source(options)
     _sort_out_s(options)
     _check_selection(options)

@@ -1,0 +1,174 @@
+"""The job of `get` from an object store: what is listed, fetched, proven, and called missing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from asyncdicom.errors import (
+    ConnectionLost,
+    Incomplete,
+    NotFound,
+    ProtocolError,
+    Throttled,
+    Truncated,
+    UidMismatch,
+)
+from asyncdicom.jobs.object_job import ObjectOptions
+from asyncdicom.model import Resource, parse_uid
+from tests.jobs.object_support import Cut, MemoryStore, fetch_objects, group_of, open_keeper
+from tests.jobs.support import files_in
+from tests.support.dicom import ct, uid
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.anyio
+
+CONTENT = ct(number=1)
+
+
+def series_of(count: int) -> dict[str, bytes]:
+    return {f"s/{number}.dcm": ct(number=number) for number in range(1, count + 1)}
+
+
+async def test_objects_become_files_named_by_their_keys(tmp_path: Path) -> None:
+    store = MemoryStore({**series_of(3), "s/notes/a.txt": b"hello", "s/": b"", "t/1.dcm": CONTENT})
+    async with open_keeper(tmp_path) as keeper:
+        run = await fetch_objects(store, keeper, [group_of("s/")])
+    assert run.is_complete
+    assert files_in(tmp_path) == {
+        "1.dcm": ct(number=1),
+        "2.dcm": ct(number=2),
+        "3.dcm": ct(number=3),
+        "notes/a.txt": b"hello",
+    }
+    assert [(s.path, s.remarks) for s in run.stored if s.remarks] == [
+        ("notes/a.txt", ("no DICOM file",))
+    ]
+
+
+async def test_pages_are_listed_while_objects_are_fetched(tmp_path: Path) -> None:
+    store = MemoryStore({f"{number:04}": b"x" for number in range(700)}, page_objects=300)
+    async with open_keeper(tmp_path) as keeper:
+        run = await fetch_objects(store, keeper)
+    assert len(run.stored) == 700
+    listed = [index for index, line in enumerate(store.asked) if line.startswith("list")]
+    assert [store.asked[index] for index in listed] == ["list", "list  0299", "list  0599"]
+    assert listed == [0, 45, 346]
+
+
+async def test_the_group_says_how_many_there_have_to_be(tmp_path: Path) -> None:
+    store = MemoryStore(series_of(3))
+    async with open_keeper(tmp_path) as keeper:
+        run = await fetch_objects(store, keeper, [group_of("s/", expected_count=4)])
+    assert len(run.stored) == 3
+    (failed,) = run.failed
+    assert failed.target.resource is Resource.LISTING
+    assert isinstance(failed.error, Incomplete)
+    assert (failed.error.expected, failed.error.received) == (4, 3)
+
+
+async def test_the_group_says_how_many_bytes_there_have_to_be(tmp_path: Path) -> None:
+    store = MemoryStore({"a": b"12345"})
+    async with open_keeper(tmp_path) as keeper:
+        run = await fetch_objects(store, keeper, [group_of(expected_count=1, expected_bytes=6)])
+    assert [str(f.error) for f in run.failed] == ["6 bytes expected, 5 listed"]
+    assert len(run.stored) == 1
+
+
+async def test_an_empty_prefix_is_not_found(tmp_path: Path) -> None:
+    async with open_keeper(tmp_path) as keeper:
+        run = await fetch_objects(MemoryStore({"s/": b""}), keeper, [group_of("s/")])
+    assert [type(f.error) for f in run.failed] == [NotFound]
+
+
+async def test_one_object_is_fetched_by_its_key(tmp_path: Path) -> None:
+    store = MemoryStore({"s/1.dcm": CONTENT, "s/1.dcm.old": b"other"})
+    async with open_keeper(tmp_path) as keeper:
+        run = await fetch_objects(store, keeper, [group_of("s/1.dcm", is_single=True)])
+    assert run.is_complete
+    assert files_in(tmp_path) == {"1.dcm": CONTENT}
+    assert store.asked == ["head s/1.dcm", "get s/1.dcm"]
+
+
+async def test_an_object_that_is_not_there_is_not_found(tmp_path: Path) -> None:
+    async with open_keeper(tmp_path) as keeper:
+        run = await fetch_objects(MemoryStore({}), keeper, [group_of("x", is_single=True)])
+    (failed,) = run.failed
+    assert failed.target.resource is Resource.OBJECT
+    assert isinstance(failed.error, NotFound)
+
+
+async def test_only_what_is_accepted_counts(tmp_path: Path) -> None:
+    store = MemoryStore({"a.dcm": CONTENT, "b.txt": b"text"})
+    options = ObjectOptions(accepts=lambda _, key: key.endswith(".dcm"))
+    async with open_keeper(tmp_path) as keeper:
+        run = await fetch_objects(store, keeper, [group_of(expected_count=1)], options=options)
+    assert run.is_complete
+    assert set(files_in(tmp_path)) == {"a.dcm"}
+
+
+@pytest.mark.parametrize(
+    ("has_etags", "asked"),
+    [
+        pytest.param(True, ["get a", "get a 700-"], id="from the byte that was reached"),
+        pytest.param(False, ["get a", "get a"], id="anew without an entity tag"),
+    ],
+)
+@pytest.mark.parametrize(
+    "error", [pytest.param(None, id="a short body"), pytest.param(ConnectionLost("cut"), id="cut")]
+)
+async def test_a_broken_body_continues(
+    tmp_path: Path, *, has_etags: bool, asked: list[str], error: ConnectionLost | None
+) -> None:
+    store = MemoryStore({"a": CONTENT}, {"a": [Cut(700, error)]}, has_etags=has_etags)
+    async with open_keeper(tmp_path) as keeper:
+        run = await fetch_objects(store, keeper)
+    assert run.is_complete
+    assert files_in(tmp_path) == {"a": CONTENT}
+    assert store.asked[1:] == asked
+    assert [s.attempts for s in run.stored] == [1 if has_etags else 2]
+
+
+async def test_a_server_that_ignores_ranges_sends_the_rest_too(tmp_path: Path) -> None:
+    store = MemoryStore({"a": CONTENT}, {"a": [Cut(700)]}, honours_ranges=False)
+    async with open_keeper(tmp_path) as keeper:
+        run = await fetch_objects(store, keeper)
+    assert run.is_complete
+    assert files_in(tmp_path) == {"a": CONTENT}
+
+
+async def test_a_body_that_always_breaks_fails(tmp_path: Path) -> None:
+    store = MemoryStore({"a": CONTENT}, {"a": [Cut(1)] * 100})
+    async with open_keeper(tmp_path) as keeper:
+        run = await fetch_objects(store, keeper)
+    assert [type(f.error) for f in run.failed] == [Truncated]
+    assert store.counts()["get"] == 3 * 17
+    assert files_in(tmp_path) == {}
+
+
+async def test_a_refusal_is_tried_again(tmp_path: Path) -> None:
+    store = MemoryStore({"a": CONTENT}, {"a": [Throttled("slow down", status_code=503)]})
+    async with open_keeper(tmp_path) as keeper:
+        run = await fetch_objects(store, keeper)
+    assert run.is_complete
+    assert run.retried == ["object s3://bucket/a: throttled"]
+
+
+async def test_a_damaged_dicom_file_is_never_stored(tmp_path: Path) -> None:
+    store = MemoryStore({"a": CONTENT[:-100]})
+    async with open_keeper(tmp_path) as keeper:
+        run = await fetch_objects(store, keeper)
+    assert [isinstance(f.error, ProtocolError) for f in run.failed] == [True]
+    assert files_in(tmp_path) == {}
+
+
+async def test_a_dicom_file_of_another_series_is_refused(tmp_path: Path) -> None:
+    store = MemoryStore({"a": ct(number=1, series=2)})
+    group = group_of(series_instance_uid=parse_uid(uid("series", 1)))
+    async with open_keeper(tmp_path) as keeper:
+        run = await fetch_objects(store, keeper, [group])
+    assert [type(f.error) for f in run.failed] == [UidMismatch]
+    assert files_in(tmp_path) == {}
