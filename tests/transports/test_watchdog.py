@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 
 import pytest
 
@@ -171,3 +173,34 @@ async def test_many_exchanges_share_one_timer() -> None:
     tasks = [await begin(dog.watch(translate), asyncio.Event()) for _ in range(50)]
     found = await asyncio.gather(*tasks, return_exceptions=True)
     assert all(isinstance(error, Stalled) for error in found)
+
+
+class Exchange:
+    """Something that a watch can lead back to."""
+
+    def __init__(self, dog: Watchdog) -> None:
+        self.watch = dog.watch(self.translate)
+
+    def translate(self, error: Exception) -> TransportError:
+        return translate(error)
+
+
+async def test_a_forgotten_watch_keeps_nothing_of_its_exchange() -> None:
+    dog = Watchdog(LIMITS, clock=Clock())
+    exchange = Exchange(dog)
+    seen = weakref.ref(exchange)
+    dog.forget(exchange.watch)
+    gc.disable()
+    try:
+        del exchange
+        assert seen() is None
+    finally:
+        gc.enable()
+
+
+async def test_an_error_of_the_library_behind_the_end_does_not_travel() -> None:
+    dog = Watchdog(LIMITS, clock=Clock())
+    watch = dog.watch(translate)
+    dog.forget(watch)
+    with pytest.raises(ConnectionLost), watch:
+        raise OSError
