@@ -12,9 +12,15 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.support import peers
+from tests.support.gcs import running_gcs
+from tests.support.idc_layout import IdcLayout, collection, prior_versions
 from tests.support.peers import PEERS, Peer, program_version, require_peer
+from tests.support.rclone import RcloneOptions, running_rclone
+from tests.support.s5cmd import s5cmd
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.e2e.conftest import Archive, StaticOrigin
     from tests.support.orthanc import Orthanc
 
@@ -180,3 +186,49 @@ def test_what_nginx_does_not_hold_is_not_found(static_origin: StaticOrigin) -> N
     status, _, _ = fetch(f"{static_origin.nginx.http_url}/studies/2.999.404/metadata")
 
     assert status == 404
+
+
+@pytest.mark.peer("rclone")
+@pytest.mark.peer("s5cmd")
+def test_a_series_that_rclone_serves_is_what_s5cmd_fetches(tmp_path: Path) -> None:
+    layout = IdcLayout(tmp_path / "buckets")
+    objects = layout.add(collection("prostate_3t")[:1], scale=0.1)
+
+    with running_rclone(tmp_path, layout.root) as server:
+        url = f"s3://idc-open-data/{objects[0].series.crdc_series_uuid}/*"
+        done = s5cmd(server.url, "cp", url, f"{tmp_path / 'got'}/")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    got = {path.name: path.read_bytes() for path in (tmp_path / "got").iterdir()}
+    assert got == {layout.path(one).name: layout.path(one).read_bytes() for one in objects}
+
+
+@pytest.mark.peer("rclone")
+@pytest.mark.peer("s5cmd")
+def test_rclone_with_a_key_refuses_strangers(tmp_path: Path) -> None:
+    layout = IdcLayout(tmp_path / "buckets")
+    layout.add(prior_versions()[:1], scale=0.1)
+
+    options = RcloneOptions(auth_key=("reader", "open sesame"))
+    with running_rclone(tmp_path, layout.root, options) as server:
+        done = s5cmd(server.url, "--retry-count", "0", "ls", "s3://idc-open-data/")
+
+    assert done.returncode == 1
+
+
+def test_the_files_of_a_whole_collection_have_the_size_of_the_index(tmp_path: Path) -> None:
+    layout = IdcLayout(tmp_path / "buckets")
+    series = collection("qin_pet_phantom")[:2]
+
+    objects = layout.add(series)
+
+    assert len(objects) == sum(one.instance_count for one in series)
+    written = sum(layout.path(one).stat().st_size for one in objects)
+    assert written == sum(one.byte_count for one in series)
+
+
+@pytest.mark.peer("fake-gcs-server")
+def test_the_emulator_of_google_gives_back_what_was_uploaded(tmp_path: Path) -> None:
+    with running_gcs(tmp_path, {"bucket": {"a/1": b"one", "a/2": b"two"}}) as gcs:
+        assert gcs.keys("bucket", "a/") == ["a/1", "a/2"]
+        assert gcs.download("bucket", "a/2") == b"two"
