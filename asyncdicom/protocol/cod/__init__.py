@@ -1,0 +1,1 @@
+"""Cloud-Optimized DICOM without I/O: names, metadata, tar archives, frames."""
