@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.support import peers
+from tests.support.cod_store import running_cod_store
 from tests.support.gcs import running_gcs
 from tests.support.idc_layout import IdcLayout, collection, prior_versions
 from tests.support.peers import PEERS, Peer, program_version, require_peer
@@ -232,3 +233,15 @@ def test_the_emulator_of_google_gives_back_what_was_uploaded(tmp_path: Path) -> 
     with running_gcs(tmp_path, {"bucket": {"a/1": b"one", "a/2": b"two"}}) as gcs:
         assert gcs.keys("bucket", "a/") == ["a/1", "a/2"]
         assert gcs.download("bucket", "a/2") == b"two"
+
+
+@pytest.mark.peer("fake-gcs-server")
+@pytest.mark.peer("cloud-optimized-dicom")
+def test_tars_of_the_package_hold_what_it_was_given(tmp_path: Path) -> None:
+    with running_cod_store(tmp_path) as store:
+        written = {name: store.instances(name) for name in store.series}
+
+    for name, series in store.series.items():
+        assert set(written[name]) == set(series.instance_uids)
+        # What it re-encodes are other bytes, as they should be.
+        assert (list(written[name].values()) == series.files()) != series.is_compressed

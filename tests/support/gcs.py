@@ -56,8 +56,10 @@ class Gcs:
     def upload(
         self, bucket: str, key: str, content: bytes, media_type: str = "application/dicom"
     ) -> None:
-        """Store an object."""
+        """Store an object; gzip is taken off by the emulator for who does not ask for it."""
         path = f"/upload/storage/v1/b/{bucket}/o?uploadType=media&name={quote(key, safe='')}"
+        if content.startswith(b"\x1f\x8b"):
+            path += "&contentEncoding=gzip"
         self._send("POST", path, content, media_type)
 
     def download(self, bucket: str, key: str) -> bytes:
