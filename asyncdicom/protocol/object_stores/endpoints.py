@@ -25,6 +25,7 @@ __all__ = [
     "GOOGLE",
     "AddressingStyle",
     "Endpoint",
+    "ProfileSettings",
     "endpoint_in",
     "region_in",
 ]
@@ -123,6 +124,15 @@ class Endpoint:
         if not self.is_amazon:
             return replace(self, region=region)
         return Endpoint.of_aws(region, self.style)
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileSettings:
+    """What a profile says besides who we are; None where it says nothing."""
+
+    region: str | None = None
+    endpoint_url: str | None = None
+    addressing_style: str | None = None
 
 
 def endpoint_in(environment: Mapping[str, str]) -> str | None:

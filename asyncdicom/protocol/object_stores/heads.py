@@ -16,9 +16,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from asyncdicom.model import Header
-    from asyncdicom.protocol.object_stores.values import ByteSpan
+    from asyncdicom.protocol.object_stores.values import ByteSpan, ObjectDigest
 
-__all__ = ["byte_range_of", "entry_of_head", "fields_of", "place_of"]
+__all__ = ["byte_range_of", "coded_on_the_way", "entry_of_head", "fields_of", "place_of"]
+
+
+_MONTHS = "JanFebMarAprMayJunJulAugSepOctNovDec"
 
 
 def fields_of(headers: Iterable[Header]) -> dict[str, str]:
@@ -72,10 +75,8 @@ def _size_of(fields: Mapping[str, str]) -> int:
     length = _length_of(fields)
     stored = fields.get("x-goog-stored-content-length")
     if stored is not None:
-        stored_bytes = content_length((stored,))
-        if length is not None and length != stored_bytes:
-            raise UnexpectedContent("the store sends the object otherwise than it is stored")
-        length = stored_bytes
+        # What is put on for the way changes Content-Length.
+        length = content_length((stored,))
     if length is None:
         raise ProtocolError("the answer does not say how large the object is")
     return length
@@ -86,12 +87,46 @@ def _length_of(fields: Mapping[str, str]) -> int | None:
     return None if value is None else content_length((value,))
 
 
-def entry_of_head(key: str, byte_count: int, fields: Mapping[str, str]) -> ObjectEntry:
+def coded_on_the_way(fields: Mapping[str, str]) -> str | None:
+    """Return the content-coding that was put on for the way only, or None.
+
+    A Content-Encoding belongs to the object, whose bytes are as they were stored. Only Google says
+    besides how it is stored.
+
+    Raises:
+        UnexpectedContent: If it is stored with a coding that was taken off on the way.
+
+    """
+    stored = fields.get("x-goog-stored-content-encoding")
+    if stored is None:
+        return None
+    sent = fields.get("content-encoding", "identity")
+    if sent == stored:
+        return None
+    if stored != "identity":
+        raise UnexpectedContent("the store sends the object otherwise than it is stored")
+    return sent
+
+
+def entry_of_head(
+    key: str, byte_count: int, fields: Mapping[str, str], digests: tuple[ObjectDigest, ...] = ()
+) -> ObjectEntry:
     """Return what a head says of an object."""
     etag = fields.get("etag")
     return ObjectEntry(
         key,
         byte_count,
         None if etag is None else etag.removeprefix("W/").strip('"') or None,
-        fields.get("last-modified"),
+        _rfc3339(fields.get("last-modified")),
+        digests,
     )
+
+
+def _rfc3339(date: str | None) -> str | None:
+    """Rewrite a date of HTTP (RFC 9110 §5.6.7, the preferred format) as lists have it."""
+    if date is None or len(date) != 29:
+        return None
+    month = _MONTHS.find(date[8:11])
+    if month < 0:
+        return None
+    return f"{date[12:16]}-{month // 3 + 1:02}-{date[5:7]}T{date[17:25]}Z"
