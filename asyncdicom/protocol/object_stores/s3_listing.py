@@ -57,7 +57,9 @@ class S3ListingParser:
         self._prefixes: list[str] = []
         self._received_bytes = 0
         self._is_whole = False
-        self._expat = expat.ParserCreate()
+        # In UTF-8 whatever it declares: other codings are ways to hide something, and some of them
+        # raise errors that are not expat's.
+        self._expat = expat.ParserCreate("utf-8")
         self._expat.buffer_text = True
         self._expat.StartElementHandler = self._start
         self._expat.EndElementHandler = self._end
