@@ -9,14 +9,15 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from asyncdicom.policy.granularity import UNKNOWN_INSTANCE_BYTES, SeriesSize
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from asyncdicom.model import Target, Uid
+    from asyncdicom.protocol.cod.metadata import CodInstance
 
 __all__ = ["Expectation"]
 
@@ -45,6 +46,9 @@ class Expectation:
     """SOP Class UIDs in the study of which nobody says which instances they are of."""
     class_counts: Counter[str] = field(default_factory=Counter)
     """Instances per SOP Class UID, as far as it is known."""
+    places: dict[Uid, CodInstance] = field(default_factory=dict)
+    """Where instances are in the archives of a Cloud-Optimized DICOM store, and what proves
+    them; empty for any other source."""
     _class_of: dict[Uid, str] = field(default_factory=dict)
     _series_of: dict[Uid, Uid] = field(default_factory=dict)
     _series: dict[Uid, _Series] = field(default_factory=dict)
@@ -80,6 +84,23 @@ class Expectation:
     def series_of(self, instance: Uid) -> Uid | None:
         """Return the series that an instance is expected in, or None."""
         return self._series_of.get(instance)
+
+    def instances_of(self, series: Uid) -> Sequence[Uid]:
+        """Return the instances expected of a series, in the order they were met."""
+        found = self._series.get(series)
+        return () if found is None else found.instances
+
+    def own_uid_of(self, instance: Uid) -> Uid:
+        """Return the UID that the file of an instance says; a store may have hashed its own."""
+        place = self.places.get(instance)
+        return (place.own.sop_instance_uid if place is not None else None) or instance
+
+    def proof_of(self, instance: Uid) -> dict[str, Any]:
+        """Return `byte_count` and `crc32c` of an instance, where they are known."""
+        place = self.places.get(instance)
+        if place is None:
+            return {}
+        return {"byte_count": place.byte_count, "crc32c": place.crc32c}
 
     def series(self) -> list[SeriesSize]:
         """Return the series with their sizes, in the order they were met."""
@@ -121,5 +142,6 @@ class Expectation:
             for instance in series.instances:
                 sop_class = other._class_of.get(instance)
                 self.expect(instance, uid, byte_count=share, sop_class=sop_class)
+        self.places.update(other.places)
         self.patient_id = self.patient_id or other.patient_id
         self.further_classes |= other.further_classes

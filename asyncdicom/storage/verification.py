@@ -17,6 +17,8 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
+import google_crc32c
+
 from asyncdicom.errors import (
     AsyncDicomError,
     ContentError,
@@ -59,6 +61,8 @@ class ExpectedFile:
     """Of an instance; it is walked then."""
     is_instance: bool = False
     """Walk it as a Part 10 file, whichever instance it is."""
+    crc32c: bytes | None = None
+    """Big-endian; beside another proof, as it is none against intent."""
 
     @property
     def must_be_walked(self) -> bool:
@@ -147,15 +151,29 @@ def verify_file_nowait(
         return Damaged(error)
 
 
-def verify_instance(folder: OutputFolder, path: str, *, sop_instance_uid: Uid) -> Verified:
+def verify_instance(
+    folder: OutputFolder,
+    path: str,
+    *,
+    sop_instance_uid: Uid,
+    byte_count: int | None = None,
+    crc32c: bytes | None = None,
+) -> Verified:
     """Verify an instance on this thread; for callers to whom damaged and absent are one.
+
+    Args:
+        folder: Where it is.
+        path: Relative to the folder.
+        sop_instance_uid: What its file has to say it is.
+        byte_count: Its size, where it is known.
+        crc32c: Its CRC-32C, big-endian, where it is known.
 
     Raises:
         StorageError: If there is no such file, or it cannot be read.
         FetchError: If it is damaged, or another instance.
 
     """
-    expected = ExpectedFile(sop_instance_uid=sop_instance_uid)
+    expected = ExpectedFile(byte_count=byte_count, crc32c=crc32c, sop_instance_uid=sop_instance_uid)
     verdict = verify_file_nowait(folder, path, expected)
     if isinstance(verdict, Damaged):
         raise verdict.error
@@ -168,17 +186,21 @@ def _read(
     folder: OutputFolder, path: str, expected: ExpectedFile, is_cancelled: Callable[[], bool]
 ) -> Verified:
     walker = Part10Walker() if expected.must_be_walked else None
-    digest, byte_count = hashlib.sha256(), 0
+    digest, byte_count, crc32c = hashlib.sha256(), 0, 0
     for chunk in read_chunks(folder, path):
         if is_cancelled():
             raise ContentError("verification was cancelled")
         digest.update(chunk)
         byte_count += len(chunk)
+        if expected.crc32c is not None:
+            crc32c = google_crc32c.extend(crc32c, bytes(chunk))
         if walker is not None:
             walker.receive_data(chunk)
     facts = walker.receive_eof() if walker is not None else None
     _compare("bytes", expected.byte_count, byte_count)
     _compare("SHA-256", expected.sha256 and expected.sha256.lower(), digest.hexdigest())
+    if expected.crc32c is not None and expected.crc32c != crc32c.to_bytes(4, "big"):
+        raise ContentError("CRC-32C: another one than was promised")
     if facts is not None:
         _compare_uids(expected.sop_instance_uid, facts)
     return Verified(byte_count, digest.hexdigest(), facts)

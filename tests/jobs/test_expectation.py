@@ -7,6 +7,7 @@ import pytest
 from asyncdicom.jobs.expectation import Expectation
 from asyncdicom.model import Resource, Target, Uid
 from asyncdicom.policy.granularity import UNKNOWN_INSTANCE_BYTES, SeriesSize
+from asyncdicom.protocol.cod.metadata import CodInstance, OwnUids
 
 STUDY, A, B = Uid("1"), Uid("1.1"), Uid("1.2")
 A1, A2, B1 = Uid("1.1.1"), Uid("1.1.2"), Uid("1.2.1")
@@ -66,3 +67,20 @@ def test_another_look_adds_what_the_first_one_lacks(study: Expectation) -> None:
     study.absorb(other)
     assert len(study) == 4
     assert study.byte_count == 350 + UNKNOWN_INSTANCE_BYTES
+
+
+def test_places_come_along_and_say_what_the_file_says(study: Expectation) -> None:
+    other = Expectation(STUDY)
+    other.expect(A1, A)
+    own = OwnUids(Uid("9.9"), None, None)
+    other.places[A1] = CodInstance(A1, 1536, 100, b"1234", own)
+    other.places[A2] = CodInstance(A2, 4096, 100, None, OwnUids(None, None, None))
+    study.absorb(other)
+    assert [study.own_uid_of(uid) for uid in (A1, A2, B1)] == [Uid("9.9"), A2, B1]
+    assert study.proof_of(A1) == {"byte_count": 100, "crc32c": b"1234"}
+    assert study.proof_of(B1) == {}
+
+
+def test_the_instances_of_a_series_come_in_their_order(study: Expectation) -> None:
+    assert list(study.instances_of(A)) == [A1, A2]
+    assert list(study.instances_of(Uid("9"))) == []

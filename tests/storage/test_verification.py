@@ -6,6 +6,7 @@ import os
 import threading
 from typing import TYPE_CHECKING, Any
 
+import google_crc32c
 import pytest
 
 from asyncdicom.errors import (
@@ -40,6 +41,7 @@ INSTANCE = small_instance(1)
 INSTANCE_UID = Uid(uid("instance", 1))
 OTHER_UID = Uid(uid("instance", 2))
 SHA256 = hashlib.sha256(INSTANCE).hexdigest()
+CRC32C = google_crc32c.value(INSTANCE).to_bytes(4, "big")
 WHOLE = ExpectedFile(sop_instance_uid=INSTANCE_UID)
 
 
@@ -62,6 +64,7 @@ def verdict_on(folder: OutputFolder, expected: ExpectedFile) -> Any:
         pytest.param(ExpectedFile(sha256=SHA256), id="its digest"),
         pytest.param(ExpectedFile(sha256=SHA256.upper()), id="its digest in capitals"),
         pytest.param(ExpectedFile(len(INSTANCE), SHA256, INSTANCE_UID), id="everything"),
+        pytest.param(ExpectedFile(is_instance=True, crc32c=CRC32C), id="its checksum"),
     ],
 )
 def test_a_whole_file_is_proven(folder: OutputFolder, expected: ExpectedFile) -> None:
@@ -75,6 +78,9 @@ def test_a_whole_file_is_proven(folder: OutputFolder, expected: ExpectedFile) ->
     [
         pytest.param(ExpectedFile(5, SHA256), ContentError, "bytes: expected 5", id="size"),
         pytest.param(ExpectedFile(sha256="0" * 64), ContentError, "SHA-256", id="digest"),
+        pytest.param(
+            ExpectedFile(is_instance=True, crc32c=b"0000"), ContentError, "CRC-32C", id="checksum"
+        ),
         pytest.param(
             ExpectedFile(sop_instance_uid=OTHER_UID), UidMismatch, OTHER_UID, id="other instance"
         ),
@@ -153,6 +159,10 @@ def test_an_instance_is_verified_or_why_not_is_raised(folder: OutputFolder) -> N
     assert verify_instance(folder, "file", sop_instance_uid=INSTANCE_UID).sha256 == SHA256
     with pytest.raises(UidMismatch):
         verify_instance(folder, "file", sop_instance_uid=OTHER_UID)
+    with pytest.raises(ContentError, match="bytes"):
+        verify_instance(folder, "file", sop_instance_uid=INSTANCE_UID, byte_count=5)
+    with pytest.raises(ContentError, match="CRC-32C"):
+        verify_instance(folder, "file", sop_instance_uid=INSTANCE_UID, crc32c=b"0000")
     with pytest.raises(StorageError, match="no such file: gone"):
         verify_instance(folder, "gone", sop_instance_uid=INSTANCE_UID)
 

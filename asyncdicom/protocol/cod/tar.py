@@ -26,7 +26,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, Self, TypeAlias
 
 from asyncdicom.errors import LimitExceeded, ProtocolError, Truncated
 from asyncdicom.protocol.cod.tar_header import (
@@ -143,6 +143,24 @@ class TarParser:
         self._left = 0
         self._padding = 0
         self._is_wanted = False
+        self._began: MemberBegan | None = None
+
+    @classmethod
+    def within(cls, name: str, byte_count: int, limits: TarLimits | None = None) -> Self:
+        """Return a parser for an archive from the first byte of a member on.
+
+        Args:
+            name: Of the member, whose headers nobody reads.
+            byte_count: Of the member.
+            limits: What is refused.
+
+        """
+        parser = cls(limits)
+        parser._state = _State.CONTENT
+        parser._left, parser._padding = byte_count, _padding_of(byte_count)
+        parser._is_wanted = True
+        parser._began = MemberBegan(name, byte_count, 0)
+        return parser
 
     def receive_data(self, data: Buffer) -> None:
         """Store bytes; what was stored before has to be used up (`next_event`)."""
@@ -159,6 +177,9 @@ class TarParser:
         """
         if self._failure is not None:
             raise self._failure
+        if self._began is not None:
+            began, self._began = self._began, None
+            return began
         try:
             return self._advance()
         except ProtocolError as error:
