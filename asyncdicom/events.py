@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Event",
     "Finished",
+    "Listed",
     "Observer",
     "Planned",
     "Retrying",
@@ -60,6 +61,28 @@ class Planned:
             "study": self.study_instance_uid,
             "instances": self.instances,
             "estimatedBytes": self.byte_count,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """The objects below a prefix were listed to the last page."""
+
+    target: ObjectTarget
+    objects: int
+    """That are wanted."""
+    byte_count: int
+
+    def __str__(self) -> str:
+        return f"{self.target.url}: {self.objects} objects, {self.byte_count / 1e6:.1f} MB"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the event as a JSON object."""
+        return {
+            "event": "listed",
+            "url": self.target.url,
+            "objects": self.objects,
+            "bytes": self.byte_count,
         }
 
 
@@ -175,7 +198,7 @@ class RunEnded:
         }
 
 
-Event: TypeAlias = Planned | Retrying | Finished | Withdrawn | RunEnded
+Event: TypeAlias = Planned | Listed | Retrying | Finished | Withdrawn | RunEnded
 
 
 class Observer(Protocol):

@@ -28,11 +28,14 @@ if TYPE_CHECKING:
     from asyncdicom.jobs.web_archive import WebArchive
     from asyncdicom.jobs.zip_store import ZipStore
     from asyncdicom.ports.http import HttpTransport
+    from asyncdicom.storage.folder import OutputFolder
+    from asyncdicom.storage.layout import Layout
     from asyncdicom.transports.credentials import Credentials
 
 __all__ = [
     "byte_count",
     "check_root",
+    "layout_for",
     "open_archive",
     "open_source",
     "open_store",
@@ -189,23 +192,41 @@ async def open_store(options: Mapping[str, Any]) -> AsyncIterator[InstanceStore 
     # Imported here: what stores nothing (or, as `dump`, otherwise) does without.
     from asyncdicom.storage.atomic import Durability  # noqa: PLC0415 -- lazy on purpose
     from asyncdicom.storage.folder import OutputFolder  # noqa: PLC0415 -- as above
-    from asyncdicom.storage.layout import Layout  # noqa: PLC0415 -- as above
-    from asyncdicom.storage.templates import parse_layout, variables_of  # noqa: PLC0415 -- as above
 
     durability = Durability(options.get("durability", "batch"))
+    with OutputFolder.open(options["output"], durability=durability) as folder:
+        layout, collect = layout_for(options, folder)
+        kind = _store_kind(as_zip=options.get("as_zip", False))
+        async with kind(folder, layout, collect=collect) as store:
+            yield store
+
+
+def layout_for(
+    options: Mapping[str, Any], folder: OutputFolder
+) -> tuple[Layout, Mapping[int, str]]:
+    """Return how files of instances are named, and what has to be collected for that.
+
+    Args:
+        options: Values of the output options of `get`.
+        folder: Where the files go.
+
+    Raises:
+        ConfigError: If the layout or the extension is not usable.
+
+    """
+    from asyncdicom.storage.layout import Layout  # noqa: PLC0415 -- as in open_store
+    from asyncdicom.storage.templates import parse_layout, variables_of  # noqa: PLC0415 -- as above
+
     text = options.get("layout", "flat")
     collect = collected_tags(variables_of(text))
-    with OutputFolder.open(options["output"], durability=durability) as folder:
-        layout = Layout(
-            parse_layout(text, known=set(collect.values()) | _UID_KEYWORDS),
-            extension="" if options.get("iso_9660") else options.get("extension", ".dcm"),
-            is_iso_9660=options.get("iso_9660", False),
-            names_in=folder.names,
-        )
-        kind = _store_kind(as_zip=options.get("as_zip", False))
-        # Where folders have no names, none has to be read out of instances.
-        async with kind(folder, layout, collect={} if text == "flat" else collect) as store:
-            yield store
+    layout = Layout(
+        parse_layout(text, known=set(collect.values()) | _UID_KEYWORDS),
+        extension="" if options.get("iso_9660") else options.get("extension", ".dcm"),
+        is_iso_9660=options.get("iso_9660", False),
+        names_in=folder.names,
+    )
+    # Where folders have no names, none has to be read out of instances.
+    return layout, {} if text == "flat" else collect
 
 
 def _store_kind(*, as_zip: bool) -> type[InstanceStore | ZipStore]:

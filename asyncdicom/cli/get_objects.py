@@ -2,30 +2,46 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+import sys
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import click
 
 from asyncdicom.cli.driving import drive
 from asyncdicom.cli.object_options import is_given, refuse
+from asyncdicom.connecting import byte_count
 from asyncdicom.errors import NotFound
+from asyncdicom.events import object_from_json
 from asyncdicom.jobs.object_groups import ObjectGroup
 from asyncdicom.jobs.object_job import ObjectJob, ObjectOptions
 from asyncdicom.jobs.object_keeper import ObjectKeeper
+from asyncdicom.jobs.object_survey import Lister, ObjectSurvey
+from asyncdicom.jobs.object_transfer import PartOptions
+from asyncdicom.model import Resource
 from asyncdicom.object_wiring import open_object_store
+from asyncdicom.protocol.object_stores.globs import Selection, has_wildcard, literal_prefix
 from asyncdicom.protocol.object_stores.urls import parse_object_url
+from asyncdicom.storage.catalog import Catalog
 from asyncdicom.storage.folder import OutputFolder
-from asyncdicom.storage.object_names import KeyNaming
+from asyncdicom.storage.object_names import KeyNaming, LayoutNaming
+from asyncdicom.storage.reports import read_report
 from asyncdicom.storage.rules import Durability
+from asyncdicom.wiring import layout_for
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 
     from asyncdicom.cli.run import Interrupts
     from asyncdicom.jobs.object_groups import ObjectNaming
     from asyncdicom.ports.objects import ObjectStore
     from asyncdicom.protocol.object_stores.urls import ObjectUrl
 
-__all__ = ["check_options", "get_objects"]
+__all__ = ["check_options", "get_objects", "object_options_of"]
+
+KEYS = "keys"
+"""The layout that names files by the keys of their objects."""
 
 _OF_ARCHIVES = {
     "study": "--study",
@@ -36,6 +52,7 @@ _OF_ARCHIVES = {
     "witness": "--expect",
     "granularity": "--granularity",
     "transfer_syntax": "--transfer-syntax",
+    "as_zip": "--zip",
 }
 
 
@@ -48,39 +65,158 @@ def check_options(options: dict[str, Any]) -> None:
     """
     refuse(options, _OF_ARCHIVES, "does not go with s3:// and gs://, which know objects only")
     if not is_given("layout"):
-        options["layout"] = "keys"
+        options["layout"] = "flat" if options["iso_9660"] else KEYS
+    if options["iso_9660"] and options["layout"] not in ("flat", "tree"):
+        raise click.UsageError("--iso-9660 goes with --layout flat or tree")
+    if options["layout"] == KEYS:
+        refuse(options, {"extension": "--extension"}, "goes with --layout flat or tree")
 
 
 async def get_objects(options: Mapping[str, Any], interrupts: Interrupts) -> int:
     """Run the command."""
     url = parse_object_url(options["source"])
     async with open_object_store(options["source"], options) as store:
-        group = await _group_of(store, url)
-        async with _open_keeper(options) as keeper, drive(options, interrupts) as driver:
-            job = ObjectJob(store, keeper, driver.tally, ObjectOptions(dry_run=options["dry_run"]))
-            return await driver.run(job, job.tasks([group]))
+        root = await _root_of(store, url, is_quiet=options["quiet"] or options["as_json"])
+        if options["dry_run"]:
+            async with drive(options, interrupts) as driver:
+                lister = Lister(store, driver.tally, object_options_of(options).accepts)
+                survey = ObjectSurvey(lister, driver.tally)
+                return await driver.run(survey, survey.tasks(_groups_of(root, options)))
+        async with open_keeper(options) as place, drive(options, interrupts) as driver:
+            job = ObjectJob(store, place.keeper, driver.tally, object_options_of(options))
+            groups = _groups_of(root, options, place.naming)
+            return await driver.run(job, job.tasks(groups), finish=place.finish)
 
 
-async def _group_of(store: ObjectStore, url: ObjectUrl) -> ObjectGroup:
-    """Tell whether a URL names an object, a folder or a pattern."""
-    naming: ObjectNaming
-    if url.key and not url.key.endswith("/"):
-        try:
-            await store.entry(url.bucket, url.key)
-        except NotFound:
-            prefix = f"{url.key}/"
-        else:
-            return ObjectGroup(url.bucket, url.key, KeyNaming(url.key), is_single=True)
-    else:
-        prefix = url.key
-    naming = KeyNaming(prefix)
-    return ObjectGroup(url.bucket, prefix, naming)
+def _groups_of(
+    root: _Root, options: Mapping[str, Any], naming: ObjectNaming | None = None
+) -> Iterable[ObjectGroup]:
+    """Return what is to be fetched: what the URL names, or what of it failed in another run."""
+    naming = naming or KeyNaming(root.prefix)
+    if options["retry_failed"] is not None:
+        return _failed_groups(options["retry_failed"], naming)
+    return (root.group(naming),)
+
+
+def object_options_of(options: Mapping[str, Any]) -> ObjectOptions:
+    """Return how objects are fetched, from the options of `object_options`.
+
+    Raises:
+        ConfigError: If a size is none.
+
+    """
+    selection = Selection(include=options["include"], exclude=options["exclude"])
+    has_filter = bool(options["include"] or options["exclude"])
+
+    def accepts(group: ObjectGroup, key: str) -> bool:
+        return not has_filter or selection.matches(key.removeprefix(group.prefix))
+
+    parts = PartOptions(
+        part_bytes=byte_count(options["part_size"]),
+        at_once=options["parts"],
+        requests=options["concurrency"],
+    )
+    return ObjectOptions(accepts=accepts, parts=parts)
+
+
+@dataclass(frozen=True, slots=True)
+class _Root:
+    """What a URL turned out to be."""
+
+    bucket: str
+    prefix: str
+    pattern: str | None = None
+    is_single: bool = False
+
+    def group(self, naming: ObjectNaming) -> ObjectGroup:
+        return ObjectGroup(
+            self.bucket, self.prefix, naming, pattern=self.pattern, is_single=self.is_single
+        )
+
+
+async def _root_of(store: ObjectStore, url: ObjectUrl, *, is_quiet: bool) -> _Root:
+    """Tell whether a URL names a pattern, a folder or an object; the store decides the last two.
+
+    Raises:
+        FetchError: If the store does not say.
+
+    """
+    if has_wildcard(url.key):
+        return _Root(url.bucket, literal_prefix(url.key), url.key)
+    if not url.key or url.key.endswith("/"):
+        return _Root(url.bucket, url.key)
+    try:
+        await store.entry(url.bucket, url.key)
+    except NotFound:
+        if not is_quiet:
+            sys.stderr.write(f"{url} is no object: everything below {url}/ is meant\n")
+        return _Root(url.bucket, f"{url.key}/")
+    return _Root(url.bucket, url.key, is_single=True)
+
+
+def _failed_groups(report: str, naming: ObjectNaming) -> Iterator[ObjectGroup]:
+    """Yield what a report names as failed, each once.
+
+    Raises:
+        ConfigError: If it cannot be read, or a line names no object.
+
+    """
+    seen = set()
+    for line in read_report(report):
+        target = object_from_json(line) if line.get("outcome") == "failed" else None
+        if target is None or target in seen:
+            continue
+        seen.add(target)
+        yield ObjectGroup(
+            target.bucket,
+            target.key,
+            naming,
+            is_single=target.resource is Resource.OBJECT,
+            study_instance_uid=target.study_instance_uid,
+            series_instance_uid=target.series_instance_uid,
+            sop_instance_uid=target.sop_instance_uid,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where objects go."""
+
+    keeper: ObjectKeeper
+    naming: ObjectNaming | None
+    """None for names by keys, which depend on what is fetched."""
+    catalog: Catalog | None
+
+    async def finish(self) -> None:
+        """Write what the catalog still holds."""
+        if self.catalog is not None:
+            self.catalog.flush()
 
 
 @asynccontextmanager
-async def _open_keeper(options: Mapping[str, Any]) -> AsyncIterator[ObjectKeeper]:
+async def open_keeper(options: Mapping[str, Any]) -> AsyncIterator[_Place]:
+    """Open where objects go, and the catalog.
+
+    Raises:
+        ConfigError: If the folder, the layout or the catalog is not usable.
+
+    """
     durability = Durability(options["durability"])
-    sees_digests = bool(options["report"] or options["as_json"])
-    with OutputFolder.open(options["output"], durability=durability) as folder:
-        async with ObjectKeeper(folder, computes_sha256=sees_digests) as keeper:
-            yield keeper
+    async with AsyncExitStack() as stack:
+        folder = stack.enter_context(OutputFolder.open(options["output"], durability=durability))
+        catalog = None
+        if options["catalog"] is not None:
+            catalog = stack.enter_context(Catalog.open(options["catalog"]))
+        naming: ObjectNaming | None = None
+        collect: Mapping[int, str] = {}
+        if options["layout"] != KEYS:
+            layout, collect = layout_for(options, folder)
+            naming = LayoutNaming(layout)
+        keeper = ObjectKeeper(
+            folder,
+            catalog=catalog,
+            collect=collect,
+            # Only where somebody sees them: they cost as much as all the rest.
+            computes_sha256=bool(options["report"] or options["as_json"]),
+        )
+        yield _Place(await stack.enter_async_context(keeper), naming, catalog)

@@ -5,11 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from asyncdicom import errors
+from asyncdicom.model import ObjectTarget
 
 if TYPE_CHECKING:
     from asyncdicom.errors import AsyncDicomError
+    from asyncdicom.model import AnyTarget
 
-__all__ = ["hint_for"]
+__all__ = ["hint_about", "hint_for"]
+
+
+def hint_about(target: AnyTarget, error: AsyncDicomError) -> str:
+    """Return what to do next about a target that failed, or an empty string."""
+    if isinstance(target, ObjectTarget) and not isinstance(error, errors.TransportError):
+        return ""  # what an object store refuses says itself what may help
+    return hint_for(error)
 
 
 def hint_for(error: AsyncDicomError | None) -> str:

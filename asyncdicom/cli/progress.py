@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, TextIO
 import click
 import orjson
 
-from asyncdicom.cli.hints import hint_for
-from asyncdicom.events import Finished, Planned, Retrying, RunEnded, Withdrawn
+from asyncdicom.cli.hints import hint_about
+from asyncdicom.events import Finished, Listed, Planned, Retrying, RunEnded, Withdrawn
 from asyncdicom.model import Failed
 
 if TYPE_CHECKING:
@@ -93,10 +93,10 @@ class _Teller:
 
     def __call__(self, event: Event) -> None:
         match event:
-            case Finished(Failed(_, error)):
-                self._hint = self._hint or hint_for(error)
+            case Finished(Failed(target, error)):
+                self._hint = self._hint or hint_about(target, error)
                 self._tell_failure(event)
-            case Finished() | Retrying() | Planned() | Withdrawn():
+            case Finished() | Retrying() | Planned() | Listed() | Withdrawn():
                 if self._is_verbose:
                     _say(str(event))
             case RunEnded():
@@ -118,6 +118,7 @@ class _PlanTeller:
 
     def __init__(self) -> None:
         self._instances = 0
+        self._objects = 0
         self._bytes = 0
 
     def __call__(self, event: Event) -> None:
@@ -127,10 +128,17 @@ class _PlanTeller:
                 self._bytes += event.byte_count
                 size = f", about {event.byte_count / 1e6:.1f} MB" if event.byte_count else ""
                 click.echo(f"{event}{size}", err=True)
+            case Listed():
+                self._objects += event.objects
+                self._bytes += event.byte_count
+                _say(str(event))
             case Finished(Failed()):
                 _say(str(event))
             case RunEnded():
-                total = f"{self._instances} instances, about {self._bytes / 1e6:.1f} MB"
+                size = f"{self._bytes / 1e6:.1f} MB"
+                total = f"{self._instances} instances, about {size}"
+                if self._objects:
+                    total = f"{self._objects} objects, {size}"
                 click.echo(f"dry run: {total} · nothing was fetched", err=True)
 
 
@@ -212,11 +220,13 @@ class Rate:
 
 def _line(tally: Tally, bytes_per_s: float) -> str:
     failed = tally.missing + tally.corrupt
-    parts = [f"{tally.stored} stored"]
+    known = f" of {tally.expected}" if tally.expected else ""
+    parts = [f"{tally.stored}{known} stored"]
     if tally.skipped:
         parts.append(f"{tally.skipped} skipped")
     if failed:
         parts.append(f"{failed} failed")
-    parts.append(f"{tally.bytes_received / 1e6:.1f} MB")
+    known = f" of {tally.expected_bytes / 1e6:.1f}" if tally.expected_bytes else ""
+    parts.append(f"{tally.bytes_received / 1e6:.1f}{known} MB")
     parts.append(f"{bytes_per_s / 1e6:.1f} MB/s")
     return " · ".join(parts)

@@ -4,21 +4,22 @@
 
 Rule: a body that breaks continues from the byte that was reached, with If-Match
 (RFC 9110 §13.1.1), so that two versions never end in one file; without an entity tag
-it is begun anew. To continue is no new try as long as bytes came; how often is bounded.
+the time of modification has to be the same. Where a store says neither, it is begun
+anew. To continue is no new try as long as bytes came; how often is bounded.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from asyncdicom.errors import ProtocolError, TransportError, Truncated
+from asyncdicom.errors import ObjectChanged, ProtocolError, TransportError, Truncated
 from asyncdicom.ports.objects import ByteSpan
 
 if TYPE_CHECKING:
     from asyncdicom.model import Buffer
     from asyncdicom.ports.objects import ObjectAnswer, ObjectEntry, ObjectStore
 
-__all__ = ["MAX_CONTINUATIONS", "Sink", "WholeFetch"]
+__all__ = ["MAX_CONTINUATIONS", "Sink", "WholeFetch", "check_listed", "is_same_version"]
 
 MAX_CONTINUATIONS = 16
 """Of one try: a server that cuts each answer is then left alone for a while."""
@@ -32,6 +33,30 @@ class Sink(Protocol):
 
     def write(self, data: Buffer) -> None:
         """Take bytes; they are only lent."""
+
+
+def is_same_version(entry: ObjectEntry, other: ObjectEntry) -> bool:
+    """Tell whether two answers speak of one version of an object, as far as the store says so.
+
+    The time of modification stands in where a store knows no entity tags (RFC 9110 §8.8.2.2).
+    """
+    if entry.byte_count != other.byte_count:
+        return False
+    if entry.etag is not None or other.etag is not None:
+        return entry.etag == other.etag
+    return entry.modified_at is not None and entry.modified_at == other.modified_at
+
+
+def check_listed(entry: ObjectEntry, listed: ObjectEntry) -> None:
+    """Refuse another version of an object than the one that was listed.
+
+    Raises:
+        ObjectChanged: If size or entity tag differ.
+
+    """
+    has_etags = entry.etag is not None and listed.etag is not None
+    if entry.byte_count != listed.byte_count or (has_etags and entry.etag != listed.etag):
+        raise ObjectChanged("the object is not the one that was listed", status_code=412)
 
 
 class WholeFetch:
@@ -63,7 +88,7 @@ class WholeFetch:
             except (TransportError, Truncated):
                 if self._reached == before or continuations == MAX_CONTINUATIONS:
                     raise
-                if self._entry is None or self._entry.etag is None:
+                if self._entry is None or not is_same_version(self._entry, self._entry):
                     raise
             continuations += 1
 
@@ -75,6 +100,8 @@ class WholeFetch:
             if self._entry is None:
                 self._entry = answer.entry
                 self._sink.begin(self._entry)
+            elif not is_same_version(answer.entry, self._entry):
+                raise ObjectChanged("the object was replaced while it came", status_code=412)
             await self._read(answer, self._entry.byte_count)
         if self._reached < self._entry.byte_count:
             raise Truncated(

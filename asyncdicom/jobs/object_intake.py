@@ -1,8 +1,9 @@
-"""What the bytes of one object say: whether it is a DICOM file, which one, and that it is whole.
+"""What the bytes of one object say: a DICOM file or not, which one, whole, and as promised.
 
-    walk = ContentWalk()
-    walk.receive_data(data)             # ... each piece as it came, in order
-    content = walk.receive_eof()
+    look = ObjectLook()
+    look.begin(answer.entry)            # what the store promises
+    look.receive_data(data)             # ... each piece as it came, in order
+    content = look.receive_eof()
 
 What begins as a DICOM file (PS3.10 §7.1) is walked to its last byte; anything else is
 taken as it is, and said to be no DICOM file.
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from asyncdicom.errors import ContentError, UidMismatch
+from asyncdicom.protocol.object_stores.digests import RunningDigests
 from asyncdicom.protocol.part10 import DEFAULT_TAGS, Part10Walker
 
 if TYPE_CHECKING:
@@ -22,9 +24,10 @@ if TYPE_CHECKING:
 
     from asyncdicom.jobs.object_groups import ObjectGroup
     from asyncdicom.model import Buffer
+    from asyncdicom.ports.objects import ObjectEntry
     from asyncdicom.protocol.part10 import InstanceFacts
 
-__all__ = ["ContentWalk", "ObjectContent", "check_group"]
+__all__ = ["NO_DICOM_FILE", "ObjectContent", "ObjectLook", "check_group"]
 
 PREFIX_BYTES = 132
 """PS3.10 §7.1: 128 bytes of preamble, then "DICM"."""
@@ -44,12 +47,14 @@ class ObjectContent:
     sha256: str
     """Empty where nobody wants to see it."""
     remarks: tuple[str, ...]
+    is_as_promised: bool
+    """Whether a digest of the store proves the bytes; False where it promised none."""
 
 
-class ContentWalk:
+class ObjectLook:
     """Looks at the bytes of an object in order; stores nothing."""
 
-    __slots__ = ("_collect", "_head", "_is_decided", "_remark", "_sha256", "_walker")
+    __slots__ = ("_collect", "_digests", "_head", "_is_decided", "_remark", "_sha256", "_walker")
 
     def __init__(
         self, *, collect: Mapping[int, str] = DEFAULT_TAGS, computes_sha256: bool = False
@@ -63,10 +68,16 @@ class ContentWalk:
         """
         self._collect = collect
         self._sha256 = hashlib.sha256() if computes_sha256 else None
+        self._digests: RunningDigests | None = None
         self._head = b""
         self._is_decided = False
         self._remark = NO_DICOM_FILE
         self._walker: Part10Walker | None = None
+
+    def begin(self, entry: ObjectEntry) -> None:
+        """Take note of what the store promises; before the first byte."""
+        digests = RunningDigests(entry)
+        self._digests = None if digests.is_idle else digests
 
     def receive_data(self, data: Buffer) -> None:
         """Look at the next bytes.
@@ -75,29 +86,38 @@ class ContentWalk:
             ProtocolError: If it is a DICOM file and no continuation could make it whole.
 
         """
-        if self._sha256 is not None:
-            self._sha256.update(data)
         if self._walker is not None:
             self._walker.receive_data(data)
         elif not self._is_decided:
             self._decide(data)
+        if self._digests is not None:
+            self._digests.update(data)
+        if self._sha256 is not None:
+            self._sha256.update(data)
 
     def receive_eof(self) -> ObjectContent:
         """Confirm the end.
 
         Raises:
+            DigestMismatch: If the bytes are not those that the store promised.
             ProtocolError: If it is a DICOM file that is not whole.
 
         """
+        # First: bytes that were damaged on the way say nothing of what the store holds.
+        is_as_promised = self._digests is not None and self._digests.verify()
         sha256 = "" if self._sha256 is None else self._sha256.hexdigest()
+        facts, remarks = self._judge()
+        return ObjectContent(facts, sha256, remarks, is_as_promised)
+
+    def _judge(self) -> tuple[InstanceFacts | None, tuple[str, ...]]:
         if self._walker is None:
-            return ObjectContent(None, sha256, (self._remark,))
+            return None, (self._remark,)
         try:
             facts = self._walker.receive_eof()
         except ContentError as error:
             # The structure stands, but what it says it is cannot be.
-            return ObjectContent(None, sha256, (f"no DICOM instance: {error}",))
-        return ObjectContent(facts, sha256, facts.doubts)
+            return None, (f"no DICOM instance: {error}",)
+        return facts, facts.doubts
 
     def _decide(self, data: Buffer) -> None:
         if self._head or len(data) < PREFIX_BYTES:

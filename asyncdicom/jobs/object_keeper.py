@@ -1,16 +1,23 @@
 """Where objects go: their names, what is there already, and what gives way to them.
 
-Rule: what is there is believed when it was read again, or when a catalog vouches for
-it (`storage.catalog`). A file that holds something else is never replaced; one that is
-a damaged copy of the same object is.
+    async with ObjectKeeper(folder, catalog=catalog) as keeper:
+        writer = keeper.begin(path)
+        ...
+        await keeper.commit(Kept(task, entry, path, content), writer)
+
+Rule: a file that holds something else is never replaced; a damaged or older copy of the
+same object is. Two objects of a run that come out under one name never replace each other.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from asyncdicom.errors import NameTaken
+from asyncdicom.jobs.object_intake import ObjectLook
 from asyncdicom.protocol.part10 import DEFAULT_TAGS
+from asyncdicom.storage.catalog import CatalogEntry
 from asyncdicom.storage.committing import GroupCommitter
 from asyncdicom.storage.inventory import claimed_uid
 from asyncdicom.storage.naming import collision_key
@@ -20,13 +27,26 @@ if TYPE_CHECKING:
 
     from asyncdicom.jobs.object_intake import ObjectContent
     from asyncdicom.jobs.object_listing import ObjectTask
+    from asyncdicom.model import ObjectTarget
+    from asyncdicom.ports.objects import ObjectEntry
     from asyncdicom.storage.atomic import FileWriter
+    from asyncdicom.storage.catalog import Catalog
     from asyncdicom.storage.folder import OutputFolder
 
-__all__ = ["ObjectKeeper"]
+__all__ = ["Kept", "ObjectKeeper"]
 
 INCOMING = "incoming"
 """Name of a file until its content has said what it is; never seen on disk."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """An object that is whole, and where it goes."""
+
+    task: ObjectTask
+    entry: ObjectEntry
+    path: str
+    content: ObjectContent
 
 
 class ObjectKeeper:
@@ -39,6 +59,7 @@ class ObjectKeeper:
         self,
         folder: OutputFolder,
         *,
+        catalog: Catalog | None = None,
         collect: Mapping[int, str] = DEFAULT_TAGS,
         computes_sha256: bool = False,
     ) -> None:
@@ -46,13 +67,15 @@ class ObjectKeeper:
 
         Args:
             folder: Where to store.
+            catalog: Where to note what is stored, and to look what was.
             collect: Keyword by tag of the values that names are made from.
-            computes_sha256: Whether somebody will see the digests.
+            computes_sha256: Whether somebody will see the digests; a catalog does.
 
         """
         self.folder = folder
-        self.collect = collect
-        self.computes_sha256 = computes_sha256
+        self._catalog = catalog
+        self._collect = collect
+        self._computes_sha256 = computes_sha256 or catalog is not None
         self._committer = GroupCommitter(folder)
         self._claimed: set[int] = set()
 
@@ -71,9 +94,11 @@ class ObjectKeeper:
         """
         return self.folder.create(path or INCOMING)
 
-    async def commit(
-        self, task: ObjectTask, path: str, content: ObjectContent, writer: FileWriter
-    ) -> None:
+    def look(self) -> ObjectLook:
+        """Return what looks at the bytes of an object, as closely as this run wants."""
+        return ObjectLook(collect=self._collect, computes_sha256=self._computes_sha256)
+
+    async def commit(self, kept: Kept, writer: FileWriter) -> None:
         """Give a file its name, as durably as the folder promises.
 
         Raises:
@@ -81,18 +106,70 @@ class ObjectKeeper:
             StorageError: If it cannot be kept.
 
         """
+        path = kept.path
         if writer.path != path:
             writer.retarget(path)
-        replace = self._claim(task, path) and self._may_replace(path, content)
+        is_first = self.claim(kept.task, path)
+        may_replace = is_first and self._may_replace(path, kept.content)
+        modified_ns = 0
+        if self._catalog is not None:
+            modified_ns = self.folder.system.fstat(writer.fileno()).st_mtime_ns
         try:
-            await self._committer.commit(writer, replace=replace)
+            await self._committer.commit(writer, replace=may_replace)
         except NameTaken as error:
             # The very same bytes: nothing is lost.
             if not error.is_identical:
                 raise
+            found = self.folder.facts(path)
+            modified_ns = 0 if found is None else found.modified_ns
+        self.note(kept, modified_ns)
 
-    def _claim(self, task: ObjectTask, path: str) -> bool:
-        """Tell whether no other object of this run was given the name."""
+    def noted(self, target: ObjectTarget, path: str | None) -> CatalogEntry | None:
+        """Return what the catalog says of an object, if that is where it belongs now.
+
+        Args:
+            target: The object.
+            path: Where it belongs, or None if only its content says so.
+
+        """
+        if self._catalog is None:
+            return None
+        noted = self._catalog.find(target.scheme, target.bucket, target.key)
+        return noted if noted is not None and path in (None, noted.path) else None
+
+    def note(self, kept: Kept, modified_ns: int) -> None:
+        """Note in the catalog, if there is one, what is in place.
+
+        Args:
+            kept: The object.
+            modified_ns: When its file was changed.
+
+        Raises:
+            StorageError: If the catalog cannot be written.
+
+        """
+        if self._catalog is None:
+            return
+        target, entry, facts = kept.task.target, kept.entry, kept.content.facts
+        self._catalog.record(
+            CatalogEntry(
+                target.scheme,
+                target.bucket,
+                target.key,
+                entry.byte_count,
+                entry.etag,
+                entry.modified_at,
+                kept.content.sha256,
+                kept.path,
+                modified_ns,
+                facts and facts.study_instance_uid,
+                facts and facts.series_instance_uid,
+                facts and facts.sop_instance_uid,
+            )
+        )
+
+    def claim(self, task: ObjectTask, path: str) -> bool:
+        """Give a name to the object of a task; tell whether no other one of this run has it."""
         if not task.has_claimed:
             name = hash(collision_key(path))
             if name in self._claimed:
@@ -110,8 +187,7 @@ class ObjectKeeper:
         """
         if self.folder.facts(path) is None:
             return False
-        claimed = claimed_uid(self.folder, path)
-        uid = content.facts.sop_instance_uid if content.facts is not None else None
-        if claimed not in (uid, None):
+        uid = None if content.facts is None else content.facts.sop_instance_uid
+        if claimed_uid(self.folder, path) not in (uid, None):
             raise NameTaken("another instance has the name", path=path)
         return True

@@ -2,8 +2,8 @@
 
     listing = GroupListing(group, scheme="s3")
     yield ObjectTask(listing)               # lists a page, then:
-    listing.take(page)
-    yield from listing.draw()               # its objects, and in time the next page
+    wanted = listing.take(page)
+    yield from listing.follow(wanted)       # its objects, and in time the next page
 
 Rule: one page is being fetched and one is being listed, never more: 92,000 objects
 below one prefix take the memory of two pages, and no worker waits for a list
@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING
 
 from asyncdicom.errors import Incomplete, NotFound
 from asyncdicom.model import ObjectTarget, Resource
+from asyncdicom.protocol.object_stores.globs import matcher
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from asyncdicom.errors import FetchError
     from asyncdicom.jobs.object_groups import ObjectGroup
@@ -71,6 +72,11 @@ class GroupListing:
     _entries: deque[ObjectEntry] = field(default_factory=deque)
     _is_drawn: bool = False
     _is_listing: bool = True
+    _matches: Callable[[str], bool] | None = None
+
+    def __post_init__(self) -> None:
+        if self.group.pattern is not None:
+            self._matches = matcher(self.group.pattern)
 
     @property
     def target(self) -> ObjectTarget:
@@ -100,27 +106,19 @@ class GroupListing:
             group.sop_instance_uid,
         )
 
-    def take(self, page: ListingPage, *, keeps: bool = True) -> Iterator[ObjectTask]:
-        """Take a page, and return the tasks that follow from it.
-
-        Args:
-            page: The next page.
-            keeps: Whether its objects are to be fetched, and not only counted.
-
-        """
-        for entry in page.entries:
-            # A key that ends so is the marker of a folder, made by consoles (0 bytes).
-            if (entry.key[-1:] == "/" and not entry.byte_count) or not self.accepts(
-                self.group, entry.key
-            ):
-                continue
-            self.count += 1
-            self.byte_count += entry.byte_count
-            if keeps:
-                self._entries.append(entry)
+    def take(self, page: ListingPage) -> tuple[ObjectEntry, ...]:
+        """Take a page, and return what is wanted of it."""
+        wanted = tuple(entry for entry in page.entries if self._is_wanted(entry))
+        self.count += len(wanted)
+        self.byte_count += sum(entry.byte_count for entry in wanted)
         self.continuation = page.continuation
         self.is_complete = page.continuation is None
         self._is_listing = False
+        return wanted
+
+    def follow(self, entries: Iterable[ObjectEntry] = ()) -> Iterator[ObjectTask]:
+        """Return the tasks that follow from a page: its objects, and in time the next page."""
+        self._entries.extend(entries)
         return iter(()) if self._is_drawn else self._draw()
 
     def verdict(self) -> FetchError | None:
@@ -134,7 +132,9 @@ class GroupListing:
                 expected=group.expected_count,
                 received=self.count,
             )
-        if group.expected_bytes is not None and self.byte_count != group.expected_bytes:
+        if group.expected_bytes is not None and (
+            abs(self.byte_count - group.expected_bytes) > group.rounded_by_bytes
+        ):
             return Incomplete(
                 f"{group.expected_bytes} bytes expected, {self.byte_count} listed",
                 expected=group.expected_count,
@@ -156,12 +156,15 @@ class GroupListing:
         finally:
             self._is_drawn = False
 
+    def _is_wanted(self, entry: ObjectEntry) -> bool:
+        # A key that ends so is the marker of a folder, made by consoles.
+        if entry.byte_count == 0 and entry.key.endswith("/"):
+            return False
+        if self._matches is not None and not self._matches(entry.key):
+            return False
+        return self.accepts(self.group, entry.key)
+
     def _is_next_due(self) -> bool:
         if self.is_complete or self._is_listing:
             return False
         return len(self._entries) <= LOW_WATER
-
-
-def _is_folder_marker(entry: ObjectEntry) -> bool:
-    """Tell whether consoles made an "object" so that a folder can be seen."""
-    return entry.byte_count == 0 and entry.key.endswith("/")

@@ -41,6 +41,8 @@ class Tally:
         missing: Targets that did not arrive.
         corrupt: Targets that arrived damaged or wrong.
         bytes_received: Body bytes, counted as they arrive.
+        expected: Targets that are known of so far, or 0 where nobody counts them.
+        expected_bytes: Size of all of them.
         first_error: What went wrong first, or None.
 
     """
@@ -53,6 +55,8 @@ class Tally:
         self.missing = 0
         self.corrupt = 0
         self.bytes_received = 0
+        self.expected = 0
+        self.expected_bytes = 0
         self.first_error: AsyncDicomError | None = None
 
     def record(self, outcome: Outcome) -> None:
@@ -76,6 +80,11 @@ class Tally:
     def count_bytes(self, byte_count: int) -> None:
         """Count body bytes as they arrive."""
         self.bytes_received += byte_count
+
+    def expect(self, count: int, byte_count: int) -> None:
+        """Take note of targets that were found and will get an outcome."""
+        self.expected += count
+        self.expected_bytes += byte_count
 
     def withdraw(self, target: Target, why: AsyncDicomError) -> None:
         """Take back what was counted as stored, and tell it."""

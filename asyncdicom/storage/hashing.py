@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from asyncdicom.model import Buffer
     from asyncdicom.storage.atomic import FileWriter
 
-__all__ = ["BATCH_BYTES", "HashingStream", "HashingWriter"]
+__all__ = ["BATCH_BYTES", "HashingStream", "HashingWriter", "settled"]
 
 BATCH_BYTES = 1024 * 1024
 """Content that is worth a hop to a thread; see `benchmarks/bench_storage.py`."""
@@ -102,7 +102,7 @@ class HashingStream:
             future = asyncio.get_running_loop().run_in_executor(
                 self._executor, self._write_batch, self._take()
             )
-            await _settled(future)
+            await settled(future)
 
     async def finish(self) -> str:
         """Write the rest, which is less than a batch; return the digest.
@@ -130,7 +130,7 @@ def _is_constant(data: Buffer) -> bool:
     return isinstance(data.obj if isinstance(data, memoryview) else data, bytes)
 
 
-async def _settled(future: asyncio.Future[None]) -> None:
+async def settled(future: asyncio.Future[None]) -> None:
     """Wait for a thread, also while being cancelled."""
     try:
         await asyncio.shield(future)

@@ -15,7 +15,7 @@ from asyncdicom.jobs.object_job import ObjectJob, ObjectOptions
 from asyncdicom.jobs.object_keeper import ObjectKeeper
 from asyncdicom.jobs.run import run_job
 from asyncdicom.jobs.tally import Tally
-from asyncdicom.ports.objects import ListingPage, ObjectEntry
+from asyncdicom.ports.objects import ListingPage, ObjectDigest, ObjectEntry
 from asyncdicom.storage.atomic import Durability
 from asyncdicom.storage.folder import OutputFolder
 from asyncdicom.storage.object_names import KeyNaming
@@ -66,6 +66,7 @@ class MemoryStore:
     Attributes:
         objects: Content by key.
         faults: What the next requests for a key meet; popped one by one.
+        promised: Algorithm and digest by key.
         page_objects: Objects on a page.
         asked: What was asked for, in order.
 
@@ -73,8 +74,10 @@ class MemoryStore:
 
     objects: Mapping[str, bytes]
     faults: dict[str, list[Cut | AsyncDicomError | None]] = field(default_factory=dict)
+    promised: dict[str, tuple[str, bytes]] = field(default_factory=dict)
     page_objects: int = 1000
     has_etags: bool = True
+    has_times: bool = True
     honours_ranges: bool = True
     asked: list[str] = field(default_factory=list)
     scheme: str = "s3"
@@ -86,7 +89,9 @@ class MemoryStore:
         """Return what the store says of an object."""
         content = self.objects[key]
         etag = hashlib.md5(content, usedforsecurity=False).hexdigest() if self.has_etags else None
-        return ObjectEntry(key, len(content), etag, "2026-11-30T00:00:00Z")
+        modified_at = "2026-11-30T00:00:00Z" if self.has_times else None
+        digests = (ObjectDigest(*self.promised[key]),) if key in self.promised else ()
+        return ObjectEntry(key, len(content), etag, modified_at, digests)
 
     async def page(
         self, bucket: str, prefix: str, *, delimiter: str = "", continuation: str | None = None

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from asyncdicom.errors import (
+    AsyncDicomError,
     ConnectionLost,
     Incomplete,
     NotFound,
@@ -111,25 +112,33 @@ async def test_only_what_is_accepted_counts(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("has_etags", "asked"),
+    ("has_etags", "has_times", "tries", "asked"),
     [
-        pytest.param(True, ["get a", "get a 700-"], id="from the byte that was reached"),
-        pytest.param(False, ["get a", "get a"], id="anew without an entity tag"),
+        pytest.param(True, False, 1, ["get a", "get a 700-"], id="from the byte it reached"),
+        pytest.param(False, True, 1, ["get a", "get a 700-"], id="where a time names the version"),
+        pytest.param(False, False, 2, ["get a", "get a"], id="anew where nothing does"),
     ],
 )
 @pytest.mark.parametrize(
     "error", [pytest.param(None, id="a short body"), pytest.param(ConnectionLost("cut"), id="cut")]
 )
 async def test_a_broken_body_continues(
-    tmp_path: Path, *, has_etags: bool, asked: list[str], error: ConnectionLost | None
+    tmp_path: Path,
+    *,
+    has_etags: bool,
+    has_times: bool,
+    tries: int,
+    asked: list[str],
+    error: ConnectionLost | None,
 ) -> None:
-    store = MemoryStore({"a": CONTENT}, {"a": [Cut(700, error)]}, has_etags=has_etags)
+    faults: dict[str, list[Cut | AsyncDicomError | None]] = {"a": [Cut(700, error)]}
+    store = MemoryStore({"a": CONTENT}, faults, has_etags=has_etags, has_times=has_times)
     async with open_keeper(tmp_path) as keeper:
         run = await fetch_objects(store, keeper)
     assert run.is_complete
     assert files_in(tmp_path) == {"a": CONTENT}
     assert store.asked[1:] == asked
-    assert [s.attempts for s in run.stored] == [1 if has_etags else 2]
+    assert [s.attempts for s in run.stored] == [tries]
 
 
 async def test_a_server_that_ignores_ranges_sends_the_rest_too(tmp_path: Path) -> None:
