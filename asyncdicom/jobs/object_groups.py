@@ -55,6 +55,8 @@ class ObjectGroup:
     """Objects that must be there, or None if nobody said."""
     expected_bytes: int | None = None
     """Size of all of them together, or None."""
+    rounded_by_bytes: int = 0
+    """How far the expected size may be off, where an index has it rounded."""
     study_instance_uid: Uid | None = None
     """What every DICOM file of the group has to belong to, where it is known."""
     series_instance_uid: Uid | None = None

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from asyncdicom.storage.folder import OutputFolder
 
-__all__ = ["Inventory", "claimed_uid", "files_below"]
+__all__ = ["Inventory", "claimed_uid", "files_below", "uid_in_head"]
 
 HEAD_BYTES = 4096
 """Of a file; its meta information takes 200 to 600 bytes."""
@@ -92,6 +92,11 @@ def claimed_uid(folder: OutputFolder, path: str) -> Uid | None:
         return None
     finally:
         os.close(fd)
+    return uid_in_head(head)
+
+
+def uid_in_head(head: bytes) -> Uid | None:
+    """Return the SOP Instance UID in the head of a file; None if it is no DICOM file."""
     if head[128:132] != b"DICM":
         return None
     match = _MEDIA_STORAGE_SOP_INSTANCE_UID.search(head, 132)

@@ -102,16 +102,21 @@ class Layout:
             UnsafeName: If an ISO 9660 folder has 999,999 files.
 
         """
-        path = ""
-        for rule in self._rules:
-            name = self._folder(path, rule(instance))
-            path = f"{path}/{name}" if path else name
+        path = self.folder_for(instance)
         name = (
             self._number(path, instance.sop_instance_uid)
             if self._is_iso
             else instance.sop_instance_uid + self._extension
         )
         return f"{path}/{name}" if path else name
+
+    def folder_for(self, instance: Instance) -> str:
+        """Return the folder of an instance, relative to the root; empty for the root itself."""
+        path = ""
+        for rule in self._rules:
+            name = self._folder(path, rule(instance))
+            path = f"{path}/{name}" if path else name
+        return path
 
     def _folder(self, parent: str, wanted: Rendered) -> str:
         """Return the name of a folder in its parent, unlike that of any other identity."""

@@ -1,0 +1,177 @@
+"""What a run against the Imaging Data Commons will do, before it does anything.
+
+    plan = plan_selection(index, selection, groups)
+    plan = plan_manifest(index, read_manifest(lines), groups)
+    plan.groups                 # to be fetched
+    plan.unmatched              # to be named
+
+Rule: nothing that was asked for disappears: it is a group, or it is unmatched.
+
+A plan of up to `MAX_HELD` series is held whole, so that the index can be closed (and
+its memory given back) before the first byte is fetched; of a longer one the groups are
+drawn from the index as they are needed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from asyncdicom.errors import NotFound
+from asyncdicom.model import Failed, ObjectTarget, Resource
+from asyncdicom.protocol.idc.buckets import IDC_BUCKETS
+from asyncdicom.protocol.idc.manifest import ManifestId, ManifestUrl, NotUnderstood
+from asyncdicom.protocol.idc.selection import Selection, is_uuid
+from asyncdicom.sources.idc_selection import choose
+from asyncdicom.sources.idc_unmatched import Unmatched, unmatched_in
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from asyncdicom.jobs.idc_groups import SeriesGroups
+    from asyncdicom.jobs.object_groups import ObjectGroup
+    from asyncdicom.protocol.idc.manifest import ManifestEntry
+    from asyncdicom.protocol.idc.series import Series, Totals
+    from asyncdicom.sources.idc_index import IdcIndex
+    from asyncdicom.sources.idc_selection import Chosen
+
+__all__ = ["IdcPlan", "Manifest", "plan_manifest", "plan_selection"]
+
+MAX_HELD = 10_000
+"""Series whose groups are held at once: some 10 MB."""
+
+
+@dataclass(frozen=True, slots=True)
+class IdcPlan:
+    """What will be fetched, and what will not."""
+
+    groups: Iterable[ObjectGroup]
+    totals: Totals
+    """Of what the index knows."""
+    unmatched: tuple[Unmatched, ...] = ()
+    is_held: bool = True
+    """Whether the index is not needed any more."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to fetch."""
+        return self.is_held and not self.groups
+
+    def failures(self) -> Iterator[Failed]:
+        """Yield an outcome for each thing that was asked for and does not exist."""
+        for one in self.unmatched:
+            if one.is_missing:
+                target = ObjectTarget("idc", one.kind, one.value, Resource.LISTING)
+                yield Failed(target, NotFound(str(one), status_code=404), 1)
+
+
+def plan_selection(index: IdcIndex, selection: Selection, groups: SeriesGroups) -> IdcPlan:
+    """Plan to fetch whole series.
+
+    Raises:
+        ConfigError: If the index is damaged.
+
+    """
+    chosen = choose(index, selection)
+    unmatched = tuple(unmatched_in(chosen))
+    found = map(groups.whole, chosen.series(groups.columns))
+    return _plan(found, chosen.totals, unmatched)
+
+
+def plan_manifest(
+    index: IdcIndex, entries: Iterable[ManifestEntry], groups: SeriesGroups
+) -> IdcPlan:
+    """Plan to fetch what a manifest names, each thing once.
+
+    Raises:
+        ConfigError: As `plan_selection`.
+
+    """
+    manifest = Manifest.of(entries)
+    chosen = choose(index, Selection(ids=manifest.ids))
+    unknown = (one for one in unmatched_in(chosen) if one.value not in manifest.urls)
+    unmatched = (*manifest.not_understood(), *unknown)
+    return _plan(manifest.groups(chosen, groups), chosen.totals, unmatched)
+
+
+def _plan(
+    groups: Iterator[ObjectGroup], totals: Totals, unmatched: tuple[Unmatched, ...]
+) -> IdcPlan:
+    if totals.series > MAX_HELD:
+        return IdcPlan(groups, totals, unmatched, is_held=False)
+    return IdcPlan(list(groups), totals, unmatched)
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """A manifest in order: what it names by address, and what by id."""
+
+    urls: dict[str, tuple[ManifestUrl, ...]]
+    """By the UUID of the series, or whatever stands in its place; each once."""
+    named: frozenset[str]
+    """Ids that stand alone: whole series are meant."""
+    lines: tuple[NotUnderstood, ...]
+
+    @classmethod
+    def of(cls, entries: Iterable[ManifestEntry]) -> Manifest:
+        """Sort the entries of a manifest."""
+        urls: dict[str, dict[ManifestUrl, None]] = {}
+        named: set[str] = set()
+        lines: list[NotUnderstood] = []
+        for entry in entries:
+            match entry:
+                case ManifestUrl():
+                    # Without its line, the same address is the same entry.
+                    same = replace(entry, line_number=0)
+                    urls.setdefault(entry.series_uuid.lower(), {})[same] = None
+                case ManifestId():
+                    named.add(entry.text.lower())
+                case NotUnderstood():
+                    lines.append(entry)
+        found = {uuid: tuple(of_one) for uuid, of_one in urls.items()}
+        return cls(found, frozenset(named), tuple(lines))
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """What the index is asked for. A folder of somebody's own bucket is no id."""
+        return tuple(dict.fromkeys([*filter(is_uuid, self.urls), *sorted(self.named)]))
+
+    def not_understood(self) -> Iterator[Unmatched]:
+        """Yield the lines that name nothing."""
+        for line in self.lines:
+            yield Unmatched("manifest", line.text, f"line {line.line_number} names no series")
+
+    def groups(self, chosen: Chosen, groups: SeriesGroups) -> Iterator[ObjectGroup]:
+        """Yield what is to be fetched: what the index knows, then the rest."""
+        known: set[str] = set()
+        for series in chosen.series(groups.columns):
+            known.add(series.crdc_series_uuid)
+            yield from self._of_series(series, groups)
+        for uuid, urls in self.urls.items():
+            if uuid not in known:
+                yield from map(groups.unknown, urls)
+
+    def _of_series(self, series: Series, groups: SeriesGroups) -> Iterator[ObjectGroup]:
+        urls = self.urls.get(series.crdc_series_uuid, ())
+        if not urls or self._is_named(series) or any(map(_is_whole, urls)):
+            yield groups.whole(series, bucket=_own_bucket(urls))
+            return
+        for url in urls:
+            bucket = _own_bucket([url])
+            if url.is_single:
+                yield groups.single(series, url.prefix, bucket=bucket)
+            else:
+                yield groups.matching(series, url, bucket=bucket)
+
+    def _is_named(self, series: Series) -> bool:
+        ids = (series.crdc_series_uuid, series.series_instance_uid, series.study_instance_uid)
+        return not self.named.isdisjoint((*ids, series.patient_id))
+
+
+def _is_whole(url: ManifestUrl) -> bool:
+    return not url.is_single and url.pattern is None and url.prefix.count("/") == 1
+
+
+def _own_bucket(urls: Iterable[ManifestUrl]) -> str | None:
+    """Return the bucket that a manifest names, if it is none of the Imaging Data Commons."""
+    return next((url.bucket for url in urls if url.bucket not in IDC_BUCKETS), None)

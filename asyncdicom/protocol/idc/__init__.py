@@ -1,0 +1,1 @@
+"""The Imaging Data Commons: manifests, selections, folder templates, addresses. Pure."""
