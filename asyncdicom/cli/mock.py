@@ -6,7 +6,7 @@ import asyncio
 import sys
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from asyncdicom.cli.run import Interrupts
-    from asyncdicom.mock import DimseServer, MockServer
+    from asyncdicom.mock import DimseServer, MockServer, S3Server
     from asyncdicom.mock.archive import Archive
     from asyncdicom.mock.dimse import RecordedDimse
     from asyncdicom.mock.server import Recorded
@@ -28,7 +28,8 @@ EPILOG = """\b
 Without FOLDER the studies are synthetic: deterministic, and made while they are
 served. With FOLDER the DICOM files below it are served as they are.
 \b
-With --dimse-port the same studies are there for C-ECHO, C-FIND, C-GET, C-MOVE.
+With --dimse-port the same studies are there for C-ECHO, C-FIND, C-GET, C-MOVE, with
+--s3-port as objects STUDY/SERIES/INSTANCE.dcm in a bucket named dicom.
 \b
 A fault is NAME[:KIND][:option=value,...]; --list-faults names them all.
 \b
@@ -40,6 +41,7 @@ Examples:
   asyncdicom mock --studies 100 --instances 50 --mixed
   asyncdicom mock --dimse-port 11112 --destination STORE=127.0.0.1:11113
   asyncdicom mock --dimse-port 11112 --fault abort:suboperation:nth=3,at=1000
+  asyncdicom mock --s3-port 9000 --fault 503:object:retry-after=1,times=3
   asyncdicom mock --fault truncate:instance:times=1 --fault 503:study:retry-after=2,every=3
 """
 
@@ -123,9 +125,17 @@ SHAPE = ("studies", "series", "instances", "rows", "columns", "frames", "seed")
 )
 @option("--sop-classes-in-study", is_flag=True, help="Answer SOPClassesInStudy, as Orthanc does.")
 @option("--no-relational", is_flag=True, help="Refuse queries without the keys of levels above.")
+@option("--s3-port", type=click.IntRange(0, 65535), help="Speak S3 there, too. 0: any free.")
+@option(
+    "--s3-max-keys",
+    type=click.IntRange(1, 1000),
+    default=1000,
+    show_default=True,
+    help="Most keys of a page of a listing.",
+)
 @click.option("-v", "--verbose", is_flag=True, help="Show each request on stderr.")
 def command(folder: Path | None, **given: Any) -> int:
-    """Serve an embedded DICOMweb and DIMSE archive, with faults on demand."""
+    """Serve an embedded archive over DICOMweb, DIMSE and S3, with faults on demand."""
     if given["list_faults"]:
         print_faults()
         return ExitCode.COMPLETE
@@ -178,29 +188,41 @@ def server_of(archive: Archive, given: dict[str, Any]) -> MockServer:
         empty_search_status=int(given["empty_search"]),
         max_results=given["max_results"],
     )
-    faults, _ = faults_of(given)
     options = ServerOptions(
         host=given["host"],
         port=given["port"],
         http2=not given["no_http2"],
         framing=Framing[given["framing"].upper()],
     )
+    faults = faults_of(given).web
     return MockServer(archive, faults=faults, tls=given["tls"], web=web, options=options)
 
 
-def faults_of(given: dict[str, Any]) -> tuple[list[str], list[str]]:
-    """Split faults into those of DICOMweb and those of DIMSE.
+class Faults(NamedTuple):
+    """Faults by the face that they are of."""
+
+    web: list[str]
+    dimse: list[str]
+    s3: list[str]
+
+
+def faults_of(given: dict[str, Any]) -> Faults:
+    """Split faults into those of DICOMweb, of DIMSE and of S3.
 
     Raises:
-        ConfigError: If there is one of DIMSE, but no port for it.
+        ConfigError: If there is one of DIMSE or of S3, but no port for it.
 
     """
     from asyncdicom.mock.dimse_faults import is_dimse_fault  # noqa: PLC0415 -- as above
+    from asyncdicom.mock.s3_faults import is_s3_fault  # noqa: PLC0415 -- as above
 
     dimse = [fault for fault in given["faults"] if is_dimse_fault(fault)]
-    if dimse and given["dimse_port"] is None:
-        raise ConfigError(f"a fault of DIMSE: {dimse[0]!r}", hint="give --dimse-port as well")
-    return [fault for fault in given["faults"] if fault not in dimse], dimse
+    s3 = [fault for fault in given["faults"] if is_s3_fault(fault)]
+    for name, faults, option_name in (("DIMSE", dimse, "dimse"), ("S3", s3, "s3")):
+        if faults and given[f"{option_name}_port"] is None:
+            hint = f"give --{option_name}-port as well"
+            raise ConfigError(f"a fault of {name}: {faults[0]!r}", hint=hint)
+    return Faults([fault for fault in given["faults"] if fault not in (*dimse, *s3)], dimse, s3)
 
 
 def dimse_server_of(archive: Archive, given: dict[str, Any]) -> DimseServer | None:
@@ -224,7 +246,27 @@ def dimse_server_of(archive: Archive, given: dict[str, Any]) -> DimseServer | No
         lists_sop_classes=given["sop_classes_in_study"],
         is_relational=not given["no_relational"],
     )
-    return DimseServer(archive, faults=faults_of(given)[1], options=options)
+    return DimseServer(archive, faults=faults_of(given).dimse, options=options)
+
+
+def s3_server_of(archive: Archive, given: dict[str, Any]) -> S3Server | None:
+    """Make the S3 face that the options describe, or None if none is wanted.
+
+    Raises:
+        ConfigError: If a fault cannot be read.
+
+    """
+    if given["s3_port"] is None:
+        return None
+    from asyncdicom.mock import S3Options, S3Server, ServerOptions  # noqa: PLC0415 -- as above
+
+    return S3Server(
+        archive,
+        faults=faults_of(given).s3,
+        tls=given["tls"],
+        s3=S3Options(max_keys=given["s3_max_keys"]),
+        options=ServerOptions(host=given["host"], port=given["s3_port"], http2=False),
+    )
 
 
 def destination_of(text: str) -> tuple[str, tuple[str, int]]:
@@ -257,16 +299,18 @@ async def serve(archive: Archive, given: dict[str, Any], interrupts: Interrupts)
     serving = _Serving()
     interrupts.stops(serving)
     server, dimse = server_of(archive, given), dimse_server_of(archive, given)
-    if given["verbose"]:
-        server.on_request = show_request
+    s3 = s3_server_of(archive, given)
+    for face in (server, s3):
+        if face is not None and given["verbose"]:
+            face.on_request = show_request
     if given["store_dir"] is not None:
         given["store_dir"].mkdir(parents=True, exist_ok=True)
-    async with server, dimse or nullcontext():
+    async with server, dimse or nullcontext(), s3 or nullcontext():
         if given["ca_out"] is not None:
-            given["ca_out"].write_bytes(server.ca_pem)
+            given["ca_out"].write_bytes(server.ca_pem + (s3.ca_pem if s3 else b""))
         if dimse is not None and given["verbose"]:
             dimse.on_request = show_dimse_request
-        print_start(server, given["ca_out"], dimse)
+        print_start(server, given["ca_out"], dimse, s3)
         await serving.ended.wait()
     return ExitCode.COMPLETE
 
@@ -284,7 +328,12 @@ def show_dimse_request(request: RecordedDimse) -> None:
     click.echo(f"{request.kind} {request.path}{fault}", err=True)
 
 
-def print_start(server: MockServer, ca_file: Path | None, dimse: DimseServer | None) -> None:
+def print_start(
+    server: MockServer,
+    ca_file: Path | None,
+    dimse: DimseServer | None = None,
+    s3: S3Server | None = None,
+) -> None:
     """Print the URLs, and what to do with them."""
     url = server.url
     study = server.web.archive.studies[0].study_instance_uid
@@ -297,6 +346,11 @@ def print_start(server: MockServer, ca_file: Path | None, dimse: DimseServer | N
         click.echo(dimse.url)
         click.echo(f"  asyncdicom find {dimse.url}")
         click.echo(f"  asyncdicom get {dimse.url} --study {study} -o out")
+    if s3 is not None:
+        access = f"--endpoint-url {s3.url} --no-sign-request{ca}"
+        click.echo(s3.url)
+        click.echo(f"  asyncdicom get {s3.bucket_url} {access} -o out")
+        click.echo(f"  asyncdicom get {s3.bucket_url}{study}/ {access} -o out")
     click.echo("Ctrl-C ends it.")
     sys.stdout.flush()
 

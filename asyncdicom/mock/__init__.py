@@ -8,6 +8,8 @@ from asyncdicom.mock.dicomweb import WebOptions
 from asyncdicom.mock.dimse import DimseOptions, DimseServer
 from asyncdicom.mock.faults import Fault, FaultPlan, parse_fault
 from asyncdicom.mock.folder import FolderArchive
+from asyncdicom.mock.s3 import S3Options
+from asyncdicom.mock.s3_server import S3Server
 from asyncdicom.mock.server import MockServer, ServerOptions
 from asyncdicom.mock.synthetic import SyntheticArchive, SyntheticOptions
 
@@ -18,6 +20,8 @@ __all__ = [
     "FaultPlan",
     "FolderArchive",
     "MockServer",
+    "S3Options",
+    "S3Server",
     "ServerOptions",
     "SyntheticArchive",
     "SyntheticOptions",

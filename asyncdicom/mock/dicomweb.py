@@ -91,6 +91,10 @@ class DicomWeb:
         except Refused:
             return None
 
+    def blocks(self, _request: Request) -> bool:
+        """Tell whether answering may block: reading a folder does."""
+        return self.archive.is_blocking
+
     def respond(self, request: Request) -> Response:
         """Answer a request; refusals become answers too."""
         try:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from asyncdicom.mock import dimse_faults, faults
+from asyncdicom.mock import dimse_faults, faults, s3_faults
 from asyncdicom.mock.dimse_effects import DIMSE_EFFECTS, INTERRUPTING, dimse_status_effect
 from asyncdicom.mock.effects import EFFECTS, status_effect
+from asyncdicom.mock.s3_effects import S3_EFFECTS, S3_KINDS, s3_status_effect
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,7 +33,22 @@ def fault_table() -> str:
         common = INTERRUPTING if one.interrupt else {}
         options = {name: text for name, text in one.options.items() if name not in common}
         lines += described(name, f"{one.summary} ({kinds})", options)
-    return "\n".join(lines)
+    return "\n".join([*lines, *s3_lines()])
+
+
+def s3_lines() -> list[str]:
+    """Return what concerns S3; effects that DICOMweb has as well are described there."""
+    status = s3_status_effect("503")
+    assert status is not None, "503 is a status"
+    also = ", ".join(name for name in S3_EFFECTS if name in EFFECTS)
+    lines = ["", (s3_faults.__doc__ or "").strip(), "", "Faults of S3", ""]
+    lines += described("NNN", "answer with that status, 200 to 599, as S3 does", status.options)
+    for name, effect in S3_EFFECTS.items():
+        if name in EFFECTS:
+            continue
+        kinds = "" if effect.kinds == S3_KINDS else f" ({', '.join(effect.kinds)})"
+        lines += described(name, f"{effect.summary}{kinds}", effect.options)
+    return [*lines, f"  and, as for DICOMweb: {also}"]
 
 
 def described(name: str, summary: str, options: Mapping[str, str]) -> list[str]:

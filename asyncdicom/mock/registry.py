@@ -12,9 +12,19 @@ if TYPE_CHECKING:
 
     from asyncdicom.mock.messages import Request, Response
 
-__all__ = ["EFFECTS", "Effect", "Settings", "effect", "same_request", "search_effect"]
+__all__ = [
+    "EFFECTS",
+    "Apply",
+    "Effect",
+    "Rewrite",
+    "Settings",
+    "effect",
+    "same_request",
+    "same_response",
+    "search_effect",
+]
 
-TEXT_OPTIONS = frozenset({"to", "retry-after", "as", "uid", "where"})
+TEXT_OPTIONS = frozenset({"to", "retry-after", "as", "uid", "where", "key"})
 """Options whose values are text; `at` is a number or `head`; all others are numbers."""
 
 

@@ -3,6 +3,9 @@
     async with MockServer(SyntheticArchive()) as server:
         ...  # ask server.url; then look at server.requests
 
+What is served is a `Face`: DICOMweb here, objects in `s3_server`; how bytes travel, what
+is recorded and which fault is met is the same for each.
+
 Leaving the context ends every connection and waits for every task. A bug in the
 mock itself is raised there, so a test cannot pass over it.
 """
@@ -15,13 +18,13 @@ import math
 from collections import deque
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 from asyncdicom.errors import ConfigError
 from asyncdicom.mock.certificates import issue
 from asyncdicom.mock.connection import Connection
 from asyncdicom.mock.dicomweb import DicomWeb, WebOptions
-from asyncdicom.mock.faults import Fault, FaultPlan
+from asyncdicom.mock.faults import Fault, FaultPlan, Plan
 from asyncdicom.mock.http1 import serve_http1
 from asyncdicom.mock.http2 import PREFACE, Http2Session
 from asyncdicom.mock.messages import Framing, Request, Response
@@ -33,7 +36,7 @@ if TYPE_CHECKING:
     from asyncdicom.mock.archive import Archive
     from asyncdicom.model import Header
 
-__all__ = ["MockServer", "Recorded", "ServerOptions"]
+__all__ = ["Face", "HttpServer", "MockServer", "Recorded", "ServerOptions"]
 
 KEPT_REQUESTS = 100_000
 """Requests that are remembered; a server that runs for weeks forgets the oldest."""
@@ -80,14 +83,26 @@ class ServerStatistics:
     faults: int = 0
 
 
-class MockServer:
-    """An archive on a port.
+class Face(Protocol):
+    """An archive as one protocol over HTTP shows it."""
+
+    def kind_of(self, request: Request) -> str | None:
+        """Name what a request asks for, as faults do; None if nothing lives there."""
+
+    def blocks(self, request: Request) -> bool:
+        """Tell whether answering may take long, so that it has to happen in a thread."""
+
+    def respond(self, request: Request) -> Response:
+        """Answer a request; refusals are answers, too."""
+
+
+class HttpServer:
+    """A face of an archive on a port.
 
     Args:
-        archive: What it serves.
-        faults: What goes wrong, and when; text is read as `faults` describes.
+        face: What it serves.
+        plan: What goes wrong, and when.
         tls: Whether it speaks TLS, with a certificate of its own authority.
-        web: How its DICOMweb face behaves.
         options: Where and how it listens.
 
     Attributes:
@@ -99,15 +114,14 @@ class MockServer:
 
     def __init__(
         self,
-        archive: Archive,
+        face: Face,
+        plan: Plan[Fault],
         *,
-        faults: Iterable[Fault | str] = (),
         tls: bool = False,
-        web: WebOptions | None = None,
         options: ServerOptions | None = None,
     ) -> None:
-        self.web = DicomWeb(archive, web)
-        self.plan = FaultPlan(faults)
+        self.face = face
+        self.plan = plan
         self.is_tls = tls
         self.ca_pem = b""
         self.on_request: Callable[[Recorded], None] | None = None
@@ -178,10 +192,10 @@ class MockServer:
         return int(self._server.sockets[0].getsockname()[1])
 
     @property
-    def url(self) -> str:
-        """DICOMweb root."""
+    def origin(self) -> str:
+        """Scheme, host and port."""
         scheme = "https" if self.is_tls else "http"
-        return f"{scheme}://{self.options.host}:{self.port}{self.web.options.root}"
+        return f"{scheme}://{self.options.host}:{self.port}"
 
     def statistics(self) -> ServerStatistics:
         """Return the counters."""
@@ -223,7 +237,7 @@ class MockServer:
         statistics.in_flight += 1
         statistics.in_flight_peak = max(statistics.in_flight_peak, statistics.in_flight)
         try:
-            fault = self.plan.decide(self.web.kind_of(request), request.path)
+            fault = self.plan.decide(self.face.kind_of(request), request.path)
             response = await self._respond(request, fault)
             self._record(request, response, fault)
             await pause(response.wire.delay_s)
@@ -248,7 +262,7 @@ class MockServer:
             self.on_request(recorded)
 
     async def _respond(self, request: Request, fault: Fault | None) -> Response:
-        in_thread = self.web.archive.is_blocking
+        in_thread = self.face.blocks(request)
         if in_thread:
             response = await asyncio.to_thread(self._answer, request, fault)
         else:
@@ -259,10 +273,40 @@ class MockServer:
 
     def _answer(self, request: Request, fault: Fault | None) -> Response:
         if fault is None:
-            return self.web.respond(request)
+            return self.face.respond(request)
         settings = fault.settings
-        response = self.web.respond(fault.effect.rewrite(request, settings))
+        response = self.face.respond(fault.effect.rewrite(request, settings))
         return fault.effect.apply(request, response, settings)
+
+
+class MockServer(HttpServer):
+    """An archive behind DICOMweb.
+
+    Args:
+        archive: What it serves.
+        faults: What goes wrong, and when; text is read as `faults` describes.
+        tls: Whether it speaks TLS, with a certificate of its own authority.
+        web: How its DICOMweb face behaves.
+        options: Where and how it listens.
+
+    """
+
+    def __init__(
+        self,
+        archive: Archive,
+        *,
+        faults: Iterable[Fault | str] = (),
+        tls: bool = False,
+        web: WebOptions | None = None,
+        options: ServerOptions | None = None,
+    ) -> None:
+        self.web = DicomWeb(archive, web)
+        super().__init__(self.web, FaultPlan(faults), tls=tls, options=options)
+
+    @property
+    def url(self) -> str:
+        """DICOMweb root."""
+        return f"{self.origin}{self.web.options.root}"
 
 
 async def pause(delay_s: float) -> None:

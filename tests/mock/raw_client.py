@@ -17,7 +17,7 @@ import h11
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from asyncdicom.mock import MockServer
+    from asyncdicom.mock.server import HttpServer
 
 __all__ = ["Answer", "Http2Client", "connect", "get", "get_on", "raw_bytes", "until", "until_idle"]
 
@@ -35,7 +35,7 @@ class Answer:
 
 @asynccontextmanager
 async def connect(
-    server: MockServer,
+    server: HttpServer,
 ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
     """Open a plain connection."""
     reader, writer = await asyncio.open_connection(server.options.host, server.port)
@@ -53,7 +53,7 @@ def request_bytes(path: str, *fields: str) -> bytes:
     return f"GET {path} HTTP/1.1\r\n{lines}\r\n".encode()
 
 
-async def get(server: MockServer, path: str, *fields: str) -> Answer:
+async def get(server: HttpServer, path: str, *fields: str) -> Answer:
     """Ask on a connection of its own."""
     async with connect(server) as (reader, writer):
         return await get_on(reader, writer, path, *fields)
@@ -94,14 +94,14 @@ async def step(parser: h11.Connection, reader: asyncio.StreamReader, answer: Ans
             answer.end = "closed"
 
 
-async def raw_bytes(server: MockServer, path: str, *fields: str) -> bytes:
+async def raw_bytes(server: HttpServer, path: str, *fields: str) -> bytes:
     """Return all bytes of an answer, as they are on the wire, until the server closes."""
     async with connect(server) as (reader, writer):
         writer.write(request_bytes(path, *fields, "Connection: close"))
         return await reader.read(-1)
 
 
-async def until_idle(server: MockServer) -> None:
+async def until_idle(server: HttpServer) -> None:
     """Wait until no request is in flight."""
     await until(lambda: server.statistics().in_flight == 0)
 
