@@ -1,6 +1,7 @@
 """Writes series into a Cloud-Optimized DICOM store with the package of that name.
 
-Run by the Python of `.peers`, which has it, and ours has not:
+Run by the Python of `.peers`, which has it; ours has not, and imports this module for
+the names alone:
 
     .peers/bin/python tests/support/cod_writer.py < order.json
 
@@ -13,6 +14,7 @@ import hashlib
 import json
 import sys
 from contextlib import contextmanager
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -26,27 +28,20 @@ def hashed(uid: str) -> str:
 
 def write(order: dict[str, Any]) -> None:
     """Write each series of an order."""
-    from google.auth.credentials import (  # type: ignore[import-not-found] # noqa: PLC0415
-        AnonymousCredentials,
-    )
-    from google.cloud import storage  # type: ignore[import-not-found] # noqa: PLC0415
-
-    client = storage.Client(project=order["project"], credentials=AnonymousCredentials())
+    storage = import_module("google.cloud.storage")
+    credentials = import_module("google.auth.credentials").AnonymousCredentials()
+    client = storage.Client(project=order["project"], credentials=credentials)
     for series in order["series"]:
         _write_series(client, order["datastore"], series)
 
 
 def _write_series(client: Any, datastore: str, series: dict[str, Any]) -> None:
-    from cloud_optimized_dicom.cod_object import (  # type: ignore[import-not-found] # noqa: PLC0415
-        CODObject,
-    )
-    from cloud_optimized_dicom.instance import (  # type: ignore[import-not-found] # noqa: PLC0415
-        Instance,
-    )
-
+    package = "cloud_optimized_dicom"
+    make_instance = import_module(f"{package}.instance").Instance
+    make_store = import_module(f"{package}.cod_object").CODObject
     function = hashed if series["is_hashed"] else None
-    instances = [Instance(dicom_uri=path, uid_hash_func=function) for path in series["files"]]
-    store = CODObject(
+    instances = [make_instance(dicom_uri=path, uid_hash_func=function) for path in series["files"]]
+    store = make_store(
         datastore_path=datastore,
         client=client,
         study_uid=series["study_uid"],
@@ -54,7 +49,7 @@ def _write_series(client: Any, datastore: str, series: dict[str, Any]) -> None:
         mode="w",
         hashed_uids=series["is_hashed"],
     )
-    with _metadata_version(series["version"], Instance), store:
+    with _metadata_version(series["version"], make_instance), store:
         result = store.append(instances, compress=series["is_compressed"])
         if result.errors:
             raise RuntimeError(str(result.errors))
