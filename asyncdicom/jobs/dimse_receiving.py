@@ -12,15 +12,17 @@ from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Generic, Protocol
 
 from asyncdicom.errors import AsyncDicomError, DiskFull, StorageError, UidMismatch
-from asyncdicom.jobs.intake import InstanceIntake
+from asyncdicom.jobs.data_set_intake import DataSetIntake, IntakeTerms
 from asyncdicom.jobs.stores import WriterT
 from asyncdicom.model import Uid
 from asyncdicom.protocol.dimse.statuses import Status
+from asyncdicom.protocol.part10_shapes import DataSetReader
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from asyncdicom.jobs.get_plan import Missing
+    from asyncdicom.jobs.intake import Arrival
     from asyncdicom.jobs.stores import Reception
     from asyncdicom.model import Buffer
     from asyncdicom.ports.dimse import StoreRequest, SubOperations
@@ -47,7 +49,8 @@ class ReceivingStorage(Generic[WriterT]):
         self.taken: set[Uid] = set()
         self.is_over = False
         self._reception = reception
-        self._next: InstanceIntake[WriterT] | None = None
+        self._terms = IntakeTerms(DataSetReader(reception.store.collect))
+        self._prepared: WriterT | None = None
         self._is_closed = False
 
     def begin(self, request: StoreRequest) -> _Sink[WriterT] | Refusal:
@@ -55,33 +58,29 @@ class ReceivingStorage(Generic[WriterT]):
         if self.errors and self.disk_is_full:
             return Refusal(Status.OUT_OF_RESOURCES)
         try:
-            intake, self._next = self._next or InstanceIntake(self._reception.store), None
+            intake = DataSetIntake(request, self._terms, self._begin_file)
         except AsyncDicomError as error:
-            return self._refusal(error)
-        try:
-            intake.begin_data_set(request)
-        except AsyncDicomError as error:
-            intake.discard()
-            return self._refusal(error)
+            self.errors.append(error)
+            return Refusal(_status_of(error))
         return _Sink(self, self._reception, intake)
 
     def prepare(self) -> None:
         """Begin the next file before it is needed, while the archive looks for its instance."""
-        if self._next is None and not self._is_closed:
+        if self._prepared is None and not self._is_closed:
             # What is wrong, whoever needs it will be told.
             with suppress(AsyncDicomError):
-                self._next = InstanceIntake(self._reception.store)
+                self._prepared = self._reception.store.begin()
 
     def close(self) -> None:
         """Take back what was prepared; instances that still come are taken all the same."""
         self._is_closed = True
-        if self._next is not None:
-            self._next.discard()
-            self._next = None
+        if self._prepared is not None:
+            self._prepared.discard()
+            self._prepared = None
 
-    def _refusal(self, error: AsyncDicomError) -> Refusal:
-        self.errors.append(error)
-        return Refusal(_status_of(error))
+    def _begin_file(self) -> WriterT:
+        prepared, self._prepared = self._prepared, None
+        return self._reception.store.begin() if prepared is None else prepared
 
     @property
     def missing(self) -> list[Missing]:
@@ -126,6 +125,10 @@ class Refusal:
         """Return the status of the refusal."""
         return self._status
 
+    def end_nowait(self) -> int:
+        """Return the status of the refusal."""
+        return self._status
+
     def discard(self) -> None:
         """Do nothing."""
 
@@ -137,11 +140,12 @@ class _Sink(Generic[WriterT]):
         self,
         storage: ReceivingStorage[WriterT],
         reception: Reception[WriterT],
-        intake: InstanceIntake[WriterT],
+        intake: DataSetIntake[WriterT],
     ) -> None:
         self._storage = storage
         self._reception = reception
         self._intake = intake
+        self._arrival: Arrival[WriterT] | None = None
         self._error: AsyncDicomError | None = None
 
     def write(self, fragment: Buffer) -> None:
@@ -155,20 +159,37 @@ class _Sink(Generic[WriterT]):
 
     async def end(self) -> int:
         """Hand the instance over, and return what became of it."""
+        if self._arrival is None and (status := self.end_nowait()) is not None:
+            return status
+        arrival, self._arrival = self._arrival, None
+        assert arrival is not None, "what has to be waited for has arrived"
+        try:
+            await self._reception.take(arrival)
+        except AsyncDicomError as error:
+            self._refuse(error)
+        else:
+            self._storage.taken.add(arrival.facts.sop_instance_uid)
+        return self._status()
+
+    def end_nowait(self) -> int | None:
+        """Hand the instance over, unless that has to be waited for."""
         if self._error is None:
             try:
-                await self._hand_over()
+                if not self._is_taken():
+                    return None
             except AsyncDicomError as error:
                 self._refuse(error)
-        # Behind the answer, which is written before anybody else gets a turn.
-        asyncio.get_running_loop().call_soon(self._storage.prepare)
-        return Status.SUCCESS if self._error is None else _status_of(self._error)
+        return self._status()
 
     def discard(self) -> None:
         """Drop what came of the instance."""
         self._intake.discard()
+        if self._arrival is not None:
+            self._arrival.writer.discard()
+            self._arrival = None
 
-    async def _hand_over(self) -> None:
+    def _is_taken(self) -> bool:
+        """Hand the instance over; False if its arrival has to wait for that."""
         arrival = self._intake.end()
         facts = arrival.facts
         # Ours says what the command said, so this compares command and data set.
@@ -177,8 +198,16 @@ class _Sink(Generic[WriterT]):
             raise UidMismatch(
                 expected=facts.media_storage_sop_instance_uid, received=facts.sop_instance_uid
             )
-        await self._reception.take(arrival)
+        if not self._reception.take_nowait(arrival):
+            self._arrival = arrival
+            return False
         self._storage.taken.add(facts.sop_instance_uid)
+        return True
+
+    def _status(self) -> int:
+        # Behind the answer, which is written before anybody else gets a turn.
+        asyncio.get_running_loop().call_soon(self._storage.prepare)
+        return Status.SUCCESS if self._error is None else _status_of(self._error)
 
     def _refuse(self, error: AsyncDicomError) -> None:
         self._error = error

@@ -84,6 +84,7 @@ class _Reception(Generic[WriterT]):
     study: Expectation
     store: Store[WriterT]
     take: Callable[[Arrival[WriterT]], Coroutine[Any, Any, None]]
+    take_nowait: Callable[[Arrival[WriterT]], bool]
     tally: Tally
 
     def count_bytes(self, byte_count: int) -> None:
@@ -188,7 +189,17 @@ class GetJob(Generic[WriterT]):
                 else:
                     arrival.writer.discard()
 
-            reception = _Reception(target, study, self._store, take, self._tally)
+            def take_nowait(arrival: Arrival[WriterT]) -> bool:
+                settle = batch.settle_nowait
+                if settle is None:
+                    return False
+                if self._is_wanted(study, target, arrival, doubted):
+                    settle(study, arrival, attempt, self._tally.record)
+                else:
+                    arrival.writer.discard()
+                return True
+
+            reception = _Reception(target, study, self._store, take, take_nowait, self._tally)
             await self._retriever.retrieve(reception)
 
     async def _withdraw(self, study: Expectation, disputed: set[Uid]) -> None:

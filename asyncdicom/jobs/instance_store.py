@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from asyncdicom.jobs.expectation import Expectation
     from asyncdicom.jobs.intake import Arrival
+    from asyncdicom.jobs.stores import Settle
     from asyncdicom.model import Outcome
     from asyncdicom.protocol.part10 import InstanceFacts
     from asyncdicom.storage.atomic import FileWriter
@@ -76,6 +77,11 @@ class InstanceStore:
         """Return a walker that collects what names are made from."""
         return Part10Walker(collect=self._collect, collect_doubts=True)
 
+    @property
+    def collect(self) -> Mapping[int, str]:
+        """What names are made from."""
+        return self._collect
+
     def batch(self, target: Target) -> CommitBatch:  # noqa: ARG002 -- Store
         """Return a context in which the instances of one answer are committed."""
         return CommitBatch(self)
@@ -109,22 +115,49 @@ class InstanceStore:
             StorageError: If it cannot be kept.
 
         """
-        facts, writer = arrival.facts, arrival.writer
-        path = self._layout.path_for(Instance.of(facts))
-        writer.retarget(path)
-        # Where the folder was looked through, names that nobody had are not looked for again;
-        # should one have appeared since, it is not replaced.
-        occupied = None if self._inventory is None else self._inventory.occupied
-        replace = (occupied is None or path in occupied) and self._may_replace(facts, path)
+        replace = self._name(arrival)
         try:
-            await self._committer.commit(writer, replace=replace)
+            await self._committer.commit(arrival.writer, replace=replace)
         except NameTaken as error:
             # Another run into the same folder was faster with the very same bytes.
             if not error.is_identical:
                 raise
-        if occupied is not None:
-            occupied.add(path)
-        self._paths[facts.sop_instance_uid] = path
+        return self._noted(arrival)
+
+    def commit_nowait(self, arrival: Arrival[FileWriter]) -> str:
+        """Do as `commit` where no disk is waited for (`commits_at_once`).
+
+        The file is whole under its name when this returns, and still open; whoever called this
+        closes it.
+        """
+        replace = self._name(arrival)
+        try:
+            arrival.writer.appear(replace=replace)
+        except NameTaken as error:
+            if not error.is_identical:
+                raise
+        return self._noted(arrival)
+
+    def _name(self, arrival: Arrival[FileWriter]) -> bool:
+        """Give a file its name to come; tell whether it may replace what has that.
+
+        Raises:
+            NameTaken: If something else has it, which does not give way.
+
+        """
+        path = self._layout.path_for(Instance.of(arrival.facts))
+        arrival.writer.retarget(path)
+        # Where the folder was looked through, names that nobody had are not looked for again;
+        # should one have appeared since, it is not replaced.
+        occupied = None if self._inventory is None else self._inventory.occupied
+        is_free = occupied is not None and path not in occupied
+        return not is_free and self._may_replace(arrival.facts, path)
+
+    def _noted(self, arrival: Arrival[FileWriter]) -> str:
+        path = arrival.writer.path
+        if self._inventory is not None:
+            self._inventory.occupied.add(path)
+        self._paths[arrival.facts.sop_instance_uid] = path
         return path
 
     def _may_replace(self, facts: InstanceFacts, path: str) -> bool:
@@ -154,18 +187,19 @@ class CommitBatch:
         self._store = store
         self._commits: set[asyncio.Task[None]] = set()
         self._unrecorded: deque[_Settled] = deque()
-        self._recording: asyncio.Task[None] | None = None
+        self._failure: AsyncDicomError | OSError | None = None
+        self._is_recording = False
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
         # Instances that arrived whole are kept, whatever became of the answer.
-        under_way = [*self._commits] if self._recording is None else [self._recording]
-        results = await asyncio.gather(*under_way, return_exceptions=True)
-        await self._record_settled()
+        results = await asyncio.gather(*self._commits, return_exceptions=True)
+        self._record_settled()
+        assert not self._is_recording, "whoever was told of an instance has a bug"
         if kind is None:
-            for result in results:
+            for result in (self._failure, *results):
                 if isinstance(result, BaseException):
                     raise result
 
@@ -182,16 +216,21 @@ class CommitBatch:
             StorageError: If it cannot be kept.
 
         """
-        if self._store.commits_at_once:
-            self._check_recording(arrival)
-            await self._settle(study, arrival, attempts, record)
-            return
         try:
             await self._until_room()
         except BaseException:
             arrival.writer.discard()
             raise
-        self._commits.add(asyncio.create_task(self._settle(study, arrival, attempts, record)))
+        settle = self.settle_nowait
+        assert settle is not None, "there is room"
+        settle(study, arrival, attempts, record)
+
+    @property
+    def settle_nowait(self) -> Settle[FileWriter] | None:
+        """What settles an instance without waiting, or begins to; None without room for it."""
+        if self._store.commits_at_once:
+            return self._settle_at_once
+        return self._begin_to_settle if len(self._commits) < MAX_COMMITS else None
 
     async def _until_room(self) -> None:
         """Wait until another commit may begin; raise why an earlier one failed."""
@@ -202,55 +241,87 @@ class CommitBatch:
             if error is not None:
                 raise error
 
-    async def _settle(
+    def _begin_to_settle(
         self,
         study: Expectation,
         arrival: Arrival[FileWriter],
         attempts: int,
         record: Callable[[Outcome], None],
     ) -> None:
-        uid = arrival.facts.sop_instance_uid
-        if uid in study.settled:
-            arrival.writer.discard()
-            return
-        study.settled.add(uid)
-        try:
-            path = await self._store.commit(arrival)
-        except BaseException:
-            study.settled.discard(uid)
-            arrival.writer.discard()
-            raise
-        self._unrecorded.append(_Settled(study, arrival, attempts, path, record))
-        if not self._store.commits_at_once:
-            await self._record_settled()
-        elif self._recording is None or self._recording.done():
-            # A turn of the loop later: an archive waits for our answer, but not for this.
-            self._recording = asyncio.create_task(self._record_settled())
+        settled = _Settled(study, arrival, attempts, record)
+        if settled.begins():
+            self._commits.add(asyncio.create_task(self._settle(settled)))
 
-    async def _record_settled(self) -> None:
+    async def _settle(self, settled: _Settled) -> None:
+        try:
+            await self._store.commit(settled.arrival)
+        except BaseException:
+            settled.fail()
+            raise
+        settled.record()
+
+    def _settle_at_once(
+        self,
+        study: Expectation,
+        arrival: Arrival[FileWriter],
+        attempts: int,
+        record: Callable[[Outcome], None],
+    ) -> None:
+        if self._failure is not None:
+            arrival.writer.discard()
+            raise self._failure
+        settled = _Settled(study, arrival, attempts, record)
+        if not settled.begins():
+            return
+        try:
+            self._store.commit_nowait(arrival)
+        except BaseException:
+            settled.fail()
+            raise
+        self._unrecorded.append(settled)
+        if len(self._unrecorded) == 1:
+            # A turn of the loop later: an archive waits for our answer, but not for this.
+            asyncio.get_running_loop().call_soon(self._record_soon)
+
+    def _record_soon(self) -> None:
+        self._is_recording = True
+        try:
+            self._record_settled()
+        except (AsyncDicomError, OSError) as error:
+            self._failure = error
+        self._is_recording = False
+
+    def _record_settled(self) -> None:
         while self._unrecorded:
             self._unrecorded.popleft().record()
 
-    def _check_recording(self, arrival: Arrival[FileWriter]) -> None:
-        """Raise why what was settled before could not be recorded."""
-        if self._recording is not None and self._recording.done():
-            failure = self._recording.exception()
-            if failure is not None:
-                arrival.writer.discard()
-                raise failure
-
 
 class _Settled(NamedTuple):
-    """An instance that is safe, and whom to tell."""
+    """An instance that is being settled, and whom to tell when it is safe."""
 
     study: Expectation
     arrival: Arrival[FileWriter]
     attempts: int
-    path: str
     tell: Callable[[Outcome], None]
 
+    def begins(self) -> bool:
+        """Settle the instance unless it is; what came a second time is dropped."""
+        settled, uid = self.study.settled, self.arrival.facts.sop_instance_uid
+        if uid in settled:
+            self.arrival.writer.discard()
+            return False
+        settled.add(uid)
+        return True
+
+    def fail(self) -> None:
+        """Take back that it is settled."""
+        self.study.settled.discard(self.arrival.facts.sop_instance_uid)
+        self.arrival.writer.discard()
+
     def record(self) -> None:
-        facts = self.arrival.facts
+        """Let go of the file, which is under its name, and tell of it."""
+        facts, writer = self.arrival.facts, self.arrival.writer
+        writer.close()
         target = Target(
             Resource.INSTANCE,
             self.study.study_instance_uid,
@@ -260,7 +331,7 @@ class _Settled(NamedTuple):
         self.tell(
             Stored(
                 target,
-                self.path,
+                writer.path,
                 facts.byte_count,
                 self.arrival.sha256,
                 self.attempts,

@@ -15,9 +15,6 @@ from typing import TYPE_CHECKING, Generic, NamedTuple
 from asyncdicom.errors import Doubtful, UnexpectedContent
 from asyncdicom.jobs.payload import expect_content
 from asyncdicom.jobs.stores import WriterT
-from asyncdicom.model import Uid
-from asyncdicom.protocol.dimse.file_meta import file_meta
-from asyncdicom.protocol.part10_facts import FileMeta
 from asyncdicom.protocol.payload import payload_parser
 from asyncdicom.protocol.payload_events import NEED_DATA, PartBegan, PartData, PartEnded
 
@@ -26,7 +23,6 @@ if TYPE_CHECKING:
 
     from asyncdicom.jobs.stores import Intaking, Reception, Store
     from asyncdicom.model import Buffer
-    from asyncdicom.protocol.dimse.file_meta import StoredObject
     from asyncdicom.protocol.part10 import InstanceFacts
     from asyncdicom.sources.dicomweb import DicomWebSource
     from asyncdicom.sources.transaction import Transaction
@@ -56,21 +52,6 @@ class InstanceIntake(Generic[WriterT]):
         self._walker = store.walker()
         self._hash = hashlib.sha256()
         self._writer: WriterT | None = store.begin()
-        self._header = b""
-
-    def begin_data_set(self, request: StoredObject) -> None:
-        """Put file meta information before what comes, which is a data set alone.
-
-        Args:
-            request: What the command says of it.
-
-        Raises:
-            ProtocolError: If one of its UIDs is none.
-
-        """
-        self._header = file_meta(request)
-        meta = FileMeta(Uid(request.transfer_syntax), Uid(request.sop_instance_uid))
-        self._walker.skip_file_meta(meta, len(self._header))
 
     def write(self, data: Buffer) -> None:
         """Take bytes; they are only lent.
@@ -82,10 +63,6 @@ class InstanceIntake(Generic[WriterT]):
         """
         assert self._writer is not None, "nothing comes behind the end of an instance"
         self._walker.receive_data(data)
-        if self._header:
-            # One write for both costs less than not to copy a few kilobytes.
-            data = b"".join((self._header, data))
-            self._header = b""
         self._hash.update(data)
         self._writer.write(data)
 

@@ -6,10 +6,10 @@ DICOMweb or DIMSE; a get never knows which.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Protocol, Self, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
     from types import TracebackType
 
     from asyncdicom.jobs.expectation import Expectation
@@ -24,6 +24,7 @@ __all__ = [
     "PartWriter",
     "Reception",
     "Retriever",
+    "Settle",
     "Store",
     "WriterT",
 ]
@@ -35,12 +36,20 @@ class PartWriter(Protocol):
     def write(self, data: Buffer, /) -> object:
         """Take bytes; they are only lent."""
 
+    def write_many(self, buffers: Sequence[Buffer], /) -> object:
+        """Take several pieces, in order; they are only lent."""
+
     def discard(self) -> None:
         """Drop what was taken; harmless when repeated."""
 
 
 WriterT = TypeVar("WriterT", bound=PartWriter)
 MadeT_co = TypeVar("MadeT_co", bound=PartWriter, covariant=True)
+
+
+Settle: TypeAlias = (
+    "Callable[[Expectation, Arrival[WriterT], int, Callable[[Outcome], None]], None]"
+)
 
 
 class Batch(Protocol[WriterT]):
@@ -72,6 +81,10 @@ class Batch(Protocol[WriterT]):
 
         """
 
+    @property
+    def settle_nowait(self) -> Settle[WriterT] | None:
+        """What does as `settle`, where that would not wait; else None."""
+
 
 class Intaking(Protocol[MadeT_co]):
     """Begins instances: each has a writer and a walker of its own."""
@@ -81,6 +94,10 @@ class Intaking(Protocol[MadeT_co]):
 
     def walker(self) -> Part10Walker:
         """Return a walker that collects what the store wants to know."""
+
+    @property
+    def collect(self) -> Mapping[int, str]:
+        """Keyword by tag of what the store wants to know."""
 
 
 class Store(Intaking[WriterT], Protocol[WriterT]):
@@ -131,6 +148,14 @@ class Reception(Protocol[WriterT]):
 
     def count_bytes(self, byte_count: int, /) -> None:
         """Take note of bytes as they arrive."""
+
+    def take_nowait(self, arrival: Arrival[WriterT], /) -> bool:
+        """Do as `take` where that would not wait; False if nothing was done.
+
+        Raises:
+            ContentError, StorageError: As `take`.
+
+        """
 
     async def take(self, arrival: Arrival[WriterT], /) -> None:
         """Keep an instance that is whole, or discard what nobody waits for.

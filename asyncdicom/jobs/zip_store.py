@@ -73,6 +73,11 @@ class ZipStore:
         """Return a walker that collects what names are made from."""
         return Part10Walker(collect=self._collect, collect_doubts=True)
 
+    @property
+    def collect(self) -> Mapping[int, str]:
+        """What names are made from."""
+        return self._collect
+
     def batch(self, target: Target) -> ZipBatch:  # noqa: ARG002 -- Store
         """Return a context for the instances of one answer."""
         return ZipBatch(self)
@@ -215,6 +220,8 @@ class _StudyArchive:
 
 class ZipBatch:
     """The instances of one answer; each is in its archive when `settle` returns."""
+
+    settle_nowait = None
 
     def __init__(self, store: ZipStore) -> None:
         self._store = store

@@ -10,10 +10,11 @@ from asyncdicom.model import Resource, Skipped, Stored, Target
 from asyncdicom.protocol.part10 import Part10Walker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
     from asyncdicom.jobs.expectation import Expectation
     from asyncdicom.jobs.intake import Arrival
+    from asyncdicom.jobs.stores import Settle
     from asyncdicom.library.prefetch import Prefetch
     from asyncdicom.library.watching import Answering
     from asyncdicom.model import Buffer, Outcome, Uid
@@ -36,6 +37,11 @@ class MemoryWriter:
         self._buffer.write(data)
         self._held_bytes += len(data)
         self._prefetch.hold(len(data))
+
+    def write_many(self, buffers: Sequence[Buffer]) -> None:
+        """Append several pieces."""
+        for data in buffers:
+            self.write(data)
 
     def discard(self) -> None:
         """Drop the bytes; harmless when repeated, or after `take`."""
@@ -67,7 +73,12 @@ class MemoryStore:
 
     def walker(self) -> Part10Walker:
         """Return a walker that collects nothing: an instance needs no name."""
-        return Part10Walker(collect={}, collect_doubts=True)
+        return Part10Walker(collect=self.collect, collect_doubts=True)
+
+    @property
+    def collect(self) -> Mapping[int, str]:
+        """Return nothing: an instance needs no name."""
+        return {}
 
     def batch(self, target: Target) -> MemoryBatch:  # noqa: ARG002 -- Store
         """Return a context for the instances of one answer."""
@@ -106,6 +117,11 @@ class MemoryBatch:
     async def __aexit__(self, *_: object) -> None:
         """Do nothing: nothing is under way."""
 
+    @property
+    def settle_nowait(self) -> Settle[MemoryWriter]:
+        """Wait for nothing: whoever takes instances holds answers back, if need be."""
+        return self._settle
+
     async def settle(
         self,
         study: Expectation,
@@ -114,6 +130,15 @@ class MemoryBatch:
         record: Callable[[Outcome], None],
     ) -> None:
         """Hand an instance over, and record it."""
+        self._settle(study, arrival, attempts, record)
+
+    def _settle(
+        self,
+        study: Expectation,
+        arrival: Arrival[MemoryWriter],
+        attempts: int,
+        record: Callable[[Outcome], None],
+    ) -> None:
         facts = arrival.facts
         uid, series = facts.sop_instance_uid, facts.series_instance_uid
         assert series is not None, "what is of a study is of a series (PS3.3 §A.1.2.3)"

@@ -17,13 +17,13 @@ from asyncdicom.jobs.stores import WriterT
 from asyncdicom.model import Failed, Stored
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from types import TracebackType
 
     from asyncdicom.engine.scheduler import Scheduler
     from asyncdicom.jobs.expectation import Expectation
     from asyncdicom.jobs.intake import Arrival
-    from asyncdicom.jobs.stores import Batch, Store
+    from asyncdicom.jobs.stores import Batch, Settle, Store
     from asyncdicom.library.watching import Answering
     from asyncdicom.model import Outcome, Skipped, Target, Uid
     from asyncdicom.protocol.part10 import Part10Walker
@@ -208,6 +208,11 @@ class ReportedStore(Generic[WriterT]):
         """Return a walker that collects what the store wants to know."""
         return self._store.walker()
 
+    @property
+    def collect(self) -> Mapping[int, str]:
+        """Keyword by tag of what the store wants to know."""
+        return self._store.collect
+
     def batch(self, target: Target) -> _ReportedBatch[WriterT]:
         """Return a context for the instances of one answer."""
         return _ReportedBatch(self._store.batch(target), self._url_of(target), self._reporter)
@@ -227,6 +232,23 @@ class _ReportedBatch(Generic[WriterT]):
         self._url = url
         self._reporter = reporter
         self._uids: list[str] = []
+
+    @property
+    def settle_nowait(self) -> Settle[WriterT] | None:
+        settle = self._batch.settle_nowait
+        if settle is None:
+            return None
+
+        def settle_and_note(
+            study: Expectation,
+            arrival: Arrival[WriterT],
+            attempts: int,
+            record: Callable[[Outcome], None],
+        ) -> None:
+            self._uids.append(arrival.facts.sop_instance_uid)
+            settle(study, arrival, attempts, record)
+
+        return settle_and_note
 
     async def __aenter__(self) -> Self:
         await self._batch.__aenter__()

@@ -171,6 +171,10 @@ class _WatchedReception:
         self._reception.count_bytes(byte_count)
         self._watcher.received(self, byte_count)
 
+    def take_nowait(self, arrival: Arrival[Any], /) -> bool:  # noqa: ARG002 -- Reception
+        """Let each be waited for: there may be no room for another one."""
+        return False
+
     async def take(self, arrival: Arrival[Any], /) -> None:
         await self._reception.take(arrival)
         await self._watcher.until_room(self)

@@ -73,6 +73,10 @@ class _Sink:
 
     async def end(self) -> int:
         """Keep the instance."""
+        return self.end_nowait()
+
+    def end_nowait(self) -> int:
+        """Keep the instance."""
         if self._status is not None:
             return self._status
         received = Received(self._request, bytes(self._data))

@@ -143,6 +143,9 @@ class StoreSink(Protocol):
         0000 is a promise: the data set is as safe as it will ever be.
         """
 
+    def end_nowait(self) -> int | None:
+        """Do as `end` where nothing has to be waited for; None if `end` has to be called."""
+
     def discard(self) -> None:
         """The association ended before the last fragment did; harmless when repeated."""
 

@@ -100,22 +100,6 @@ class Part10Walker:
         self._stage: DataSetWalker | DeflatedDataSet | None = None
         self._ended: Exception | None = None
 
-    def skip_file_meta(self, meta: FileMeta, byte_count: int) -> None:
-        """Begin behind file meta information that whoever feeds this has made.
-
-        Args:
-            meta: What it says.
-            byte_count: Its length, preamble and prefix included.
-
-        Raises:
-            UsageError: Unless nothing was received before.
-
-        """
-        if self._byte_count or self._ended is not None:
-            raise UsageError("file meta information comes first")
-        self._byte_count = byte_count
-        self._begin_data_set(meta, byte_count)
-
     def receive_data(self, data: Buffer) -> None:
         """Walk on.
 

@@ -90,6 +90,8 @@ class Hooks:
 
     def note(self, event: ReceiverEvent) -> None:
         """Begin what is to be run for an event, or let it wait."""
+        if not self._commands:
+            return
         hook = _hook_for(event)
         command = self._commands.get(hook)
         if command is None:

@@ -91,17 +91,17 @@ class Keeper:
         return spare or self._folder.create(INCOMING)
 
     async def keep(self, arrival: Arrival[FileWriter]) -> Kept:
-        """Put an instance in its place; where this raises, the writer is the caller's to discard.
+        """Put an instance in its place; the writer is closed afterwards, whatever happened.
 
         Raises:
             StorageError: If it cannot be kept.
 
         """
         writer = arrival.writer
-        path = self._rules.naming.path_for(_named(arrival.facts))
-        if not self._is_durable and self._appears(writer, path):
-            return Kept(path)
         try:
+            path = writer.path
+            if path == INCOMING:
+                path = self._rules.naming.path_for(_named(arrival.facts))
             async with self._turns.of(path):
                 kept = await self._place(arrival, path)
                 if kept.fate is not DuplicateFate.SKIPPED:
@@ -112,11 +112,28 @@ class Keeper:
         finally:
             writer.discard()
 
+    def keep_nowait(self, arrival: Arrival[FileWriter]) -> Kept | None:
+        """Do as `keep` where nobody has the name, and no sync is due; else None: call `keep`.
+
+        Raises:
+            StorageError: As `keep`; the writer is discarded.
+
+        """
+        if self._is_durable:
+            return None
+        writer = arrival.writer
+        try:
+            path = self._rules.naming.path_for(_named(arrival.facts))
+            return Kept(path) if self._appears(writer, path) else None
+        except BaseException:
+            writer.discard()
+            raise
+
     def _appears(self, writer: FileWriter, path: str) -> bool:
         """Give a file a name that nobody has, in one step; without syncs nothing else is due."""
+        writer.retarget(path)
         if writer.byte_count > MAX_COMPARED_BYTES and self._is_taken(path):
             return False
-        writer.retarget(path)
         try:
             writer.appear(replace=False)
         except NameTaken:
@@ -140,11 +157,8 @@ class Keeper:
     def _invisible_file(self) -> FileWriter | None:
         """Begin a file, unless it could be seen while nobody needs it."""
         writer = self._folder.create(INCOMING)
-        try:
-            if self._folder.system.fstat(writer.fileno()).st_nlink == 0:
-                return writer
-        except OSError:
-            pass
+        if writer.is_invisible:
+            return writer
         writer.discard()
         self._keeps_spare = False
         return None

@@ -12,6 +12,8 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Self
 
+from asyncdicom.jobs.data_set_intake import IntakeTerms
+from asyncdicom.protocol.part10_shapes import DataSetReader
 from asyncdicom.receiver.events import Listening, ReceiverEnded
 from asyncdicom.receiver.hooks import Hooks
 from asyncdicom.receiver.keeping import Keeper
@@ -63,8 +65,14 @@ class Receiver:
         self._statistics = ReceiverStatistics()
         self._keeper = Keeper(folder, settings.storing)
         classes = SopClasses(settings)
+        rules = settings.storing
+        terms = IntakeTerms(
+            DataSetReader(rules.collect),
+            keeps_doubtful=rules.keeps_doubtful,
+            computes_digests=rules.computes_digests,
+        )
         storing = Storing(
-            settings.storing, folder.root, self._keeper, classes.takes, self._statistics, self._tell
+            rules, folder.root, self._keeper, terms, classes.takes, self._statistics, self._tell
         )
         self._services = ReceivingServices(settings, storing, classes)
         self._server = dimse_server(settings.engine, settings.server, self._services)

@@ -18,6 +18,7 @@ from asyncdicom.errors import (
     UidMismatch,
     UnexpectedContent,
 )
+from asyncdicom.jobs.data_set_intake import DataSetIntake
 from asyncdicom.model import parse_uid
 from asyncdicom.policy.store_answers import answer_to
 from asyncdicom.protocol.dimse.statuses import Status
@@ -27,13 +28,13 @@ from asyncdicom.receiver.events import (
     InstanceRefused,
     InstanceStored,
 )
-from asyncdicom.receiver.incoming import IncomingInstance
 from asyncdicom.receiver.room import require_room
 from asyncdicom.receiver.settings import StorageMode
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from asyncdicom.jobs.data_set_intake import IntakeTerms
     from asyncdicom.jobs.intake import Arrival
     from asyncdicom.model import Buffer
     from asyncdicom.ports.dimse import StoreRequest
@@ -55,6 +56,7 @@ class Storing:
     root: str
     """Of the output folder."""
     keeper: Keeper
+    terms: IntakeTerms
     takes: Callable[[str], bool]
     """Tells whether instances of a SOP class are taken."""
     statistics: ReceiverStatistics
@@ -90,7 +92,15 @@ class AssociationStorage:
 class ReceivedDataSet:
     """One data set on its way (`ports.dimse.StoreSink`)."""
 
-    __slots__ = ("_association", "_error", "_intake", "_is_open", "_request", "_storing")
+    __slots__ = (
+        "_arrival",
+        "_association",
+        "_error",
+        "_intake",
+        "_is_open",
+        "_request",
+        "_storing",
+    )
 
     def __init__(
         self, storing: Storing, association: OpenAssociation, request: StoreRequest
@@ -98,7 +108,8 @@ class ReceivedDataSet:
         self._storing = storing
         self._association = association
         self._request = request
-        self._intake: IncomingInstance | None = None
+        self._intake: DataSetIntake[FileWriter] | None = None
+        self._arrival: Arrival[FileWriter] | None = None
         self._error: AsyncDicomError | None = None
         self._is_open = True
         statistics = storing.statistics
@@ -123,38 +134,63 @@ class ReceivedDataSet:
 
     async def end(self) -> int:
         """Put the instance in place, and return what to answer."""
+        if self._arrival is None and (status := self.end_nowait()) is not None:
+            return status
+        arrival, self._arrival = self._arrival, None
+        assert arrival is not None, "what has to be waited for has arrived"
+        try:
+            self._stored(arrival, await self._storing.keeper.keep(arrival))
+        except AsyncDicomError as error:
+            self._fail(error)
+        finally:
+            arrival.writer.discard()
+            self._close()
+        return self._answer()
+
+    def end_nowait(self) -> int | None:
+        """Put the instance in place where no disk is waited for, and return what to answer."""
         try:
             if self._intake is not None:
-                await self._keep(self._intake)
+                arrival = self._arrived(self._intake)
+                kept = self._storing.keeper.keep_nowait(arrival)
+                if kept is None:
+                    self._arrival = arrival
+                    return None
+                self._stored(arrival, kept)
             elif self._error is None:
                 self._storing.statistics.ignored += 1
         except AsyncDicomError as error:
             self._fail(error)
-        finally:
+        except BaseException:
             self._close()
-        return Status.SUCCESS if self._error is None else self._refused(self._error)
+            raise
+        self._close()
+        return self._answer()
 
     def discard(self) -> None:
         """Drop what came."""
         if self._intake is not None:
             self._intake.discard()
+        if self._arrival is not None:
+            self._arrival.writer.discard()
+            self._arrival = None
         self._close()
 
     def _begin(self) -> None:
         self._storing.check(self._request)
         if self._storing.rules.mode is not StorageMode.IGNORE:
             storing = self._storing
-            self._intake = IncomingInstance(self._request, storing.rules, storing.keeper.begin)
+            self._intake = DataSetIntake(self._request, storing.terms, storing.keeper.begin)
 
-    async def _keep(self, intake: IncomingInstance) -> None:
+    def _arrived(self, intake: DataSetIntake[FileWriter]) -> Arrival[FileWriter]:
+        """Return the instance, if it is whole and what its command says."""
         arrival = intake.end()
         try:
             self._check_identity(arrival)
-            kept = await self._storing.keeper.keep(arrival)
-        except BaseException:
+        except AsyncDicomError:
             arrival.writer.discard()
             raise
-        self._stored(arrival, kept)
+        return arrival
 
     def _check_identity(self, arrival: Arrival[FileWriter]) -> None:
         """Compare the data set with its command.
@@ -205,6 +241,9 @@ class ReceivedDataSet:
         if self._intake is not None:
             self._intake.discard()
             self._intake = None
+
+    def _answer(self) -> int:
+        return Status.SUCCESS if self._error is None else self._refused(self._error)
 
     def _refused(self, error: AsyncDicomError) -> int:
         status = answer_to(error)

@@ -88,7 +88,9 @@ class StudyWatch:
         if not isinstance(event, InstanceStored) or event.study_instance_uid is None:
             return
         now_s = asyncio.get_running_loop().time()
-        study = self._open.setdefault(event.study_instance_uid, _OpenStudy(now_s))
+        study = self._open.get(event.study_instance_uid)
+        if study is None:
+            study = self._open[event.study_instance_uid] = _OpenStudy(now_s)
         study.add(event)
         self._touch(event.study_instance_uid, now_s)
         if len(self._open) > MAX_OPEN_STUDIES:

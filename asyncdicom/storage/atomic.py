@@ -164,6 +164,9 @@ class FileWriter:
         """
         self._require(_State.OPEN)
         parent, name = split_path(path)
+        if parent == self._directory.path and self._directory.is_cached:
+            self._name, self.path = name, path
+            return
         directory = self._rules.directories.acquire(parent)
         try:
             self._move_temporary(directory)
@@ -177,6 +180,11 @@ class FileWriter:
         """Begin a file in the same folder, whose name is that of this one and a suffix."""
         self._require(_State.OPEN)
         return FileWriter(self._rules, self.path + suffix, self._directory)
+
+    @property
+    def is_invisible(self) -> bool:
+        """Whether nothing is to be seen of it in its folder."""
+        return self._temporary_name is None
 
     def fileno(self) -> int:
         """Return the descriptor, open for reading and writing."""
@@ -222,8 +230,7 @@ class FileWriter:
 
     def start_writeback(self) -> None:
         """Ask the kernel to write the content soon. First of a committer's steps; no wait."""
-        # Advice only. What is wrong with the disk, the sync will say.
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):  # advice only: what is wrong, the sync will say
             self._rules.system.start_writeback(self._fd)
 
     def sync_content(self) -> None:
@@ -317,11 +324,9 @@ class FileWriter:
 
     def _move_temporary(self, directory: Directory) -> None:
         """Let a temporary name move along; a file without one is linked where it belongs."""
-        temporary = self._temporary_name
-        if temporary is not None and directory is not self._directory:
-            self._rules.system.rename(
-                temporary, temporary, src_dir_fd=self._directory.fd, dst_dir_fd=directory.fd
-            )
+        name, here, there = self._temporary_name, self._directory, directory
+        if name is not None and there is not here:
+            self._rules.system.rename(name, name, src_dir_fd=here.fd, dst_dir_fd=there.fd)
 
     def _write_rest(self, rest: memoryview) -> int:
         """Write what a short write left; returns its size in bytes."""

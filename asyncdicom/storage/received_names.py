@@ -25,6 +25,7 @@ import re
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from asyncdicom.errors import ConfigError
@@ -171,7 +172,11 @@ class ReceivedNames:
 
 
 def _prefix(instance: Instance, *, unknown: str = "UNKNOWN") -> str:
-    sop_class = instance.value("SOPClassUID")
+    return _prefix_of(instance.value("SOPClassUID"), unknown)
+
+
+@lru_cache(maxsize=64)
+def _prefix_of(sop_class: str, unknown: str) -> str:
     if sop_class == STORED_PRINT:
         return "SP"
     return modality_prefix(sop_class) or unknown

@@ -53,13 +53,14 @@ class Instance:
 
     def value(self, keyword: str) -> str:
         """Return a value without padding; empty if it is absent. UIDs are the validated ones."""
-        uids = {
-            "SOPInstanceUID": self.sop_instance_uid,
-            "SeriesInstanceUID": self.series_instance_uid,
-            "StudyInstanceUID": self.study_instance_uid,
-        }
-        found = uids.get(keyword) or self.values.get(keyword) or ""
-        return found.strip(" \0")
+        found: str | None = None
+        if keyword.endswith("InstanceUID"):
+            found = {
+                "SOPInstanceUID": self.sop_instance_uid,
+                "SeriesInstanceUID": self.series_instance_uid,
+                "StudyInstanceUID": self.study_instance_uid,
+            }.get(keyword)
+        return (found or self.values.get(keyword) or "").strip(" \0")
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,6 +48,10 @@ class Discarding(Services):
 
     async def end(self) -> int:
         """Count the instance, and call it stored."""
+        return self.end_nowait()
+
+    def end_nowait(self) -> int:
+        """Count the instance, and call it stored."""
         self.instances += 1
         return 0
 

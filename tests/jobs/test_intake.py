@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING
 
 import pytest
 
 from asyncdicom.errors import ConnectionLost, Doubtful, FetchError, ProtocolError, UnexpectedContent
-from asyncdicom.jobs.intake import Arrival, InstanceIntake, take_in
-from asyncdicom.ports.dimse import StoreRequest
-from asyncdicom.protocol.dimse.file_meta import file_meta
-from tests.jobs.support import files_in, open_store
-from tests.support.dicom import ct, data_set_offset, uid
+from asyncdicom.jobs.intake import Arrival, take_in
+from tests.jobs.support import open_store
 from tests.support.scripted import ScriptedAnswer
 from tests.support.served import Served, whole_body
 
@@ -132,37 +128,3 @@ async def test_an_odd_instance_is_not_believed_where_nothing_shows_the_end(tmp_p
     lengthy = (*fields, ("content-length", str(len(odd))))
     found = await taken(served, tmp_path, lambda _: ScriptedAnswer(200, lengthy, odd))
     assert found.arrivals[0].facts.doubts
-
-
-@pytest.mark.parametrize("size_bytes", [1, 97, 1 << 20])
-async def test_a_data_set_alone_becomes_the_file_that_its_command_describes(
-    tmp_path: Path, size_bytes: int
-) -> None:
-    content = ct(number=7)
-    data_set = content[data_set_offset(content) :]
-    syntax = "1.2.840.10008.1.2.1"
-    request = StoreRequest("1.2.840.10008.5.1.4.1.1.2", uid("instance", 7), syntax, 1, "PEER")
-    async with open_store(tmp_path) as store:
-        intake = InstanceIntake(store)
-        intake.begin_data_set(request)
-        for at in range(0, len(data_set), size_bytes):
-            intake.write(memoryview(data_set)[at : at + size_bytes])
-        arrival = intake.end()
-        arrival.writer.retarget("x")
-        arrival.writer.commit()
-    expected = file_meta(request) + data_set
-    assert (tmp_path / "x").read_bytes() == expected
-    assert arrival.sha256 == hashlib.sha256(expected).hexdigest()
-    assert arrival.facts.byte_count == len(expected)
-    assert arrival.facts.media_storage_sop_instance_uid == uid("instance", 7)
-    assert arrival.facts.transfer_syntax_uid == syntax
-
-
-async def test_a_data_set_of_nothing_is_no_instance(tmp_path: Path) -> None:
-    async with open_store(tmp_path) as store:
-        intake = InstanceIntake(store)
-        intake.begin_data_set(StoreRequest("1.2", "2.999", "1.2.840.10008.1.2.1", 1))
-        with pytest.raises(FetchError):
-            intake.end()
-        intake.discard()
-    assert files_in(tmp_path) == {}

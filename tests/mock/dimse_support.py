@@ -138,6 +138,9 @@ class _Sink:
         self._data += fragment
 
     async def end(self) -> int:
+        return self.end_nowait()
+
+    def end_nowait(self) -> int:
         self._kept.whole.append(bytes(self._data))
         return self._kept.status
 

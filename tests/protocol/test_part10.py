@@ -12,10 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asyncdicom.errors import AsyncDicomError, ContentError, ProtocolError, Truncated, UsageError
-from asyncdicom.model import Uid
 from asyncdicom.protocol.part10 import (
     DEFAULT_TAGS,
-    FileMeta,
     InstanceFacts,
     Part10Limits,
     Part10Walker,
@@ -324,22 +322,3 @@ def test_doubts_are_raised_or_handed_back() -> None:
     tolerant = Part10Walker(collect_doubts=True)
     tolerant.receive_data(content)
     assert tolerant.receive_eof().doubts == ("the data set ends before PixelData",)
-
-
-@EACH_SAMPLE
-def test_a_data_set_alone_is_walked_behind_a_file_meta_that_is_known(content: bytes) -> None:
-    whole = verdict([content])
-    assert isinstance(whole, InstanceFacts)
-    start = dicom.data_set_offset(content)
-    walker = Part10Walker()
-    meta = FileMeta(whole.transfer_syntax_uid, whole.media_storage_sop_instance_uid)
-    walker.skip_file_meta(meta, start)
-    walker.receive_data(content[start:])
-    assert walker.receive_eof() == whole
-
-
-def test_file_meta_is_skipped_before_anything_else() -> None:
-    walker = Part10Walker()
-    walker.receive_data(b"\0")
-    with pytest.raises(UsageError, match="comes first"):
-        walker.skip_file_meta(FileMeta(Uid("1.2.840.10008.1.2"), Uid("2.999")), 340)

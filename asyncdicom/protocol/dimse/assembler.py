@@ -91,6 +91,18 @@ class MessageAssembler:
         """Whether nothing has begun that did not end."""
         return self._phase is _IDLE
 
+    def command_of(self, command_set: Buffer) -> Message | None:
+        """Parse a command set whose data set came with it; None leaves both to `receive`.
+
+        Of a message that came whole nothing is remembered: it is over.
+        """
+        assert self._phase is _IDLE, "messages of one association follow each other"
+        try:
+            command = self._parse(command_set)
+        except ProtocolError:
+            return None
+        return command if command.has_data_set else None
+
     def receive(self, fragment: PdvFragment) -> Sequence[MessageEvent]:
         """Take the next fragment; return what it came to, often nothing.
 

@@ -45,7 +45,6 @@ __all__ = [
     "Message",
     "OtherCommand",
     "Priority",
-    "encode_store_response",
 ]
 
 
@@ -248,20 +247,6 @@ class CStoreResponse(_Response):
         return with_group_length(
             self._begin(), uid_element(Element.AFFECTED_SOP_INSTANCE_UID, self.sop_instance_uid)
         )
-
-
-def encode_store_response(request: CStoreRequest, status: int) -> bytes:
-    """Write the answer to a C-STORE-RQ as `CStoreResponse` does: a peer waits for it."""
-    return with_group_length(
-        _class_element(request.sop_class_uid),
-        _RESPONSE.pack(
-            *(0, Element.COMMAND_FIELD, 2, 0x8001),
-            *(0, Element.MESSAGE_ID_BEING_RESPONDED_TO, 2, request.message_id),
-            *(0, Element.COMMAND_DATA_SET_TYPE, 2, NO_DATA_SET),
-            *(0, Element.STATUS, 2, status),
-        ),
-        uid_element(Element.AFFECTED_SOP_INSTANCE_UID, request.sop_instance_uid),
-    )
 
 
 @dataclass(frozen=True, slots=True)

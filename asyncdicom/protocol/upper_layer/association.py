@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Final
 from asyncdicom.errors import ConnectionLost, ProtocolError, UsageError
 from asyncdicom.protocol.payload_events import NEED_DATA, NeedData
 from asyncdicom.protocol.upper_layer.association_events import (
+    EVENT_OF,
     AssociationAccepted,
     AssociationEvent,
     AssociationReleased,
@@ -67,7 +68,7 @@ if TYPE_CHECKING:
     from asyncdicom.model import Buffer
     from asyncdicom.protocol.upper_layer.negotiation import Negotiated
     from asyncdicom.protocol.upper_layer.pdu import Pdu
-    from asyncdicom.protocol.upper_layer.reader import PduLimits
+    from asyncdicom.protocol.upper_layer.reader import PduLimits, WholeMessage
 
 __all__ = [
     "NEED_DATA",
@@ -83,19 +84,8 @@ __all__ = [
 
 _STA1: Final = State.STA1  # Python 3.11 finds members by a function; this is asked for per PDU
 _VERSION_1 = 0b1
-_SERVICE_USER: Final = 0
-_SERVICE_PROVIDER: Final = 2
+_SERVICE_USER, _SERVICE_PROVIDER = 0, 2
 _VERSION_NOT_SUPPORTED: Final = AssociateReject(1, 2, 2)
-
-_EVENTS: Final[dict[type[Pdu | PdvFragment], Event]] = {
-    AssociateAccept: Event.EVT3,
-    AssociateReject: Event.EVT4,
-    AssociateRequest: Event.EVT6,
-    PdvFragment: Event.EVT10,
-    ReleaseRequest: Event.EVT12,
-    ReleaseResponse: Event.EVT13,
-    Abort: Event.EVT16,
-}
 
 
 class AssociationMachine:
@@ -315,9 +305,18 @@ class AssociationMachine:
             self._end()
         return NEED_DATA
 
+    def whole_message(self) -> WholeMessage | None:
+        """Return a message that came whole, for `pass_message`; None leaves it to `next_event`."""
+        may_come = self._progress.takes_data and not self._is_deaf
+        return self._reader.whole_message() if may_come else None
+
+    def pass_message(self, message: WholeMessage) -> None:
+        """Go on behind the message that was returned just now."""
+        self._reader.pass_message(message)
+
     def _take(self, received: Pdu | PdvFragment) -> AssociationEvent | None:
         """Do what the table says about a PDU; return or raise what is to be told about it."""
-        event = _EVENTS[type(received)]
+        event = EVENT_OF[type(received)]
         action = self._progress.action(event)
         match action, received:
             case Action.AE_3, AssociateAccept() as answer:

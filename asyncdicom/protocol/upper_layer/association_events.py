@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
-from asyncdicom.protocol.upper_layer.pdu import PdvFragment
+from asyncdicom.protocol.upper_layer.pdu import (
+    Abort,
+    AssociateAccept,
+    AssociateReject,
+    AssociateRequest,
+    PdvFragment,
+    ReleaseRequest,
+    ReleaseResponse,
+)
+from asyncdicom.protocol.upper_layer.table import Event
 
 if TYPE_CHECKING:
     from asyncdicom.protocol.upper_layer.negotiation import Negotiated
-    from asyncdicom.protocol.upper_layer.pdu import AssociateRequest
+    from asyncdicom.protocol.upper_layer.pdu import Pdu
 
 __all__ = [
+    "EVENT_OF",
     "AssociationAccepted",
     "AssociationEvent",
     "AssociationReleased",
@@ -57,3 +67,14 @@ AssociationEvent: TypeAlias = (
     | AssociationReleased
     | PdvFragment
 )
+
+EVENT_OF: Final[dict[type[Pdu | PdvFragment], Event]] = {
+    AssociateAccept: Event.EVT3,
+    AssociateReject: Event.EVT4,
+    AssociateRequest: Event.EVT6,
+    PdvFragment: Event.EVT10,
+    ReleaseRequest: Event.EVT12,
+    ReleaseResponse: Event.EVT13,
+    Abort: Event.EVT16,
+}
+"""What happens when a PDU arrives (PS3.8 Table 9-7)."""

@@ -25,7 +25,7 @@ from __future__ import annotations
 import struct
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from asyncdicom.errors import LimitExceeded, ProtocolError, Truncated, UsageError
 from asyncdicom.protocol.payload_events import NEED_DATA, NeedData
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from asyncdicom.model import Buffer
     from asyncdicom.protocol.upper_layer.pdu import Pdu
 
-__all__ = ["NEED_DATA", "NeedData", "PduLimits", "PduReader"]
+__all__ = ["NEED_DATA", "NeedData", "PduLimits", "PduReader", "WholeMessage"]
 
 ODD_IDS: Final = frozenset(range(1, 256, 2))
 """Presentation context IDs that can be (PS3.8 §9.3.2.2)."""
@@ -63,7 +63,20 @@ _MIN_ASSOCIATE_BYTES = 68
 _MAX_LENGTH = 0xFFFFFFFF
 _IS_COMMAND = 0b01
 _IS_LAST = 0b10
+_WHOLE_COMMAND = _IS_COMMAND | _IS_LAST
+_WHOLE_DATA_SET = _IS_LAST
 _EMPTY: Final = memoryview(b"")
+
+
+class WholeMessage(NamedTuple):
+    """A command set and its data set, each one PDV in one PDU, as small ones come."""
+
+    context_id: int
+    command: memoryview
+    dataset: memoryview
+    """Not empty."""
+    end: int
+    """Where the next PDU begins, for `PduReader.pass_message`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +186,44 @@ class PduReader:
             self._view = _EMPTY
             raise
         return event
+
+    def whole_message(self) -> WholeMessage | None:
+        """Return a message that lies in the chunk whole, or None if `next_event` has to judge.
+
+        Nothing is read by this: either `pass_message` follows, or `next_event` tells it in parts.
+        """
+        if self._state is not _read_pdu_header or self._pdv_left or self._held:
+            return None
+        if self._at == self._end and not self._take_chunk():
+            return None
+        at, most, view = self._at, self._max_pdu_bytes, self._view
+        if self._end - at <= _BOTH_BYTES:
+            return None
+        kind, pdu_bytes, pdv_bytes, context_id, control = _unpack_both(view, at)
+        middle = at + _HEADER_BYTES + pdu_bytes
+        if (
+            (kind, control, pdv_bytes) != (_P_DATA, _WHOLE_COMMAND, pdu_bytes - 4)
+            or pdu_bytes > most
+            or context_id not in self._context_ids
+            or self._end - middle <= _BOTH_BYTES
+        ):
+            return None
+        kind, pdu_bytes, pdv_bytes, other_id, control = _unpack_both(view, middle)
+        end = middle + _HEADER_BYTES + pdu_bytes
+        if (
+            (kind, control, pdv_bytes) != (_P_DATA, _WHOLE_DATA_SET, pdu_bytes - 4)
+            or pdu_bytes > most
+            or pdv_bytes <= 2
+            or other_id != context_id
+            or end > self._end
+        ):
+            return None
+        command, dataset = view[at + _BOTH_BYTES : middle], view[middle + _BOTH_BYTES : end]
+        return WholeMessage(context_id, command, dataset, end)
+
+    def pass_message(self, message: WholeMessage) -> None:
+        """Go on behind the message that `whole_message` returned just now."""
+        self._at = message.end
 
     def _whole_pdv(self) -> PdvFragment | None:
         """Return a PDU of one PDV that lies in the chunk whole, as short ones do; else None."""

@@ -26,7 +26,6 @@ from asyncdicom.ports.dimse import (
     SubOperations,
 )
 from asyncdicom.protocol.dimse import statuses
-from asyncdicom.protocol.dimse.commands import encode_store_response
 from asyncdicom.protocol.dimse.messages import (
     CCancelRequest,
     CEchoRequest,
@@ -41,6 +40,7 @@ from asyncdicom.protocol.dimse.messages import (
     CStoreResponse,
 )
 from asyncdicom.protocol.dimse.sop_classes import VERIFICATION
+from asyncdicom.protocol.dimse.store_answers import encode_store_response
 from asyncdicom.protocol.upper_layer.association import AssociationReleased, ReleaseRequested
 from asyncdicom.transports.associations.connection import Patience
 from asyncdicom.transports.associations.sub_operations import sub_operations
@@ -74,6 +74,10 @@ class RefusingSink:
         """Drop the bytes."""
 
     async def end(self) -> int:
+        """Refuse."""
+        return self._status
+
+    def end_nowait(self) -> int:
         """Refuse."""
         return self._status
 

@@ -19,13 +19,12 @@ a slow disk of ours is not the peer's fault.
 from __future__ import annotations
 
 import asyncio
-import ssl
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from asyncdicom.errors import AsyncDicomError, ConnectionLost, Stalled, TlsRejected
+from asyncdicom.errors import AsyncDicomError, Stalled
 from asyncdicom.transports.associations import sockets
-from asyncdicom.transports.associations.tls import explain
+from asyncdicom.transports.associations.tls import broken
 
 if TYPE_CHECKING:
     import socket
@@ -163,7 +162,7 @@ class Connection(asyncio.BufferedProtocol):
         """Note that the connection is closed (asyncio)."""
         self.has_ended = True
         if exc is not None and self._failure is None:
-            self._failure = self._explained(exc)
+            self._failure = broken(exc, self._origin)
         self._stop_timer()
         self._lost.set_result(None)
         self._wake()
@@ -190,6 +189,16 @@ class Connection(asyncio.BufferedProtocol):
         """Say whether it is the peer's turn: only then its silence counts."""
         self._is_expecting = is_expecting
         self._heard_s = self._loop.time()
+
+    @property
+    def is_writable(self) -> bool:
+        """Whether the peer took enough of what was written: `drain` would not wait."""
+        return self._writable.is_set()
+
+    def begin_message(self) -> None:
+        """Say that a message ended while its successor is waited for: silence counts from here."""
+        self._heard_s = self._loop.time()
+        self._begin_window(self._heard_s)
 
     def grow(self) -> None:
         """Read more at a time as soon as the peer sends more at a time."""
@@ -387,9 +396,3 @@ class Connection(asyncio.BufferedProtocol):
     def _begin_window(self, now_s: float) -> None:
         self._window_began_s = now_s
         self._window_bytes = 0
-
-    def _explained(self, error: Exception) -> AsyncDicomError:
-        if isinstance(error, ssl.SSLError):
-            # TLS 1.3: whether our certificate pleases is only said after the handshake.
-            return TlsRejected(explain(error), origin=self._origin)
-        return ConnectionLost("the connection broke", origin=self._origin)

@@ -73,6 +73,10 @@ class Refusing:
         """Refuse."""
         return Status.OUT_OF_RESOURCES
 
+    def end_nowait(self) -> int:
+        """Refuse."""
+        return Status.OUT_OF_RESOURCES
+
     def discard(self) -> None:
         """Have nothing to give up."""
 

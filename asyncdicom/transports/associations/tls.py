@@ -10,7 +10,7 @@ from __future__ import annotations
 import ssl
 from typing import TYPE_CHECKING, Final
 
-from asyncdicom.errors import AsyncDicomError
+from asyncdicom.errors import AsyncDicomError, ConnectionLost, TlsRejected, TransportError
 from asyncdicom.transports.associations.tls_profiles import cipher_string, profile_named, rules_of
 from asyncdicom.transports.settings import TransportSettings
 from asyncdicom.transports.tls import explain_tls_failure, tls_context
@@ -18,7 +18,7 @@ from asyncdicom.transports.tls import explain_tls_failure, tls_context
 if TYPE_CHECKING:
     from asyncdicom.transports.associations.settings import TlsSettings
 
-__all__ = ["explain", "explain_client", "requestor_context"]
+__all__ = ["broken", "explain", "explain_client", "requestor_context"]
 
 
 def requestor_context(settings: TlsSettings) -> ssl.SSLContext:
@@ -52,6 +52,14 @@ def explain(error: BaseException) -> str:
         if told
         else ("no TLS connection could be made")
     )
+
+
+def broken(error: Exception, origin: str) -> TransportError:
+    """Return the error for a connection that was lost."""
+    if isinstance(error, ssl.SSLError):
+        # TLS 1.3: whether our certificate pleases is only said after the handshake.
+        return TlsRejected(explain(error), origin=origin)
+    return ConnectionLost("the connection broke", origin=origin)
 
 
 # What OpenSSL or our own reader calls it, and what it means when a client did it.

@@ -6,11 +6,15 @@
 
 Rule: data sets of C-STORE requests go to a sink, fragment by fragment, without a copy;
 all others are identifiers, small, and held. What a sink raises is raised by `next`.
+
+Strategy: a peer that stores waits for each answer. Where the sink need not wait for anything
+(`end_nowait`), the answer leaves while the loop hands over what came, and whoever called
+`next` hears nothing of it: to wake a task for it would take as long as to parse and write.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from asyncdicom.errors import (
     AsyncDicomError,
@@ -21,9 +25,11 @@ from asyncdicom.errors import (
 )
 from asyncdicom.protocol.dimse.assembler import DataFragment, MessageAssembler, MessageBegan
 from asyncdicom.protocol.dimse.messages import CStoreRequest
+from asyncdicom.protocol.dimse.store_answers import encode_store_response
 from asyncdicom.protocol.upper_layer.association import NEED_DATA, AssociationEvent
 from asyncdicom.protocol.upper_layer.p_data import fragment_bytes
 from asyncdicom.protocol.upper_layer.pdu import PdvFragment
+from asyncdicom.protocol.upper_layer.table import State
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,8 +45,12 @@ __all__ = ["Arrival", "Arrived", "Wire"]
 
 SLICE_BYTES = 1024 * 1024
 """Of a data set that is handed to the connection at a time, so that it need not hold all."""
+MAX_ANSWERS = 8
+"""At a time: a peer that sends more requests before it reads answers lets others have a turn."""
 MAX_IDENTIFIER_BYTES = 8 * 1024 * 1024
 """Longest data set that is held: the failed UIDs of 100,000 instances are 6.5 MB."""
+
+_STA6: Final = State.STA6
 
 
 class Arrived(NamedTuple):
@@ -83,12 +93,13 @@ class Wire:
         self._origin = origin
         self._statistics = statistics
         self._assembler = MessageAssembler()
-        self._began: MessageBegan | None = None
+        self._began: tuple[int, Message] | None = None
         self._sink: StoreSink | None = None
         self._held = bytearray()
         self._is_eof_told = False
         self._over: AsyncDicomError | None = None
         self._fragment_bytes = 1
+        self._answers = 0
 
     @property
     def is_over(self) -> bool:
@@ -194,6 +205,7 @@ class Wire:
 
         Called by the loop as well: when it fails, nobody may send any more, at once.
         """
+        self._answers = 0
         try:
             return self._parse()
         except AsyncDicomError as error:
@@ -201,10 +213,19 @@ class Wire:
             raise
 
     def _parse(self) -> Arrival | None:
-        machine, receive = self.machine, self._assembler.receive
+        machine, assembler, receive = self.machine, self._assembler, self._assembler.receive
         if self.connection.holds_more:
             self._feed()
         while True:
+            if assembler.is_idle and (message := machine.whole_message()) is not None:
+                command = assembler.command_of(message.command)
+                if command is not None:
+                    machine.pass_message(message)
+                    self._begin(message.context_id, command)
+                    self._take(message.dataset)
+                    if (arrived := self._ended()) is not None:
+                        return arrived
+                    continue
             event = machine.next_event()
             if isinstance(event, PdvFragment):
                 for one in receive(event):
@@ -237,27 +258,54 @@ class Wire:
 
     def _happened(self, event: MessageEvent) -> Arrived | None:
         if isinstance(event, DataFragment):
-            if self._sink is not None:
-                self._sink.write(event.data)
-            else:
-                self._hold(event.data)
-            return None
-        if isinstance(event, MessageBegan):
-            self._began = event
-            if isinstance(event.command, CStoreRequest):
-                if self.begin_store is None:
-                    raise ProtocolError("the peer stores without having been asked to")
-                self._sink = self.begin_store(event.context_id, event.command)
-            return None
-        return self._ended()
+            self._take(event.data)
+        elif isinstance(event, MessageBegan):
+            self._begin(*event)
+        else:
+            return self._ended()
+        return None
 
-    def _ended(self) -> Arrived:
+    def _begin(self, context_id: int, command: Message) -> None:
+        self._began = context_id, command
+        if isinstance(command, CStoreRequest):
+            if self.begin_store is None:
+                raise ProtocolError("the peer stores without having been asked to")
+            self._sink = self.begin_store(context_id, command)
+
+    def _take(self, data: Buffer) -> None:
+        if self._sink is not None:
+            self._sink.write(data)
+        else:
+            self._hold(data)
+
+    def _ended(self) -> Arrived | None:
         assert self._began is not None, "a message begins before it ends"
         (context_id, command), self._began = self._began, None
+        self._statistics.messages_received += 1
+        if self._sink is not None and self._is_answered(context_id, command, self._sink):
+            return None
         dataset = bytes(self._held)
         self._held.clear()
-        self._statistics.messages_received += 1
         return Arrived(context_id, command, dataset, self._sink)
+
+    def _is_answered(self, context_id: int, command: Message, sink: StoreSink) -> bool:
+        """Answer a C-STORE request whose sink need not wait for anything; tell whether it is."""
+        assert isinstance(command, CStoreRequest), "nothing else has a sink"
+        machine, connection = self.machine, self.connection
+        if (
+            self._answers >= MAX_ANSWERS
+            or not connection.is_writable
+            or machine.state is not _STA6
+            or (status := sink.end_nowait()) is None
+        ):
+            return False
+        self._answers += 1
+        self._sink = None
+        encoded = encode_store_response(command, status)
+        machine.send_data(context_id, encoded, is_command=True, is_last=True)
+        connection.write(machine.data_to_send())
+        connection.begin_message()
+        return True
 
     def _hold(self, data: Buffer) -> None:
         if len(self._held) + len(data) > MAX_IDENTIFIER_BYTES:

@@ -14,11 +14,9 @@ from asyncdicom.protocol.dimse.commands import (
     CGetRequest,
     CGetResponse,
     CMoveResponse,
-    CStoreRequest,
     CStoreResponse,
     ErrorDetails,
     OtherCommand,
-    encode_store_response,
 )
 from tests.protocol.dimse.samples import CT, DETAILS, MESSAGES
 
@@ -89,11 +87,3 @@ def test_a_command_of_others_is_written_as_it_came() -> None:
     assert decode_command_set(command.encode()) == elements
     assert command.is_request
     assert not replace(command, command_field=0x8130).is_request
-
-
-def test_the_answer_to_a_store_request_is_a_store_response() -> None:
-    for uid in ("2.999.1", "2.999.12", ""):
-        for status in (0, 0xA700, 0xB000):
-            request = CStoreRequest(65535, CT, uid)
-            answer = CStoreResponse(65535, status, CT, uid)
-            assert encode_store_response(request, status) == answer.encode()

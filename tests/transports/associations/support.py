@@ -89,6 +89,9 @@ class KeptSink:
     def write(self, fragment: Buffer, /) -> None:
         self.data += fragment
 
+    def end_nowait(self) -> None:
+        """Have to be waited for."""
+
     async def end(self) -> int:
         await asyncio.sleep(0)
         self.is_whole = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import random
 from pathlib import Path
@@ -9,20 +10,32 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from asyncdicom.errors import FetchError, InvalidUid, ProtocolError
+from asyncdicom.errors import (
+    ContentError,
+    DiskFull,
+    FetchError,
+    InvalidUid,
+    ProtocolError,
+    UsageError,
+)
+from asyncdicom.jobs.data_set_intake import HELD_BYTES, DataSetIntake, IntakeTerms
 from asyncdicom.ports.dimse import StoreRequest
 from asyncdicom.protocol.dimse.file_meta import file_meta
-from asyncdicom.receiver.incoming import HELD_BYTES, IncomingInstance
+from asyncdicom.protocol.part10_shapes import DataSetReader
+from asyncdicom.protocol.part10_vocabulary import DEFAULT_TAGS
 from asyncdicom.storage.folder import OutputFolder
-from tests.receiver.support import CT, data_set_of, rules
+from asyncdicom.storage.system import System
 from tests.support import dicom
 from tests.support.chunking import bytewise, random_cuts, whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from _typeshed import ReadableBuffer
+
     from asyncdicom.storage.atomic import FileWriter
 
+CT = "1.2.840.10008.5.1.4.1.1.2"
 EXPLICIT = "1.2.840.10008.1.2.1"
 DEFLATED = "1.2.840.10008.1.2.1.99"
 SMALL = dicom.ct(number=1)
@@ -47,11 +60,29 @@ def files(tmp_path: Path) -> Iterator[Files]:
         yield Files(folder)
 
 
+class Failing(System):
+    """A disk that is full."""
+
+    @staticmethod
+    def write(_fd: int, _data: ReadableBuffer, /) -> int:
+        raise OSError(errno.ENOSPC, "full")
+
+
+def terms(**changes: bool) -> IntakeTerms:
+    return IntakeTerms(DataSetReader(DEFAULT_TAGS), **changes)
+
+
+def data_set_of(content: bytes) -> bytes:
+    return content[dicom.data_set_offset(content) :]
+
+
 def request_for(number: int, transfer_syntax: str = EXPLICIT) -> StoreRequest:
     return StoreRequest(CT, dicom.uid("instance", number), transfer_syntax, 1, "SENDER")
 
 
-def stored(files: Files, instance: IncomingInstance, pieces: list[bytes]) -> tuple[bytes, str]:
+def stored(
+    files: Files, instance: DataSetIntake[FileWriter], pieces: list[bytes]
+) -> tuple[bytes, str]:
     """Write an instance to its end; return its file, and the digest that was told."""
     for piece in pieces:
         instance.write(memoryview(bytearray(piece)))
@@ -66,7 +97,7 @@ def test_the_file_is_our_header_and_the_bytes_as_they_came(files: Files, content
     request = request_for(1 if content is SMALL else 2)
     data_set = data_set_of(content)
     pieces = random_cuts(data_set, random.Random(1), at_most=9)
-    file, digest = stored(files, IncomingInstance(request, rules(), files.begin), pieces)
+    file, digest = stored(files, DataSetIntake(request, terms(), files.begin), pieces)
     assert file == file_meta(request) + data_set
     assert digest == hashlib.sha256(file).hexdigest()
 
@@ -75,7 +106,7 @@ def test_the_file_is_our_header_and_the_bytes_as_they_came(files: Files, content
 def test_the_facts_do_not_depend_on_where_the_bytes_were_cut(
     files: Files, way: Callable[[bytes], list[bytes]]
 ) -> None:
-    instance = IncomingInstance(request_for(1), rules(), files.begin)
+    instance = DataSetIntake(request_for(1), terms(), files.begin)
     for piece in way(data_set_of(SMALL)):
         instance.write(piece)
     arrival = instance.end()
@@ -87,7 +118,7 @@ def test_the_facts_do_not_depend_on_where_the_bytes_were_cut(
 
 
 def test_a_small_one_has_no_file_before_it_is_whole(files: Files) -> None:
-    instance = IncomingInstance(request_for(1), rules(), files.begin)
+    instance = DataSetIntake(request_for(1), terms(), files.begin)
     instance.write(data_set_of(SMALL))
     assert files.begun == []
     instance.discard()
@@ -95,7 +126,7 @@ def test_a_small_one_has_no_file_before_it_is_whole(files: Files) -> None:
 
 
 def test_a_large_one_is_held_up_to_its_bound_only(files: Files) -> None:
-    instance = IncomingInstance(request_for(2), rules(), files.begin)
+    instance = DataSetIntake(request_for(2), terms(), files.begin)
     data_set = data_set_of(LARGE)
     instance.write(data_set[: HELD_BYTES // 2])
     assert files.begun == []
@@ -108,7 +139,7 @@ def test_a_large_one_is_held_up_to_its_bound_only(files: Files) -> None:
 
 def test_lent_bytes_may_change_afterwards(files: Files) -> None:
     lent = bytearray(data_set_of(SMALL))
-    instance = IncomingInstance(request_for(1), rules(), files.begin)
+    instance = DataSetIntake(request_for(1), terms(), files.begin)
     instance.write(memoryview(lent))
     lent[:] = bytes(len(lent))
     arrival = instance.end()
@@ -119,8 +150,8 @@ def test_lent_bytes_may_change_afterwards(files: Files) -> None:
 
 
 def test_no_digest_is_made_where_none_is_wanted(files: Files) -> None:
-    wanted = rules(computes_digests=False)
-    instance = IncomingInstance(request_for(1), wanted, files.begin)
+    wanted = terms(computes_digests=False)
+    instance = DataSetIntake(request_for(1), wanted, files.begin)
     file, digest = stored(files, instance, [data_set_of(SMALL)])
     assert digest == ""
     assert data_set_of(file) == data_set_of(SMALL)
@@ -128,14 +159,14 @@ def test_no_digest_is_made_where_none_is_wanted(files: Files) -> None:
 
 def test_a_deflated_one_is_kept_deflated(files: Files) -> None:
     content = dicom.ct(number=1, transfer_syntax_uid=DEFLATED)
-    instance = IncomingInstance(request_for(1, DEFLATED), rules(), files.begin)
+    instance = DataSetIntake(request_for(1, DEFLATED), terms(), files.begin)
     file, _ = stored(files, instance, [data_set_of(content)])
     assert data_set_of(file) == data_set_of(content)
 
 
 @pytest.mark.parametrize("cut_at", [0, 1, 100, -100, -1])
 def test_a_cut_one_is_refused_and_leaves_nothing(files: Files, cut_at: int) -> None:
-    instance = IncomingInstance(request_for(1), rules(), files.begin)
+    instance = DataSetIntake(request_for(1), terms(), files.begin)
     instance.write(data_set_of(SMALL)[:cut_at])
     with pytest.raises(FetchError):
         instance.end()
@@ -143,11 +174,29 @@ def test_a_cut_one_is_refused_and_leaves_nothing(files: Files, cut_at: int) -> N
     assert files.begun == []
 
 
-def test_structure_that_cannot_become_whole_is_refused_at_once(files: Files) -> None:
-    instance = IncomingInstance(request_for(1), rules(), files.begin)
+def test_structure_that_cannot_become_whole_is_refused_as_soon_as_it_is_read(files: Files) -> None:
+    an_end_of_nothing = b"\xfe\xff\x0d\xe0" + bytes(4)
+    small = DataSetIntake(request_for(1), terms(), files.begin)
+    small.write(an_end_of_nothing)
     with pytest.raises(ProtocolError):
-        instance.write(b"\xfe\xff\x0d\xe0" + bytes(4))  # an item ends that never began
+        small.end()
+    large = DataSetIntake(request_for(1), terms(), files.begin)
+    with pytest.raises(ProtocolError):
+        large.write(an_end_of_nothing + bytes(HELD_BYTES))
+    small.discard()
+    large.discard()
+    assert files.begun == []
+
+
+def test_of_a_full_disk_the_file_is_closed(files: Files) -> None:
+    files.folder = OutputFolder.open(files.folder.root, system=Failing())
+    instance = DataSetIntake(request_for(1), terms(), files.begin)
+    instance.write(data_set_of(SMALL))
+    with pytest.raises(DiskFull):
+        instance.end()
     instance.discard()
+    with pytest.raises(UsageError):
+        files.begun[0].write(b"")
 
 
 @pytest.mark.parametrize("what", ["transfer syntax", "instance"])
@@ -159,5 +208,25 @@ def test_what_is_no_uid_gets_no_file(files: Files, what: str) -> None:
         else StoreRequest(CT, "../x", EXPLICIT, 1)
     )
     with pytest.raises((ProtocolError, InvalidUid)):
-        IncomingInstance(bad, rules(), files.begin)
+        DataSetIntake(bad, terms(), files.begin)
     assert files.begun == []
+
+
+@pytest.mark.parametrize("content", [SMALL, LARGE], ids=["small", "large"])
+def test_a_doubtful_one_is_kept_only_where_that_is_wanted(files: Files, content: bytes) -> None:
+    request = request_for(1 if content is SMALL else 2)
+    # Padding behind the pixels' place: large enough to be walked as it comes, without an image.
+    pixels = content.rindex(b"\xe0\x7f\x10\x00")
+    odd = data_set_of(content[:pixels])
+    if content is LARGE:
+        odd += b"\x09\x00\x10\x10OB\0\0" + HELD_BYTES.to_bytes(4, "little") + bytes(HELD_BYTES)
+    kept = DataSetIntake(request, terms(), files.begin)
+    kept.write(odd)
+    arrival = kept.end()
+    assert arrival.facts.doubts
+    arrival.writer.discard()
+    refused = DataSetIntake(request, terms(keeps_doubtful=False), files.begin)
+    refused.write(odd)
+    with pytest.raises((ContentError, ProtocolError)):
+        refused.end()
+    refused.discard()
