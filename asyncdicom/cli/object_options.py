@@ -19,6 +19,7 @@ __all__ = [
     "is_object_source",
     "object_options",
     "object_store_options",
+    "transfer_options",
 ]
 
 OBJECT_CONCURRENCY = 32
@@ -40,20 +41,7 @@ object_store_options = together(
 )
 """How a store is reached."""
 
-object_options = together(
-    object_store_options,
-    option(
-        "--include",
-        multiple=True,
-        metavar="GLOB",
-        help="Only objects whose key below the prefix matches (s3, gs).",
-    ),
-    option(
-        "--exclude",
-        multiple=True,
-        metavar="GLOB",
-        help="No objects whose key below the prefix matches (s3, gs).",
-    ),
+transfer_options = together(
     option(
         "--part-size",
         default="32M",
@@ -73,6 +61,24 @@ object_options = together(
         metavar="FILE",
         help="Note what is stored (JSON lines); what is noted is not fetched or read again.",
     ),
+)
+"""How objects are fetched, and what is noted of them."""
+
+object_options = together(
+    object_store_options,
+    option(
+        "--include",
+        multiple=True,
+        metavar="GLOB",
+        help="Only objects whose key below the prefix matches (s3, gs).",
+    ),
+    option(
+        "--exclude",
+        multiple=True,
+        metavar="GLOB",
+        help="No objects whose key below the prefix matches (s3, gs).",
+    ),
+    transfer_options,
 )
 """What is fetched, and how."""
 

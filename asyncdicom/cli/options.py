@@ -17,6 +17,7 @@ from click.core import ParameterSource
 __all__ = [
     "connection_options",
     "dimse_options",
+    "durability_option",
     "for_source",
     "move_options",
     "option",
@@ -240,6 +241,14 @@ selection_options = together(
     option("--instance", multiple=True, metavar="UID", help="Instance (needs one --series)."),
 )
 
+durability_option = option(
+    "--durability",
+    type=click.Choice(["none", "batch", "full"]),
+    default="batch",
+    show_default=True,
+    help="When to call a file safe: written, synced in groups, synced one by one.",
+)
+
 output_options = together(
     option(
         "-o",
@@ -251,11 +260,5 @@ output_options = together(
         metavar="DIR",
         help="Folder to write to; it is created if missing.",
     ),
-    option(
-        "--durability",
-        type=click.Choice(["none", "batch", "full"]),
-        default="batch",
-        show_default=True,
-        help="When to call a file safe: written, synced in groups, synced one by one.",
-    ),
+    durability_option,
 )

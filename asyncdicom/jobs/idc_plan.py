@@ -62,7 +62,7 @@ class IdcPlan:
         for one in self.unmatched:
             if one.is_missing:
                 target = ObjectTarget("idc", one.kind, one.value, Resource.LISTING)
-                yield Failed(target, NotFound(str(one), status_code=404), 1)
+                yield Failed(target, NotFound(one.why, status_code=404))
 
 
 def plan_selection(index: IdcIndex, selection: Selection, groups: SeriesGroups) -> IdcPlan:

@@ -1,0 +1,126 @@
+"""`asyncdicom idc get`: series of the Imaging Data Commons to files, proven complete."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from asyncdicom.cli.idc_options import (
+    IdcCommand,
+    location_option,
+    manifests_of,
+    selection_of,
+    selection_options,
+)
+from asyncdicom.cli.object_options import for_object_store, object_store_options, transfer_options
+from asyncdicom.cli.options import connection_options, durability_option, option, run_options
+from asyncdicom.protocol.idc.dir_templates import DEFAULT_TEMPLATE
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+    from asyncdicom.cli.idc_plan import Planned
+    from asyncdicom.cli.run import Interrupts
+
+__all__ = ["get"]
+
+EPILOG = """\b
+ID is a collection, analysis result, patient, study, series or version of a series (its
+CRDC UUID); MANIFEST a file with any of them, or with addresses, one per line.
+\b
+Examples:
+  asyncdicom idc get rider_pilot -o data
+  asyncdicom idc get 1.3.6.1.4.1.9328.50.1.69736,TCGA-05-4244 -o data
+  asyncdicom idc get manifest.txt --download-dir data --dir-template '%Modality/%PatientID'
+  asyncdicom idc get --collection-id tcga_luad --patient-id TCGA-05-4244 --dry-run
+  asyncdicom idc get --series-instance-uid 1.2.3 --sop-instance-uid 1.2.3.4 -o data
+"""
+
+_LEVELS = {"debug": "verbose", "info": None, "warning": None, "error": "quiet", "critical": "quiet"}
+
+
+@click.command("get", cls=IdcCommand, epilog=EPILOG)
+@click.argument("names", nargs=-1, metavar="[ID,…|MANIFEST]...")
+@selection_options
+@option(
+    "-o",
+    "-d",
+    "--output",
+    "--directory",
+    "--download-dir",
+    default=".",
+    show_default=True,
+    metavar="DIR",
+    help="Folder to write to; it is created if missing.",
+)
+@option(
+    "--dir-template",
+    default=DEFAULT_TEMPLATE,
+    show_default=True,
+    metavar="TEMPLATE",
+    help="Folders, made of columns of the index; '' for none, or {PatientID} for %PatientID.",
+)
+@option("--dry-run", is_flag=True, help="Say how much it would be; fetch and create nothing.")
+@location_option
+@durability_option
+@option(
+    "--log-level",
+    type=click.Choice(list(_LEVELS)),
+    default="warning",
+    show_default=True,
+    help="debug is --verbose, error and critical are --quiet.",
+)
+@option(
+    "--show-progress-bar/--no-show-progress-bar", default=True, help="Draw a bar on a terminal."
+)
+@option(
+    "--validate-manifest/--no-validate-manifest",
+    default=True,
+    help="For idc-index: a manifest is always compared with the index.",
+)
+@option(
+    "--use-s5cmd-sync",
+    is_flag=True,
+    help="For idc-index: what is there and whole is never fetched again.",
+)
+@run_options
+@transfer_options
+@object_store_options
+@connection_options
+def get(**options: Any) -> int:
+    """Fetch series of the Imaging Data Commons, proven complete.
+
+    Options of different kinds restrict each other; without any, ID or MANIFEST say what
+    to fetch. The number of objects of each series and their size are compared with
+    the index. An id that is not known is named, and makes the exit code 1 (4, if there is
+    nothing else to fetch).
+    """
+    from asyncdicom.cli.idc_plan import ahead, planned  # noqa: PLC0415 -- help must not pay for it
+
+    selection = selection_of(options)
+    if selection.is_empty and not manifests_of(options) and not options["retry_failed"]:
+        raise click.UsageError(
+            "say what to get: an ID, a MANIFEST, or an option such as --patient-id"
+        )
+    _settle(options)
+    plan = ahead(lambda: planned(options, selection))
+    from asyncdicom.cli.run import run  # noqa: PLC0415 -- while the index is read
+
+    return run(lambda interrupts: _get(options, plan, interrupts))
+
+
+def _settle(options: dict[str, Any]) -> None:
+    for_object_store(options)
+    # Everything is open to everybody; who names a profile has a reason.
+    options["no_sign_request"] = options["no_sign_request"] or not options["profile"]
+    if (meant := _LEVELS[options["log_level"]]) is not None:
+        options[meant] = True
+    options["progress"] = options["show_progress_bar"]
+
+
+async def _get(options: dict[str, Any], plan: Future[Planned], interrupts: Interrupts) -> int:
+    # Imported here: so much takes as long as reading the index does.
+    from asyncdicom.cli.idc_run import carry_out  # noqa: PLC0415 -- while the index is read
+
+    return await carry_out(options, plan, interrupts)

@@ -1,0 +1,133 @@
+"""Carries out what `idc get` planned: find instances, look at the disk, fetch, judge."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import orjson
+
+from asyncdicom.cli.driving import drive
+from asyncdicom.cli.exit_codes import ExitCode
+from asyncdicom.cli.get_objects import KEYS, object_options_of, open_keeper
+from asyncdicom.cli.idc_sizes import size
+from asyncdicom.engine.scheduler import Scheduler
+from asyncdicom.jobs.idc_instances import InstanceFinder
+from asyncdicom.jobs.idc_plan_instances import InstancePlan
+from asyncdicom.jobs.object_job import ObjectJob
+from asyncdicom.object_wiring import open_object_store
+from asyncdicom.protocol.idc.buckets import Location
+from asyncdicom.storage.room import free_bytes, require_room_for
+from asyncdicom.wiring import scheduler_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from concurrent.futures import Future
+
+    from asyncdicom.cli.driving import Driver
+    from asyncdicom.cli.idc_plan import Planned
+    from asyncdicom.cli.run import Interrupts
+    from asyncdicom.jobs.idc_plan import IdcPlan
+    from asyncdicom.ports.objects import ObjectStore
+
+__all__ = ["carry_out"]
+
+_ROOTS = {Location.AWS: "s3://idc-open-data", Location.GCS: "gs://idc-open-data"}
+"""Any bucket; the store that it opens serves all of them."""
+
+
+async def carry_out(options: dict[str, Any], plan: Future[Planned], interrupts: Interrupts) -> int:
+    """Wait for the plan, and fetch what it names.
+
+    Raises:
+        ConfigError: If the plan could not be made.
+        DiskFull: If the folder has no room for it.
+
+    """
+    planned = await asyncio.wrap_future(plan)
+    async with open_object_store(_ROOTS[planned.location], options) as store:
+        whole = await _completed(planned, store, options, interrupts)
+        for one in whole.unmatched:
+            if not one.is_missing and not options["quiet"]:
+                click.echo(f"asyncdicom: {one}", err=True)
+        async with drive(options, interrupts) as driver:
+            for failure in whole.failures():
+                driver.tally.record(failure)
+            if options["dry_run"] or whole.is_empty:
+                return _end(whole, driver, options)
+            _check_room(whole.totals.byte_count, Path(options["output"]))
+            return await _fetch(whole, store, driver, options)
+
+
+async def _completed(
+    planned: Planned, store: ObjectStore, options: Mapping[str, Any], interrupts: Interrupts
+) -> IdcPlan:
+    plan = planned.plan
+    if not isinstance(plan, InstancePlan):
+        return plan
+    finder = InstanceFinder(store, plan.candidates, plan.wanted, planned.location)
+    scheduler = Scheduler(finder, scheduler_settings(options))
+    interrupts.stops(scheduler)
+    await scheduler.run(finder.tasks())
+    return plan.completed(planned.groups, finder.found, finder.failed)
+
+
+async def _fetch(
+    plan: IdcPlan, store: ObjectStore, driver: Driver, options: Mapping[str, Any]
+) -> int:
+    # Names are those of the keys, in the folder of the group; nothing is left out.
+    values = {**options, "layout": KEYS, "include": (), "exclude": ()}
+    async with open_keeper(values) as place:
+        job = ObjectJob(store, place.keeper, driver.tally, object_options_of(values))
+        return await driver.run(job, job.tasks(plan.groups), finish=place.finish)
+
+
+def _end(plan: IdcPlan, driver: Driver, options: Mapping[str, Any]) -> int:
+    """Say what would be fetched, or that there is nothing."""
+    totals = plan.totals
+    if plan.is_empty:
+        if not plan.unmatched:
+            click.echo("asyncdicom: nothing is selected by all of the options together", err=True)
+        driver.tally.end()
+        return ExitCode.NO_MATCH
+    free = free_bytes(str(_existing(Path(options["output"]))))
+    if options["as_json"]:
+        told = {
+            "event": "plan",
+            "series": totals.series,
+            "instances": totals.instances,
+            "uncountedSeries": totals.uncounted_series,
+            "bytes": totals.byte_count,
+            "freeBytes": free,
+            "unmatched": [str(one) for one in plan.unmatched],
+        }
+        click.echo(orjson.dumps(told))
+    sentence = f"{totals.series} series · {totals.instances} instances · {size(totals.byte_count)}"
+    click.echo(f"dry run: {sentence} · {size(free)} are free", err=True)
+    return ExitCode.INCOMPLETE if driver.tally.missing else ExitCode.COMPLETE
+
+
+def _check_room(needed_bytes: int, output: Path) -> None:
+    """Refuse to begin what the disk cannot hold. What is there already needs no room.
+
+    Raises:
+        DiskFull: If it cannot.
+
+    """
+    root = str(_existing(output))
+    if needed_bytes > free_bytes(root):
+        require_room_for(needed_bytes - _bytes_below(output), root)
+
+
+def _existing(path: Path) -> Path:
+    """Return the folder, or the nearest one above it that exists."""
+    path = path.absolute()
+    return next((one for one in (path, *path.parents) if one.is_dir()), Path("/"))
+
+
+def _bytes_below(path: Path) -> int:
+    files = (Path(folder, name) for folder, _, names in os.walk(path) for name in names)
+    return sum(file.lstat().st_size for file in files)
