@@ -55,6 +55,13 @@ if TYPE_CHECKING:
     )
     from asyncdicom.events import Event, Finished, Planned, Retrying, RunEnded, Withdrawn
     from asyncdicom.library.client import Source, connect
+    from asyncdicom.library.cod import (
+        BucketDetails,
+        CodDownload,
+        DownloadStats,
+        SeriesStats,
+        StudyStats,
+    )
     from asyncdicom.library.instance import Instance
     from asyncdicom.library.job import Job
     from asyncdicom.library.options import (
@@ -142,6 +149,12 @@ __all__ = [  # noqa: RUF022 -- by module, and sorted case-insensitively there
     # library.client
     "connect",
     "Source",
+    # library.cod
+    "BucketDetails",
+    "CodDownload",
+    "DownloadStats",
+    "SeriesStats",
+    "StudyStats",
     # library.instance
     "Instance",
     # library.job
@@ -196,6 +209,7 @@ _HOMES = (
     "library.reporting",
     "library.job",
     "library.client",
+    "library.cod",
     "receiver.events",
     "library.receiving",
 )

@@ -15,6 +15,7 @@ from asyncdicom.engine.scheduler import SchedulerSettings
 from asyncdicom.errors import ConfigError
 from asyncdicom.policy.abort import AbortPolicy
 from asyncdicom.policy.retry import RetryPolicy
+from asyncdicom.protocol.cod.places import is_cod, parse_cod_root
 from asyncdicom.protocol.urls import Root, is_dimse, parse_dimse_root, parse_root
 from asyncdicom.sources.dicomweb import DicomWebSource, SourceOptions
 from asyncdicom.transports.engines import import_engine, open_transport
@@ -23,11 +24,12 @@ from asyncdicom.transports.redirects import Session
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Mapping
 
-    from asyncdicom.jobs.dimse_archive import DimseArchive
+    from asyncdicom.jobs.archives import Archive
+    from asyncdicom.jobs.cod_archive import CodArchive
     from asyncdicom.jobs.instance_store import InstanceStore
-    from asyncdicom.jobs.web_archive import WebArchive
     from asyncdicom.jobs.zip_store import ZipStore
     from asyncdicom.ports.http import HttpTransport
+    from asyncdicom.protocol.cod.places import CodRoot
     from asyncdicom.storage.folder import OutputFolder
     from asyncdicom.storage.layout import Layout
     from asyncdicom.transports.credentials import Credentials
@@ -37,6 +39,7 @@ __all__ = [
     "check_root",
     "layout_for",
     "open_archive",
+    "open_cod_archive",
     "open_source",
     "open_store",
     "prepare_source",
@@ -129,7 +132,12 @@ def root_of(text: str) -> Root:
             f"this needs DICOMweb, and {scheme}: is DIMSE",
             hint="get, find, move and echo work with DIMSE",
         )
-    if scheme in _SCHEMES_TO_COME or scheme.startswith("cod+"):
+    if is_cod(text):
+        raise ConfigError(
+            f"this needs DICOMweb, and {scheme}: is a Cloud-Optimized DICOM store",
+            hint="get and cod work with it",
+        )
+    if scheme in _SCHEMES_TO_COME:
         raise ConfigError(
             f"sources of the kind {scheme}: are not supported yet",
             hint="this version speaks DICOMweb (http://, https://) and DIMSE (dicom://, dicoms://)",
@@ -146,6 +154,8 @@ def check_root(text: str) -> None:
     """
     if is_dimse(text):
         parse_dimse_root(text)
+    elif is_cod(text):
+        parse_cod_root(text)
     else:
         root_of(text)
 
@@ -153,7 +163,7 @@ def check_root(text: str) -> None:
 @asynccontextmanager
 async def open_archive(
     text: str, options: Mapping[str, Any]
-) -> AsyncIterator[WebArchive | DimseArchive]:
+) -> AsyncIterator[Archive]:
     """Open a source of any kind by its URL, for jobs that work with all of them.
 
     Args:
@@ -172,10 +182,43 @@ async def open_archive(
         async with open_dimse_archive(text, options) as archive:
             yield archive
         return
+    if is_cod(text):
+        async with open_cod_archive(parse_cod_root(text), options) as store:
+            yield store
+        return
     from asyncdicom.jobs.web_archive import WebArchive  # noqa: PLC0415 -- lazy on purpose
 
     async with open_source(text, options) as source:
         yield WebArchive(source)
+
+
+@asynccontextmanager
+async def open_cod_archive(
+    root: CodRoot, options: Mapping[str, Any]
+) -> AsyncIterator[CodArchive]:
+    """Open a Cloud-Optimized DICOM store.
+
+    Args:
+        root: Where it is; its token counts as `--bearer`.
+        options: Values of the connection options, and of those for object stores.
+
+    Raises:
+        ConfigError: If an endpoint, a certificate, a proxy or a credential is not usable.
+
+    """
+    # Imported here: who speaks DICOMweb or DIMSE does not pay for object stores.
+    from asyncdicom.jobs.cod_archive import CodArchive  # noqa: PLC0415 -- lazy on purpose
+    from asyncdicom.object_wiring import open_object_store  # noqa: PLC0415 -- as above
+    from asyncdicom.sources.cod import CodSource  # noqa: PLC0415 -- as above
+
+    if root.token is not None:
+        if any(options.get(name) for name in _CREDENTIAL_OPTIONS):
+            raise ConfigError("the URL has a token, and the options other credentials")
+        options = {**options, "bearer": root.token}
+    if root.endpoint_url is not None:
+        options = {**options, "endpoint_url": root.endpoint_url, "gcs_json": True}
+    async with open_object_store(root.objects_url, options) as store:
+        yield CodArchive(CodSource(root, store))
 
 
 @asynccontextmanager

@@ -14,7 +14,7 @@ import pytest
 import asyncdicom
 
 SOURCE = Path(asyncdicom.__file__).read_text()
-LIBRARY = ["client", "instance", "job", "options", "receiving", "reporting"]
+LIBRARY = ["client", "cod", "instance", "job", "options", "receiving", "reporting"]
 
 NOT_FOR_USERS = {
     # library: what lives behind the classes

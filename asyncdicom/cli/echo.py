@@ -18,8 +18,7 @@ if TYPE_CHECKING:
 
     from asyncdicom.cli.run import Interrupts
     from asyncdicom.errors import AsyncDicomError
-    from asyncdicom.jobs.dimse_archive import DimseArchive
-    from asyncdicom.jobs.web_archive import WebArchive
+    from asyncdicom.jobs.archives import Archive
     from asyncdicom.sources.dicomweb import DicomWebSource
 
 __all__ = ["command"]
@@ -83,10 +82,13 @@ async def _echo(options: dict[str, Any], interrupts: Interrupts) -> int:  # noqa
     return teller.end()
 
 
-def _asker(archive: WebArchive | DimseArchive) -> Callable[[], Awaitable[tuple[float, float]]]:
+def _asker(archive: Archive) -> Callable[[], Awaitable[tuple[float, float]]]:
+    from asyncdicom.sources.cod import CodSource  # noqa: PLC0415 -- as above
     from asyncdicom.sources.dicomweb import DicomWebSource  # noqa: PLC0415 -- as above
 
     source = archive.source
+    if isinstance(source, CodSource):
+        source.refuse_search()
     if not isinstance(source, DicomWebSource):
         return source.echo
     web = source

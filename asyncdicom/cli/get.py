@@ -26,11 +26,10 @@ if TYPE_CHECKING:
 
     from asyncdicom.cli.run import Interrupts
     from asyncdicom.events import Event
-    from asyncdicom.jobs.dimse_archive import DimseArchive
-    from asyncdicom.jobs.web_archive import WebArchive
+    from asyncdicom.jobs.archives import Archive
     from asyncdicom.model import Target
 
-__all__ = ["command"]
+__all__ = ["command", "get_instances"]
 
 EPILOG = """\b
 Examples:
@@ -122,7 +121,7 @@ def command(**options: Any) -> int:
     _sort_out_s(options)
     _check_selection(options)
     check_dicomdir_options(options)
-    return run(lambda interrupts: _get(options, interrupts))
+    return run(lambda interrupts: get_instances(options, interrupts))
 
 
 _KEY_OF_RECORDS = re.compile(r"(?:[A-Z][A-Za-z0-9]+|[0-9A-Fa-f]{4},[0-9A-Fa-f]{4})(?::[123])?")
@@ -145,7 +144,8 @@ def _check_selection(options: dict[str, Any]) -> None:
         raise click.UsageError("--iso-9660 goes with --layout flat or tree")
 
 
-async def _get(options: dict[str, Any], interrupts: Interrupts) -> int:
+async def get_instances(options: dict[str, Any], interrupts: Interrupts) -> int:
+    """Run the command for a source of studies."""
     from asyncdicom.cli.driving import drive  # noqa: PLC0415 -- help must not pay for it
     from asyncdicom.jobs.get import GetOptions  # noqa: PLC0415 -- as above
     from asyncdicom.jobs.lookup import Witness  # noqa: PLC0415 -- as above
@@ -179,7 +179,7 @@ class _Ending:
 
     def __init__(
         self,
-        archive: WebArchive | DimseArchive,
+        archive: Archive,
         options: dict[str, Any],
         finish: Callable[[], Awaitable[None]],
         files: _Files,
@@ -229,7 +229,7 @@ async def _index(options: dict[str, Any], paths: Iterable[str]) -> int:
     return tell_dicomdir(report, options["output"], is_quiet=options["quiet"])
 
 
-async def _targets(archive: WebArchive | DimseArchive, options: dict[str, Any]) -> Iterable[Target]:
+async def _targets(archive: Archive, options: dict[str, Any]) -> Iterable[Target]:
     from asyncdicom.cli.selection import (  # noqa: PLC0415 -- as above
         failed_targets,
         selected_targets,

@@ -15,6 +15,7 @@ from asyncdicom.protocol.dicom_json import (
 )
 from asyncdicom.protocol.qido_keys import Keys, Level, parse_keys
 from asyncdicom.protocol.qido_rs import search_query
+from asyncdicom.sources.cod import CodSource
 from asyncdicom.sources.dicomweb import DicomWebSource
 from asyncdicom.sources.search import search
 
@@ -28,7 +29,7 @@ __all__ = ["found_targets", "searched_targets"]
 
 
 async def found_targets(
-    source: DicomWebSource | DimseSource, words: Sequence[str], level: str | None = None
+    source: DicomWebSource | DimseSource | CodSource, words: Sequence[str], level: str | None = None
 ) -> list[Target]:
     """Return the studies, series or instances that match, in a source of any kind.
 
@@ -38,11 +39,13 @@ async def found_targets(
         level: Name of the level, or None.
 
     Raises:
-        ConfigError: If a key or a level is unknown.
+        ConfigError: If a key or a level is unknown, or nothing can be searched there.
         NotFound: If nothing matches.
         FetchError: As `searched_targets`.
 
     """
+    if isinstance(source, CodSource):
+        source.refuse_search()
     if not isinstance(source, DicomWebSource):
         # Imported here: who speaks HTTP does not pay for it.
         from asyncdicom.jobs.dimse_find import query_of  # noqa: PLC0415 -- lazy on purpose

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from asyncdicom.jobs.cod_get import CodGetJob, CodRetriever
 from asyncdicom.jobs.cod_plan import CodPlanner
 from asyncdicom.jobs.lookup import Witness
+from asyncdicom.jobs.stores import WriterT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from asyncdicom.jobs.get import GetJob, GetOptions
-    from asyncdicom.jobs.stores import Retriever, Store, WriterT
+    from asyncdicom.jobs.stores import Store
     from asyncdicom.jobs.tally import Tally
     from asyncdicom.model import Target
     from asyncdicom.sources.cod import CodSource
-
-    Wrap = Callable[[Retriever[Any]], Retriever[Any]]
 
 __all__ = ["CodArchive"]
 
@@ -31,16 +28,16 @@ class CodArchive:
 
     """
 
-    def __init__(self, source: CodSource, *, wrap: Wrap | None = None) -> None:
+    def __init__(self, source: CodSource, *, retrieving: CodSource | None = None) -> None:
         """Prepare.
 
         Args:
             source: The store.
-            wrap: Is given each retriever, and returns the one to use.
+            retrieving: The same store, as archives shall be retrieved from it.
 
         """
         self.source = source
-        self._wrap = wrap or _as_it_is
+        self._retrieving = retrieving or source
 
     @property
     def url(self) -> str:
@@ -51,10 +48,6 @@ class CodArchive:
     def claims(self) -> str:
         """What it says it has done: a store of objects says nothing."""
         return ""
-
-    def wrapping(self, wrap: Wrap) -> CodArchive:
-        """Return the same store, whose retrievers are wrapped."""
-        return CodArchive(self.source, wrap=wrap)
 
     def url_of(self, target: Target) -> str:
         """Return what names a target in reports."""
@@ -73,9 +66,5 @@ class CodArchive:
     ) -> GetJob[WriterT]:
         """Return a job that gets instances into a store."""
         options = replace(options, planner=CodPlanner(options.granularity))
-        retriever = self._wrap(CodRetriever(self.source))
+        retriever = CodRetriever[WriterT](self._retrieving)
         return CodGetJob(self.source, retriever, store, tally, options)
-
-
-def _as_it_is(retriever: Retriever[Any]) -> Retriever[Any]:
-    return retriever

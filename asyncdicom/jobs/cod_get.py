@@ -166,7 +166,10 @@ class CodRetriever(Generic[WriterT]):
         async with self._source.archive(target.study_instance_uid, series, span) as answer:
             intake = PlaceIntake(reception, place, first_byte=answer.first_byte)
             try:
-                while not intake.is_over and (data := await answer.read()):
+                # The end of the span is read, too, so that its connection serves the next one;
+                # that of a whole archive, which was not asked for, is not.
+                is_span = answer.first_byte == place.first_byte
+                while (is_span or not intake.is_over) and (data := await answer.read()):
                     reception.count_bytes(len(data))
                     intake.receive_data(data)
                 arrival = intake.receive_eof()

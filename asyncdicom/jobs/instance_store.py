@@ -92,13 +92,14 @@ class InstanceStore:
             self._inventory = await asyncio.to_thread(Inventory.of, self._folder)
         found: list[Skipped] = []
         for series, uid in study.missing(target):
-            path = self._inventory.path_of(uid)
+            own = study.own_uid_of(uid)
+            path = self._inventory.path_of(own)
             if path is None:
                 continue
             place = Target(Resource.INSTANCE, study.study_instance_uid, series, uid)
             try:
                 verified = await asyncio.to_thread(
-                    verify_instance, self._folder, path, sop_instance_uid=uid
+                    verify_instance, self._folder, path, sop_instance_uid=own, **study.proof_of(uid)
                 )
             except AsyncDicomError:
                 continue  # damaged or gone: it will be fetched, and replaced
@@ -169,7 +170,8 @@ class InstanceStore:
         """
         if self._folder.facts(path) is None:
             return False
-        if claimed_uid(self._folder, path) not in (facts.sop_instance_uid, None):
+        own = (facts.sop_instance_uid, facts.media_storage_sop_instance_uid, None)
+        if claimed_uid(self._folder, path) not in own:
             raise NameTaken("another instance has the name", path=path)
         return True
 

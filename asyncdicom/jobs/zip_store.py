@@ -55,6 +55,7 @@ class ZipStore:
         self._collect = collect
         self._committer = GroupCommitter(folder)
         self._archives: dict[Uid, _StudyArchive] = {}
+        self._there: dict[Uid, dict[Uid, tuple[str, int, str]]] = {}
         self._endings: defaultdict[Uid, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def __aenter__(self) -> Self:
@@ -85,14 +86,15 @@ class ZipStore:
     async def already_there(self, study: Expectation, target: Target) -> list[Skipped]:  # noqa: ARG002 -- Store
         """Return the instances of a study whose archive is there and complete; else none."""
         uid = study.study_instance_uid
-        found = await asyncio.to_thread(_read_archive, self._folder, f"{uid}.zip")
-        is_complete = all(instance in found for _, instance in study.missing(_whole(study)))
-        if not is_complete:
-            return []
-        return [
-            Skipped(Target(Resource.INSTANCE, uid, series, instance), *found[instance])
-            for series, instance in study.missing(_whole(study))
-        ]
+        if uid not in self._there:
+            self._there[uid] = await asyncio.to_thread(_read_archive, self._folder, f"{uid}.zip")
+        found: list[Skipped] = []
+        for series, instance in study.missing(_whole(study)):
+            there = self._there[uid].get(study.own_uid_of(instance))
+            if there is None or there[1] != study.proof_of(instance).get("byte_count", there[1]):
+                return []
+            found.append(Skipped(Target(Resource.INSTANCE, uid, series, instance), *there))
+        return found
 
     async def settle(
         self,
@@ -156,6 +158,7 @@ class ZipStore:
         uid = archive.study.study_instance_uid
         path = f"{uid}.zip" if _is_complete(archive.study) else f"{uid}.incomplete.zip"
         del self._archives[uid]
+        self._there.pop(uid, None)
         # Another archive of the study may be about to get the name.
         async with self._endings[uid]:
             try:
@@ -172,7 +175,8 @@ class ZipStore:
     async def _carry_over(self, archive: _StudyArchive, path: str) -> None:
         """Copy the instances of the archive that stands there, unless they came again."""
         found = await asyncio.to_thread(_read_archive, self._folder, path)
-        for uid in found.keys() - archive.instances():
+        newer = {archive.study.own_uid_of(uid) for uid in archive.instances()}
+        for uid in found.keys() - newer:
             name = found[uid][0].removeprefix(f"{path}/")
             writer = self.begin()
             try:

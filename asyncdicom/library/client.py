@@ -45,8 +45,7 @@ if TYPE_CHECKING:
 
     from asyncdicom.engine.scheduler import Performer
     from asyncdicom.events import RunEnded
-    from asyncdicom.jobs.dimse_archive import DimseArchive
-    from asyncdicom.jobs.web_archive import WebArchive
+    from asyncdicom.jobs.archives import Archive
     from asyncdicom.library.instance import Instance
     from asyncdicom.library.reporting import Reporter
     from asyncdicom.model import AnyTarget
@@ -131,7 +130,7 @@ class Source:
 
     """
 
-    def __init__(self, archive: WebArchive | DimseArchive, values: Mapping[str, Any]) -> None:
+    def __init__(self, archive: Archive, values: Mapping[str, Any]) -> None:
         self.url = archive.url
         self._archive = archive
         self._values = values

@@ -94,6 +94,10 @@ class Job:
         if self._task is None and self._reporter.stop_reason is None:
             warnings.warn(f"{self!r} was never awaited", ResourceWarning, stacklevel=1, source=self)
 
+    async def start(self) -> RunEnded:
+        """Run the job to its end, as awaiting it does; for who knows it from cod-retrieve."""
+        return await self
+
     def cancel(self, *, grace_s: float = 0.0) -> None:
         """End the job in order; `await job` still returns the sum.
 

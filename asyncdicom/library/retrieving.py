@@ -26,8 +26,7 @@ if TYPE_CHECKING:
 
     from asyncdicom.engine.slot import Slot
     from asyncdicom.events import Event
-    from asyncdicom.jobs.dimse_archive import DimseArchive
-    from asyncdicom.jobs.web_archive import WebArchive
+    from asyncdicom.jobs.archives import Archive
     from asyncdicom.library.memory_store import MemoryStore
     from asyncdicom.model import Target
 
@@ -58,7 +57,7 @@ class Retrieval:
 
     def __init__(
         self,
-        archive: WebArchive | DimseArchive,
+        archive: Archive,
         slot: Slot,
         target: Target,
         options: Mapping[str, Any],

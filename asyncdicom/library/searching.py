@@ -10,6 +10,7 @@ from asyncdicom.errors import AsyncDicomError, Incomplete
 from asyncdicom.jobs.find import Searching, dictionary
 from asyncdicom.protocol.qido_keys import Level, parse_keys
 from asyncdicom.protocol.qido_rs import search_query
+from asyncdicom.sources.cod import CodSource
 from asyncdicom.sources.dicomweb import DicomWebSource
 from asyncdicom.sources.search import Answer, search
 
@@ -17,8 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from asyncdicom.engine.slot import Slot
-    from asyncdicom.jobs.dimse_archive import DimseArchive
-    from asyncdicom.jobs.web_archive import WebArchive
+    from asyncdicom.jobs.archives import Archive
     from asyncdicom.library.prefetch import Prefetch
     from asyncdicom.policy.paging import Verdict
     from asyncdicom.policy.retry import RetryPolicy
@@ -38,7 +38,7 @@ class Found(Searching, Protocol):
 
 
 def begun(
-    archive: WebArchive | DimseArchive, level: str, words: Iterable[str], limit: int | None
+    archive: Archive, level: str, words: Iterable[str], limit: int | None
 ) -> Callable[[], Found]:
     """Return what begins a search.
 
@@ -49,10 +49,13 @@ def begun(
         limit: Answers wanted at most, or None.
 
     Raises:
-        ConfigError: If a key is unknown, or a value cannot be matched.
+        ConfigError: If a key is unknown, a value cannot be matched, or nothing can be
+            searched there.
 
     """
     source = archive.source
+    if isinstance(source, CodSource):
+        source.refuse_search()
     if isinstance(source, DicomWebSource):
         query = query_of(level, words)
         return lambda: search(source, query, limit=limit)

@@ -13,6 +13,8 @@ from asyncdicom.sources.transaction import Transaction
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from asyncdicom.jobs.archives import Archive
+    from asyncdicom.jobs.cod_archive import CodArchive
     from asyncdicom.jobs.dimse_archive import DimseArchive
     from asyncdicom.jobs.expectation import Expectation
     from asyncdicom.jobs.intake import Arrival
@@ -56,14 +58,26 @@ class Watcher(Protocol):
         """Take note that nothing more will be read, whether or not the answer was whole."""
 
 
-def watched_archive(
-    archive: WebArchive | DimseArchive, watcher: Watcher
-) -> WebArchive | DimseArchive:
+def watched_archive(archive: Archive, watcher: Watcher) -> Archive:
     """Return the same archive, with what it sends under watch."""
     if isinstance(archive, WebArchive):
         # Look-ups are no answers to what the caller asked for.
         return WebArchive(archive.source, retrieving=watched(archive.source, watcher))
+    # Imported here: who speaks HTTP does not pay for it.
+    from asyncdicom.jobs.cod_archive import CodArchive  # noqa: PLC0415 -- lazy on purpose
+
+    if isinstance(archive, CodArchive):
+        return _watched_store(archive, watcher)
     return archive.wrapping(lambda retriever: _WatchedRetriever(retriever, archive, watcher))
+
+
+def _watched_store(archive: CodArchive, watcher: Watcher) -> CodArchive:
+    from asyncdicom.jobs.cod_archive import CodArchive  # noqa: PLC0415 -- as above
+    from asyncdicom.library.cod_watching import WatchedObjects  # noqa: PLC0415 -- as above
+
+    source = archive.source
+    retrieving = source.over(lambda store: WatchedObjects(store, watcher))
+    return CodArchive(source, retrieving=retrieving)
 
 
 def watched(source: DicomWebSource, watcher: Watcher) -> DicomWebSource:

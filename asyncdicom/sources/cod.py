@@ -13,9 +13,9 @@ is told, and nobody takes it for a series that is not there.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
-from asyncdicom.errors import NotFound, ProtocolError
+from asyncdicom.errors import ConfigError, NotFound, ProtocolError
 from asyncdicom.protocol.cod.metadata import MetadataReader
 from asyncdicom.protocol.cod.places import (
     member_of,
@@ -28,7 +28,7 @@ from asyncdicom.protocol.cod.places import (
 from asyncdicom.protocol.payload_events import NEED_DATA
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
     from contextlib import AbstractAsyncContextManager
 
     from asyncdicom.model import Target, Uid
@@ -61,10 +61,25 @@ class CodSource:
         self.root = root
         self._store = store
 
+    def over(self, change: Callable[[ObjectStore], ObjectStore]) -> CodSource:
+        """Return the same store, whose objects are reached through another one."""
+        return CodSource(self.root, change(self._store))
+
     @property
     def url(self) -> str:
         """What names the store; never holds its token."""
         return self.root.url
+
+    def refuse_search(self) -> NoReturn:
+        """Say that a store knows nothing but UIDs.
+
+        Raises:
+            ConfigError: Always.
+
+        """
+        raise ConfigError(
+            "a Cloud-Optimized DICOM store answers no queries", hint="name studies with --study"
+        )
 
     def url_of(self, target: Target) -> str:
         """Return what names a study, an archive, or an instance in it."""
@@ -106,7 +121,8 @@ class CodSource:
                 raise ProtocolError("the store lists the same page over and over")
             continuation = page.continuation
         if not found:
-            raise NotFound(f"the store has no series of study {study}", status_code=404)
+            # The list came, and is empty.
+            raise NotFound(f"the store has no series of study {study}", status_code=204)
         return list(found.values())
 
     async def entries(self, study: Uid, series: Uid) -> AsyncIterator[SeriesEntry]:
