@@ -17,11 +17,23 @@ Examples:
   asyncdicom idc sql "SELECT collection_id, count(*) FROM index GROUP BY ALL"
 """
 
+_THEIRS = {
+    "download": "get",
+    "download-from-selection": "get",
+    "download-from-manifest": "get",
+}
+"""Commands of idc-index, which all are one of ours; not listed."""
 
-@click.group("idc", epilog=EPILOG)
+
+class _Group(click.Group):
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        return super().get_command(ctx, _THEIRS.get(cmd_name, cmd_name))
+
+
+@click.group("idc", cls=_Group, epilog=EPILOG)
 def command() -> None:
     """Select and fetch series of the Imaging Data Commons."""
 
 
-for one in (get, select, estimate, manifest, sql, citations, versions):
-    command.add_command(one)
+for _one in (get, select, estimate, manifest, sql, citations, versions):
+    command.add_command(_one)

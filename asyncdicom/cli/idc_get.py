@@ -66,7 +66,7 @@ _LEVELS = {"debug": "verbose", "info": None, "warning": None, "error": "quiet", 
 @durability_option
 @option(
     "--log-level",
-    type=click.Choice(list(_LEVELS)),
+    type=click.Choice(list(_LEVELS), case_sensitive=False),
     default="warning",
     show_default=True,
     help="debug is --verbose, error and critical are --quiet.",
