@@ -261,7 +261,7 @@ class _PartedMd5:
         self._expected = expected
         self._part_bytes = self._room_bytes = part_bytes
         self._part = _md5()
-        self._of_parts = b""
+        self._of_parts = bytearray()
 
     def update(self, data: Buffer) -> None:
         rest = memoryview(data)

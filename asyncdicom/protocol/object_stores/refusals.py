@@ -53,6 +53,8 @@ _THROTTLING: Final = frozenset(
         "userRateLimitExceeded",
     }
 )
+_UNSIGNED: Final = frozenset({"UnsupportedAlgorithm", "MissingSecurityHeader"})
+"""What rclone and others say, with status 400, to a request without a signature."""
 _NOTHING_THERE: Final = frozenset({"NoSuchKey", "NoSuchBucket", "NoSuchVersion", "notFound"})
 
 
@@ -122,6 +124,8 @@ def refusal_of(refusal: Refusal, *, what: str, is_anonymous: bool = False) -> As
     status_code = refusal.status_code
     told = f"{refusal.code}, {status_code}" if refusal.code else str(status_code)
     kind, words = _kind_of(refusal, what)
+    if is_anonymous and refusal.code in _UNSIGNED:
+        kind, status_code = Unauthorized, 403
     if kind is Unauthorized and status_code in (401, 403) and not refusal.is_expiry:
         words, hint = _closed(what, is_anonymous=is_anonymous)
         told = f"{told}; {hint}"

@@ -107,12 +107,10 @@ def test_nothing_promised_costs_nothing_and_proves_nothing(promised: ObjectEntry
     assert not verify(promised, [DATA])
 
 
-@pytest.mark.parametrize("part_bytes", [1, 7, 100, len(DATA) - 1, len(DATA), len(DATA) + 1])
+@pytest.mark.parametrize("part_bytes", [3, 7, 100, len(DATA) - 1, len(DATA), len(DATA) + 1])
 @given(places=st.lists(st.integers(0, len(DATA)), max_size=6))
 def test_the_md5_of_parts_of_known_size(part_bytes: int, places: list[int]) -> None:
     promised = entry(etag=multipart_etag(DATA, part_bytes), part_bytes=part_bytes)
-    if int((promised.etag or "").partition("-")[2]) > 10_000:
-        return
     assert verify(promised, cut(DATA, places))
     with pytest.raises(DigestMismatch, match="ETag"):
         verify(promised, cut(DATA[:-1] + b"x", places))

@@ -118,3 +118,9 @@ def test_who_came_without_credentials_is_told_so(what: str) -> None:
 
 def test_a_pause_that_is_asked_for_is_kept() -> None:
     assert requested_pause_s(refusal_of(Refusal(503, "", None, 7.0), what="object")) == 7.0
+
+
+def test_a_request_that_should_have_been_signed_was_not_allowed() -> None:
+    refusal = Refusal(400, "UnsupportedAlgorithm")
+    assert type(refusal_of(refusal, what="bucket", is_anonymous=True)) is Unauthorized
+    assert type(refusal_of(refusal, what="bucket")) is OriginError
