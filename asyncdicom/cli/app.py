@@ -19,10 +19,13 @@ __all__ = ["COMMANDS", "application", "file_values", "main"]
 COMMANDS = {
     "dump": "Write DICOMweb responses to disk exactly as the server sent them.",
     "get": "Fetch instances as DICOM files, proven complete.",
+    "verify": "Prove that the files of a folder are whole, and all of them there.",
     "find": "Search studies, series or instances.",
     "probe": "Find out what a server can do, and where it is odd.",
     "move": "Let a DIMSE archive send instances to another application entity.",
     "echo": "Ask whether a source answers, and how fast.",
+    "idc": "Select and fetch series of the Imaging Data Commons.",
+    "cod": "Count and fetch studies of Cloud-Optimized DICOM stores.",
     "receive": "Receive what others send: a Storage SCP with every option of dcmrecv.",
     "print": "Show what DICOM files say, element by element.",
     "dicomdir": "Build or update the DICOMDIR of a folder.",
