@@ -33,6 +33,7 @@ __all__ = [
     "Listed",
     "Observer",
     "Planned",
+    "Remarked",
     "Retrying",
     "RunEnded",
     "Withdrawn",
@@ -153,6 +154,22 @@ class Withdrawn:
 
 
 @dataclass(frozen=True, slots=True)
+class Remarked:
+    """Something is odd about a file, though nothing is wrong with it."""
+
+    path: str
+    """Relative to the folder."""
+    remark: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.remark}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the event as a JSON object."""
+        return {"event": "remarked", "path": self.path, "remark": self.remark}
+
+
+@dataclass(frozen=True, slots=True)
 class RunEnded:
     """Nothing more will come."""
 
@@ -198,7 +215,7 @@ class RunEnded:
         }
 
 
-Event: TypeAlias = Planned | Listed | Retrying | Finished | Withdrawn | RunEnded
+Event: TypeAlias = Planned | Listed | Retrying | Finished | Remarked | Withdrawn | RunEnded
 
 
 class Observer(Protocol):

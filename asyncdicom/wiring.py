@@ -161,9 +161,7 @@ def check_root(text: str) -> None:
 
 
 @asynccontextmanager
-async def open_archive(
-    text: str, options: Mapping[str, Any]
-) -> AsyncIterator[Archive]:
+async def open_archive(text: str, options: Mapping[str, Any]) -> AsyncIterator[Archive]:
     """Open a source of any kind by its URL, for jobs that work with all of them.
 
     Args:
@@ -193,9 +191,7 @@ async def open_archive(
 
 
 @asynccontextmanager
-async def open_cod_archive(
-    root: CodRoot, options: Mapping[str, Any]
-) -> AsyncIterator[CodArchive]:
+async def open_cod_archive(root: CodRoot, options: Mapping[str, Any]) -> AsyncIterator[CodArchive]:
     """Open a Cloud-Optimized DICOM store.
 
     Args:

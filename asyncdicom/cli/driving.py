@@ -63,7 +63,10 @@ class Driver:
 
 @asynccontextmanager
 async def drive(
-    options: Mapping[str, Any], interrupts: Interrupts, *further: Observer
+    options: Mapping[str, Any],
+    interrupts: Interrupts,
+    *further: Observer,
+    sentence: Callable[[RunEnded], str] = str,
 ) -> AsyncIterator[Driver]:
     """Open what a run reports to, and close it whatever happens.
 
@@ -71,10 +74,11 @@ async def drive(
         options: Values of the run options.
         interrupts: What a signal stops.
         further: Who listens, too.
+        sentence: Makes the last line.
 
     """
     with ExitStack() as stack:
-        observers = [*observers_for(options), *further]
+        observers = [*observers_for(options, sentence), *further]
         if options["report"]:
             observers.append(stack.enter_context(ReportFile.open(options["report"])))
         yield Driver(Tally(observers), options, interrupts)

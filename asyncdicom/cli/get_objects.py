@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,8 +10,8 @@ import click
 
 from asyncdicom.cli.driving import drive
 from asyncdicom.cli.object_options import is_given, refuse
+from asyncdicom.cli.object_roots import find_root
 from asyncdicom.connecting import byte_count
-from asyncdicom.errors import NotFound
 from asyncdicom.events import object_from_json
 from asyncdicom.jobs.object_groups import ObjectGroup
 from asyncdicom.jobs.object_job import ObjectJob, ObjectOptions
@@ -21,7 +20,7 @@ from asyncdicom.jobs.object_survey import Lister, ObjectSurvey
 from asyncdicom.jobs.object_transfer import PartOptions
 from asyncdicom.model import Resource
 from asyncdicom.object_wiring import open_object_store
-from asyncdicom.protocol.object_stores.globs import Selection, has_wildcard, literal_prefix
+from asyncdicom.protocol.object_stores.globs import Selection
 from asyncdicom.protocol.object_stores.urls import parse_object_url
 from asyncdicom.storage.catalog import Catalog
 from asyncdicom.storage.folder import OutputFolder
@@ -33,10 +32,9 @@ from asyncdicom.wiring import layout_for
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 
+    from asyncdicom.cli.object_roots import ObjectRoot
     from asyncdicom.cli.run import Interrupts
     from asyncdicom.jobs.object_groups import ObjectNaming
-    from asyncdicom.ports.objects import ObjectStore
-    from asyncdicom.protocol.object_stores.urls import ObjectUrl
 
 __all__ = ["check_options", "get_objects", "object_options_of"]
 
@@ -76,7 +74,7 @@ async def get_objects(options: Mapping[str, Any], interrupts: Interrupts) -> int
     """Run the command."""
     url = parse_object_url(options["source"])
     async with open_object_store(options["source"], options) as store:
-        root = await _root_of(store, url, is_quiet=options["quiet"] or options["as_json"])
+        root = await find_root(store, url, is_quiet=options["quiet"] or options["as_json"])
         if options["dry_run"]:
             async with drive(options, interrupts) as driver:
                 lister = Lister(store, driver.tally, object_options_of(options).accepts)
@@ -89,7 +87,7 @@ async def get_objects(options: Mapping[str, Any], interrupts: Interrupts) -> int
 
 
 def _groups_of(
-    root: _Root, options: Mapping[str, Any], naming: ObjectNaming | None = None
+    root: ObjectRoot, options: Mapping[str, Any], naming: ObjectNaming | None = None
 ) -> Iterable[ObjectGroup]:
     """Return what is to be fetched: what the URL names, or what of it failed in another run."""
     naming = naming or KeyNaming(root.prefix)
@@ -117,41 +115,6 @@ def object_options_of(options: Mapping[str, Any]) -> ObjectOptions:
         requests=options["concurrency"],
     )
     return ObjectOptions(accepts=accepts, parts=parts)
-
-
-@dataclass(frozen=True, slots=True)
-class _Root:
-    """What a URL turned out to be."""
-
-    bucket: str
-    prefix: str
-    pattern: str | None = None
-    is_single: bool = False
-
-    def group(self, naming: ObjectNaming) -> ObjectGroup:
-        return ObjectGroup(
-            self.bucket, self.prefix, naming, pattern=self.pattern, is_single=self.is_single
-        )
-
-
-async def _root_of(store: ObjectStore, url: ObjectUrl, *, is_quiet: bool) -> _Root:
-    """Tell whether a URL names a pattern, a folder or an object; the store decides the last two.
-
-    Raises:
-        FetchError: If the store does not say.
-
-    """
-    if has_wildcard(url.key):
-        return _Root(url.bucket, literal_prefix(url.key), url.key)
-    if not url.key or url.key.endswith("/"):
-        return _Root(url.bucket, url.key)
-    try:
-        await store.entry(url.bucket, url.key)
-    except NotFound:
-        if not is_quiet:
-            sys.stderr.write(f"{url} is no object: everything below {url}/ is meant\n")
-        return _Root(url.bucket, f"{url.key}/")
-    return _Root(url.bucket, url.key, is_single=True)
 
 
 def _failed_groups(report: str, naming: ObjectNaming) -> Iterator[ObjectGroup]:

@@ -17,7 +17,15 @@ import click
 import orjson
 
 from asyncdicom.cli.hints import hint_about
-from asyncdicom.events import Finished, Listed, Planned, Retrying, RunEnded, Withdrawn
+from asyncdicom.events import (
+    Finished,
+    Listed,
+    Planned,
+    Remarked,
+    Retrying,
+    RunEnded,
+    Withdrawn,
+)
 from asyncdicom.model import Failed
 
 if TYPE_CHECKING:
@@ -33,11 +41,19 @@ SHOWN_FAILURES = 20
 """Failures told one by one without -v; the report names all of them."""
 
 
-def observers_for(options: Mapping[str, Any]) -> list[Observer]:
-    """Return who listens to a run, as the options ask."""
+def observers_for(
+    options: Mapping[str, Any], sentence: Callable[[RunEnded], str] = str
+) -> list[Observer]:
+    """Return who listens to a run, as the options ask.
+
+    Args:
+        options: Values of the run options.
+        sentence: Makes the last line.
+
+    """
     is_dry = options.get("dry_run", False)
     observers: list[Observer] = [
-        _PlanTeller() if is_dry else _Teller(is_verbose=options["verbose"])
+        _PlanTeller() if is_dry else _Teller(is_verbose=options["verbose"], sentence=sentence)
     ]
     if options["as_json"]:
         observers.append(_JsonPrinter(is_quiet=options["quiet"]))
@@ -86,8 +102,9 @@ def _is_news_to_the_quiet(event: Event) -> bool:
 class _Teller:
     """Says in sentences, on stderr, what a person wants to know."""
 
-    def __init__(self, *, is_verbose: bool) -> None:
+    def __init__(self, *, is_verbose: bool, sentence: Callable[[RunEnded], str]) -> None:
         self._is_verbose = is_verbose
+        self._sentence = sentence
         self._failures = 0
         self._hint = ""
 
@@ -96,7 +113,7 @@ class _Teller:
             case Finished(Failed(target, error)):
                 self._hint = self._hint or hint_about(target, error)
                 self._tell_failure(event)
-            case Finished() | Retrying() | Planned() | Listed() | Withdrawn():
+            case Finished() | Retrying() | Planned() | Listed() | Remarked() | Withdrawn():
                 if self._is_verbose:
                     _say(str(event))
             case RunEnded():
@@ -105,7 +122,7 @@ class _Teller:
                     _say(f"... and {hidden} more failures (--report names them)")
                 if self._hint and not (event.stored or event.skipped):
                     _say(f"asyncdicom: {self._hint}")
-                _say(str(event))
+                _say(self._sentence(event))
 
     def _tell_failure(self, event: Finished) -> None:
         self._failures += 1

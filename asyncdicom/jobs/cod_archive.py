@@ -5,16 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from asyncdicom.jobs.cod_get import CodGetJob, CodRetriever
+from asyncdicom.jobs.cod_get import CodFinder, CodGetJob, CodRetriever
 from asyncdicom.jobs.cod_plan import CodPlanner
+from asyncdicom.jobs.expectation import Expectation
 from asyncdicom.jobs.lookup import Witness
 from asyncdicom.jobs.stores import WriterT
+from asyncdicom.model import Resource, Target
 
 if TYPE_CHECKING:
     from asyncdicom.jobs.get import GetJob, GetOptions
-    from asyncdicom.jobs.stores import Store
+    from asyncdicom.jobs.stores import Finder, Store
     from asyncdicom.jobs.tally import Tally
-    from asyncdicom.model import Target
     from asyncdicom.sources.cod import CodSource
 
 __all__ = ["CodArchive"]
@@ -56,6 +57,10 @@ class CodArchive:
     async def prepare(self) -> None:
         """Do nothing: requests need no preparation."""
 
+    def finder(self) -> Finder:
+        """Return who says what targets hold."""
+        return _StudyFinder(self.source)
+
     def get_job(
         self,
         store: Store[WriterT],
@@ -68,3 +73,20 @@ class CodArchive:
         options = replace(options, planner=CodPlanner(options.granularity))
         retriever = CodRetriever[WriterT](self._retrieving)
         return CodGetJob(self.source, retriever, store, tally, options)
+
+
+class _StudyFinder:
+    """Says what whole studies hold, too: all their series together."""
+
+    def __init__(self, source: CodSource) -> None:
+        self._finder = CodFinder(source)
+
+    async def expectation_of(self, target: Target) -> Expectation:
+        """Return what a study or series must hold; raises as `CodFinder`."""
+        study = target.study_instance_uid
+        if target.resource is not Resource.STUDY:
+            return await self._finder.expectation_of(target)
+        found = Expectation(study)
+        for series in await self._finder.series_of(study):
+            found.absorb(await self._finder.expectation_of(Target(Resource.SERIES, study, series)))
+        return found

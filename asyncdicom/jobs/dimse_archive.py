@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from asyncdicom.jobs.dimse_move import MoveReceiver
-    from asyncdicom.jobs.stores import Retriever, Store, WriterT
+    from asyncdicom.jobs.stores import Finder, Retriever, Store, WriterT
     from asyncdicom.jobs.tally import Tally
     from asyncdicom.model import Target
     from asyncdicom.sources.dimse import DimseSource
@@ -81,6 +81,10 @@ class DimseArchive:
         """
         if self.receiver is not None:
             await self.receiver.open()
+
+    def finder(self) -> Finder:
+        """Return who says what targets hold."""
+        return DimseLookup(self.source)
 
     def get_job(
         self,

@@ -70,6 +70,8 @@ class GroupListing:
     is_complete: bool = False
     """Whether the last page has come."""
     _entries: deque[ObjectEntry] = field(default_factory=deque)
+    _listed: frozenset[str] = frozenset()
+    """Keys of the last page."""
     _is_drawn: bool = False
     _is_listing: bool = True
     _matches: Callable[[str], bool] | None = None
@@ -107,8 +109,13 @@ class GroupListing:
         )
 
     def take(self, page: ListingPage) -> tuple[ObjectEntry, ...]:
-        """Take a page, and return what is wanted of it."""
-        wanted = tuple(entry for entry in page.entries if self._is_wanted(entry))
+        """Take a page, and return what is wanted of it.
+
+        What is listed twice counts once, or it would stand in for something that is missing.
+        """
+        fresh = {entry.key: entry for entry in page.entries if entry.key not in self._listed}
+        wanted = tuple(entry for entry in fresh.values() if self._is_wanted(entry))
+        self._listed = frozenset(fresh)
         self.count += len(wanted)
         self.byte_count += sum(entry.byte_count for entry in wanted)
         self.continuation = page.continuation

@@ -5,10 +5,12 @@
 Cases, cheapest first:
     1. A catalog names the version that is listed, and the file has the size and time it
        had then: one look at the file.
-    2. The list promises an MD5 (or parts of one): the file is read, and compared.
-    3. It promises nothing, and the file is a whole DICOM file of the right size: its first
+    2. The catalog names that version, and the file was touched: it is read, and its SHA-256
+       compared.
+    3. The list promises an MD5 (or parts of one): the file is read, and compared.
+    4. It promises nothing, and the file is a whole DICOM file of the right size: its first
        bytes are compared with those of the object, for it might be another one's file.
-    4. Anything else is fetched, and takes the place of what is there if it may.
+    5. Anything else is fetched, and takes the place of what is there if it may.
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
     from asyncdicom.storage.catalog import CatalogEntry
     from asyncdicom.storage.folder import FileFacts
 
-__all__ = ["Presence"]
+__all__ = ["Presence", "is_same_listed"]
 
 HEAD_BYTES = 8 * 1024
 """Compared where nothing is promised: the SOP Instance UID is in the first kilobyte or two."""
@@ -78,11 +80,10 @@ class Presence:
         content = await asyncio.to_thread(self._content_of, task, entry, path)
         if content is None:
             return None
-        if not content.is_as_promised and not (
-            content.facts is not None and await self._has_same_head(task, entry, path)
-        ):
+        kept = Kept(task, entry, path, content)
+        if not await self._is_proven(kept, noted):
             return None
-        keeper.note(Kept(task, entry, path, content), found.modified_ns)
+        keeper.note(kept, found.modified_ns)
         return Skipped(task.target, path, found.byte_count, content.sha256)
 
     def _content_of(self, task: ObjectTask, entry: ObjectEntry, path: str) -> ObjectContent | None:
@@ -102,11 +103,20 @@ class Presence:
             return None
         return content
 
-    async def _has_same_head(self, task: ObjectTask, entry: ObjectEntry, path: str) -> bool:
+    async def _is_proven(self, kept: Kept, noted: CatalogEntry | None) -> bool:
+        """Tell whether what was read is the object, by the best that is known of it."""
+        content = kept.content
+        if noted is not None and is_same_listed(noted, kept.entry):
+            return content.sha256 == noted.sha256
+        if content.is_as_promised:
+            return True
+        return content.facts is not None and await self._has_same_head(kept)
+
+    async def _has_same_head(self, kept: Kept) -> bool:
         """Tell whether a file begins like the object."""
+        entry, bucket = kept.entry, kept.task.listing.group.bucket
         span = ByteSpan(0, min(HEAD_BYTES, entry.byte_count) - 1)
-        head = next(read_chunks(self._keeper.folder, path, chunk_bytes=HEAD_BYTES), b"")
-        bucket = task.listing.group.bucket
+        head = next(read_chunks(self._keeper.folder, kept.path, chunk_bytes=HEAD_BYTES), b"")
         async with self._store.fetch(bucket, entry.key, span=span, etag=entry.etag) as answer:
             received = bytearray()
             while len(received) < len(head) and (data := await answer.read()):
@@ -116,8 +126,12 @@ class Presence:
 
 def is_as_noted(noted: CatalogEntry, entry: ObjectEntry, found: FileFacts) -> bool:
     """Tell whether the store lists what was stored, and the file is as it was left."""
-    if (found.byte_count, found.modified_ns) != (noted.byte_count, noted.modified_ns):
-        return False
+    as_left = (found.byte_count, found.modified_ns) == (noted.byte_count, noted.modified_ns)
+    return as_left and is_same_listed(noted, entry)
+
+
+def is_same_listed(noted: CatalogEntry, entry: ObjectEntry) -> bool:
+    """Tell whether the store lists the version that was stored."""
     if noted.byte_count != entry.byte_count:
         return False
     if noted.etag is not None and entry.etag is not None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, assert_never
 
 from asyncdicom.errors import (
     DigestMismatch,
+    Doubtful,
     NotFound,
     NotNegotiated,
     ProtocolError,
@@ -68,7 +69,7 @@ class Tally:
                 self.skipped += 1
             case Failed(_, error):
                 self.first_error = self.first_error or error
-                if isinstance(error, ProtocolError | UidMismatch | DigestMismatch):
+                if isinstance(error, ProtocolError | UidMismatch | DigestMismatch | Doubtful):
                     self.corrupt += 1
                 else:
                     self.missing += 1

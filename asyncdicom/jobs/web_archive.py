@@ -9,7 +9,7 @@ from asyncdicom.jobs.intake import WebRetriever
 from asyncdicom.jobs.lookup import Lookup, Witness
 
 if TYPE_CHECKING:
-    from asyncdicom.jobs.stores import Store, WriterT
+    from asyncdicom.jobs.stores import Finder, Store, WriterT
     from asyncdicom.jobs.tally import Tally
     from asyncdicom.model import Target
     from asyncdicom.sources.dicomweb import DicomWebSource
@@ -52,6 +52,10 @@ class WebArchive:
 
     async def prepare(self) -> None:
         """Do nothing: requests need no preparation."""
+
+    def finder(self) -> Finder:
+        """Return who says what targets hold."""
+        return Lookup(self.source)
 
     def get_job(
         self,

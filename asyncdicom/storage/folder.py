@@ -119,6 +119,29 @@ class OutputFolder:
             raise _root_error(error, shown) from error
         return cls(shown, rules, swept=swept)
 
+    @classmethod
+    def open_to_read(cls, root: str | os.PathLike[str], *, system: System = SYSTEM) -> Self:
+        """Open a folder that nothing shall be written to: nothing is made or swept there.
+
+        Raises:
+            ConfigError: If it is no folder, or may not be read.
+
+        """
+        shown = os.fspath(root)
+        try:
+            fd = system.open(shown, _ROOT_FLAGS)
+        except OSError as error:
+            raise _root_error(error, shown) from error
+        rules = CommitRules(
+            system=system,
+            directories=DirectoryCache(fd, system),
+            temporaries=TemporaryNames(fd, system),
+            durability=Durability.NONE,
+            visible_mode=0o600,
+            may_be_invisible=False,
+        )
+        return cls(shown, rules, swept=0)
+
     def __enter__(self) -> Self:
         return self
 

@@ -150,7 +150,7 @@ class MemoryStore:
 
 def group_of(prefix: str = "", **further: object) -> ObjectGroup:
     """Return a group named by keys."""
-    return ObjectGroup("bucket", prefix, **{"naming": KeyNaming(prefix), **further})  # type: ignore[arg-type] # -- a test names what it wants
+    return ObjectGroup("bucket", prefix, **{"naming": KeyNaming(prefix), **further})  # type: ignore[arg-type]  # -- a test names what it wants
 
 
 @asynccontextmanager
@@ -159,7 +159,7 @@ async def open_keeper(
 ) -> AsyncIterator[ObjectKeeper]:
     """Open a folder for objects."""
     with OutputFolder.open(path, durability=durability) as folder:
-        async with ObjectKeeper(folder, **further) as keeper:  # type: ignore[arg-type] # -- as above
+        async with ObjectKeeper(folder, **further) as keeper:  # type: ignore[arg-type]  # -- as above
             yield keeper
 
 

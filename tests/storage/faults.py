@@ -21,6 +21,7 @@ CALLS = (
     "write",
     "writev",
     "pread",
+    "pwrite",
     "seek",
     "fsync",
     "fdatasync",
