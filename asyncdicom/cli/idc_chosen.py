@@ -60,7 +60,7 @@ def choice_of(index: IdcIndex, options: Mapping[str, Any]) -> Choice:
         lines = (entry for file in files for entry in read_manifest(manifest_lines(file)))
         manifest = Manifest.of(lines)
         chosen = choose(index, Selection(ids=manifest.ids))
-        return Choice(chosen, (*manifest.not_understood(), *unmatched_in(chosen)))
+        return Choice(chosen, tuple(manifest.unmatched(chosen)))
     if selection.sop_instance_uid:
         selection = _with_series(index, selection)
     chosen = choose(index, selection)
@@ -77,10 +77,10 @@ def _with_series(index: IdcIndex, selection: Selection) -> Selection:
             "no index says which series these instances are of",
             hint="give --instance-index, or leave --sop-instance-uid to `idc get`",
         )
-    allowed = set(selection.series_instance_uid) or series
-    return replace(
-        selection, series_instance_uid=tuple(sorted(series & allowed)), sop_instance_uid=()
-    )
+    if selection.series_instance_uid:
+        series &= set(selection.series_instance_uid)
+    ids = selection.ids if series else ()
+    return replace(selection, ids=ids, series_instance_uid=tuple(series), sop_instance_uid=())
 
 
 @contextmanager

@@ -141,7 +141,7 @@ def selection_of(options: Mapping[str, Any]) -> Selection:
 
     names = (*COLUMNS.values(), "sop_instance_uid")
     selection = Selection(
-        ids=split_values(one for one in options["names"] if not _is_manifest(one)),
+        ids=split_values(one for one in options["names"] if not _is_manifest(one)) or None,
         analysis_results=AnalysisResults(options["analysis_results"]),
         **{name: split_values(options[name]) for name in names},
     )

@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from asyncdicom.errors import NotFound
+from asyncdicom.jobs.idc_groups import NOT_IN_INDEX
 from asyncdicom.model import Failed, ObjectTarget, Resource
 from asyncdicom.protocol.idc.buckets import IDC_BUCKETS
 from asyncdicom.protocol.idc.manifest import ManifestId, ManifestUrl, NotUnderstood
@@ -89,8 +90,7 @@ def plan_manifest(
     """
     manifest = Manifest.of(entries)
     chosen = choose(index, Selection(ids=manifest.ids))
-    unknown = (one for one in unmatched_in(chosen) if one.value not in manifest.urls)
-    unmatched = (*manifest.not_understood(), *unknown)
+    unmatched = tuple(manifest.unmatched(chosen))
     return _plan(manifest.groups(chosen, groups), chosen.totals, unmatched)
 
 
@@ -136,10 +136,19 @@ class Manifest:
         """What the index is asked for. A folder of somebody's own bucket is no id."""
         return tuple(dict.fromkeys([*filter(is_uuid, self.urls), *sorted(self.named)]))
 
-    def not_understood(self) -> Iterator[Unmatched]:
-        """Yield the lines that name nothing."""
+    def unmatched(self, chosen: Chosen) -> Iterator[Unmatched]:
+        """Yield what names nothing; an address that no index knows is worth a remark."""
         for line in self.lines:
             yield Unmatched("manifest", line.text, f"line {line.line_number} names no series")
+        unknown = list(unmatched_in(chosen))
+        for one in unknown:
+            if one.value not in self.urls or one.value in self.named:
+                yield one
+        values = {one.value for one in unknown}
+        for uuid, urls in self.urls.items():
+            if uuid in values or not is_uuid(uuid):
+                why = f"not in the index, it goes to {NOT_IN_INDEX}/"
+                yield Unmatched("manifest", str(urls[0]), why, is_missing=False)
 
     def groups(self, chosen: Chosen, groups: SeriesGroups) -> Iterator[ObjectGroup]:
         """Yield what is to be fetched: what the index knows, then the rest."""

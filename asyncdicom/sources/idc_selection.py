@@ -119,10 +119,10 @@ def choose(index: IdcIndex, selection: Selection) -> Chosen:
     kinds = dict(selection.restrictions())
     for kind, values in kinds.items():
         want(index, COLUMNS[kind], values)
-    if selection.ids:
+    if selection.ids is not None:
         _identify(index, selection.ids)
     index.execute(f"CREATE OR REPLACE TEMP TABLE chosen AS {_current_rows(selection, kinds)}")
-    if selection.ids or Kind.CRDC_SERIES in kinds:
+    if selection.ids is not None or Kind.CRDC_SERIES in kinds:
         index.execute(f"INSERT INTO chosen {_earlier_rows(selection, kinds)}")
     return Chosen(index, selection)
 
@@ -210,7 +210,7 @@ def _met(kinds: Iterable[Kind]) -> str:
 
 def _joins(selection: Selection, kinds: Iterable[Kind]) -> str:
     joins = [f"JOIN want_{COLUMNS[k]} ON s.{k.value} = want_{COLUMNS[k]}.value" for k in kinds]
-    if selection.ids:
+    if selection.ids is not None:
         joins.append("JOIN (SELECT DISTINCT row FROM identified) USING (row)")
     return " ".join(joins)
 

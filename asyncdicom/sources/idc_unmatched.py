@@ -50,9 +50,9 @@ def unmatched_in(chosen: Chosen) -> Iterator[Unmatched]:
     """Yield the ids that brought nothing, in the order in which they were given."""
     index = chosen.index
     kinds = dict(chosen.selection.restrictions())
-    if chosen.selection.ids:
+    if chosen.selection.ids is not None:
         yield from _unmatched_ids(index, is_alone=not kinds)
-    finest = None if chosen.selection.ids else next(reversed(kinds), None)
+    finest = next(reversed(kinds), None) if chosen.selection.ids is None else None
     for kind in kinds:
         yield from _unmatched_of(index, kind, is_finest=kind is finest)
 

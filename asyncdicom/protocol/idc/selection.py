@@ -9,7 +9,7 @@ a collection is the patient *in* that collection (89 PatientIDs are in two).
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -44,8 +44,8 @@ class Kind(StrEnum):
 class Selection:
     """Which series (or instances of them) are wanted. Empty kinds restrict nothing."""
 
-    ids: tuple[str, ...] = ()
-    """Of any kind; each one is looked for in all of them."""
+    ids: tuple[str, ...] | None = None
+    """Of any kind; each one is looked for in all of them. None restricts nothing, () to nothing."""
     collection_id: tuple[str, ...] = ()
     analysis_result_id: tuple[str, ...] = ()
     patient_id: tuple[str, ...] = ()
@@ -60,9 +60,7 @@ class Selection:
     @property
     def is_empty(self) -> bool:
         """Whether nothing is restricted: all of the Imaging Data Commons."""
-        return not any(getattr(self, field.name) for field in fields(self)[:-1]) and (
-            self.analysis_results is AnalysisResults.INCLUDE
-        )
+        return self == Selection()
 
     @property
     def names_series(self) -> bool:
