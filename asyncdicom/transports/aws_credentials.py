@@ -91,7 +91,9 @@ class AwsAccount:
             Unreachable: If a service that gives them could not be reached.
 
         """
-        return AwsSigner(self.resolve, await self.resolve())
+        signer = AwsSigner(self.resolve, await self.resolve(), profile=self._profile)
+        await signer.check()
+        return signer
 
     async def resolve(self) -> Any:
         """Return credentials of the library, found anew."""
@@ -128,6 +130,7 @@ class AwsSigner:
     Args:
         resolve: Finds credentials anew.
         credentials: Of the library, as found.
+        profile: Where they are from, for messages.
         clock: Monotonic clock, in seconds.
 
     """
@@ -137,16 +140,28 @@ class AwsSigner:
         resolve: Callable[[], Any],
         credentials: Any,
         *,
+        profile: str | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._resolve = resolve
         self._credentials = credentials
+        self._profile = profile
         self._clock = clock
         self._lock = asyncio.Lock()
         self._useless_until_s = float("-inf")
 
     def __repr__(self) -> str:
         return "AwsSigner(<redacted>)"
+
+    async def check(self) -> None:
+        """Get the keys once, so that what is wrong with them is told at once.
+
+        Raises:
+            ConfigError: If they cannot be had.
+            Unreachable: If a service that gives them could not be reached.
+
+        """
+        await self._keys()
 
     async def signed(self, request: HttpRequest, *, region: str) -> tuple[Header, ...]:
         """Return the fields of a request with a signature for a region.
@@ -181,7 +196,7 @@ class AwsSigner:
             return is_new
 
     async def _keys(self) -> Any:
-        with _mapped(None):
+        with _mapped(self._profile):
             return await self._credentials.get_frozen_credentials()
 
 
