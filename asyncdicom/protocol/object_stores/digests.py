@@ -42,11 +42,12 @@ if TYPE_CHECKING:
 
 __all__ = ["COMPUTED", "RunningDigests", "digests_of_fields", "md5_of_etag", "usual_part_bytes"]
 
-_MIB = 1024 * 1024
-
 # What uploaders take, the most usual first: AWS CLI and boto3; the least that S3 allows and
 # Amazon's SDKs; s5cmd; MinIO and others; rclone with large files.
-_USUAL_PART_MIB: Final = (8, 5, 50, 16, 64, 10, 100, 32, 128, 15, 25, 20, 6, 256, 512, 1024)
+_USUAL_PART_BYTES: Final = tuple(
+    count * 1024 * 1024
+    for count in (8, 5, 50, 16, 64, 10, 100, 32, 128, 15, 25, 20, 6, 256, 512, 1024)
+)
 
 MAX_GUESSES: Final = 2
 """Each costs an MD5 of all bytes."""
@@ -176,9 +177,7 @@ def usual_part_bytes(byte_count: int, part_count: int) -> tuple[int, ...]:
     """Return the usual sizes of parts that make so many of an object, the most usual first."""
     if part_count == 1:
         return (max(byte_count, 1),)
-    fitting = [
-        size * _MIB for size in _USUAL_PART_MIB if -(-byte_count // (size * _MIB)) == part_count
-    ]
+    fitting = [size for size in _USUAL_PART_BYTES if -(-byte_count // size) == part_count]
     return tuple(fitting[:MAX_GUESSES])
 
 
