@@ -61,6 +61,7 @@ class InstanceStore:
         self._committer = GroupCommitter(folder)
         self._paths: dict[Uid, str] = {}
         self._inventory: Inventory | None = None
+        self._looking_through = asyncio.Lock()
         self.commits_at_once = folder.durability is Durability.NONE
 
     async def __aenter__(self) -> Self:
@@ -88,8 +89,9 @@ class InstanceStore:
 
     async def already_there(self, study: Expectation, target: Target) -> list[Skipped]:
         """Return those instances of a target that are on disk and whole."""
-        if self._inventory is None:
-            self._inventory = await asyncio.to_thread(Inventory.of, self._folder)
+        async with self._looking_through:
+            if self._inventory is None:
+                self._inventory = await asyncio.to_thread(Inventory.of, self._folder)
         found: list[Skipped] = []
         for series, uid in study.missing(target):
             own = study.own_uid_of(uid)

@@ -48,7 +48,13 @@ class System:
 
     def listdir(self, fd: int) -> list[str]:
         """List the names in a folder, without `.` and `..`."""
-        return os.listdir(fd)
+        # Through a descriptor of its own: those who share one share a place in the folder, and
+        # two threads that list it at once would each miss what the other one was given.
+        own = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=fd)
+        try:
+            return os.listdir(own)  # noqa: PTH208 -- a descriptor has no path
+        finally:
+            os.close(own)
 
     def start_writeback(self, fd: int) -> None:
         """Ask for the dirty pages of a file to be written soon; waits for nothing."""

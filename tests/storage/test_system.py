@@ -3,6 +3,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
@@ -54,6 +55,15 @@ def test_a_c_library_without_renameat2_is_told_apart(
 
 def test_listing_shows_names(dir_fd: int) -> None:
     assert SYSTEM.listdir(dir_fd) == ["source"]
+
+
+def test_threads_that_list_a_folder_at_once_see_all_of_it(tmp_path: Path, dir_fd: int) -> None:
+    for number in range(2000):
+        (tmp_path / f"{number}").touch()
+    expected = sorted(SYSTEM.listdir(dir_fd))
+    with ThreadPoolExecutor(8) as pool:
+        listed = list(pool.map(lambda _: sorted(SYSTEM.listdir(dir_fd)), range(64)))
+    assert all(names == expected for names in listed)
 
 
 def test_writeback_is_asked_for_where_it_can_be(
