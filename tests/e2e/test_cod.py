@@ -1,0 +1,336 @@
+"""`cod stats` and `cod get` as real processes: against stores that their own writer made, and
+against a server with faults. Everything that other readers of these stores do wrong has a test."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import threading
+import time
+import zipfile
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from asyncdicom.protocol.cod.places import series_prefix, tar_key
+from tests.e2e.support import (
+    PROGRAM,
+    Completed,
+    assert_speaks_plainly,
+    clean_environ,
+    cli,
+    files_below,
+    reading_report,
+)
+from tests.support.cod import ROOT, CodObjects
+from tests.support.cod_store import SERIES, running_cod_store
+from tests.support.dicom import ct, small_instance
+from tests.support.gcs_scripted import CutAfter, ScriptedGcs, StallAfter, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.support.cod import SeriesMaker
+    from tests.support.cod_store import CodStore
+
+TOKEN = "ya29.secret-token"
+STUDIES = sorted({one.study_uid for one in SERIES})
+ALL = [word for study in STUDIES for word in ("--study", study)]
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CodStore]:
+    with running_cod_store(tmp_path_factory.mktemp("cod")) as store:
+        yield store
+
+
+def truth_of(store: CodStore, *, in_zip: bool = False) -> dict[str, bytes]:
+    found = {}
+    for name, series in store.series.items():
+        folder = series.series_uid if in_zip else f"{series.study_uid}/{series.series_uid}"
+        for uid, content in store.instances(name).items():
+            found[f"{folder}/instances/{uid}.dcm"] = content
+    return found
+
+
+pytest_peer = pytest.mark.peer("cloud-optimized-dicom")
+
+
+@pytest_peer
+def test_what_the_writer_wrote_comes_back_byte_by_byte(written: CodStore, tmp_path: Path) -> None:
+    done = cli("cod", "get", written.url, *ALL, "-o", str(tmp_path))
+    assert_speaks_plainly(done)
+    assert done.code == 0
+    assert files_below(tmp_path) == truth_of(written)
+    again = cli("cod", "get", written.url, *ALL, "-o", str(tmp_path))
+    assert again.last_line.startswith("0 stored · 0 missing · 0 corrupt · 22 skipped (verified)")
+
+
+@pytest_peer
+def test_a_zip_per_study_holds_the_same(written: CodStore, tmp_path: Path) -> None:
+    done = cli("cod", "get", written.url, *ALL, "--zip", "-o", str(tmp_path))
+    assert done.code == 0
+    assert sorted(files_below(tmp_path)) == sorted(f"{study}.zip" for study in STUDIES)
+    found: dict[str, bytes] = {}
+    for content in files_below(tmp_path).values():
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            found |= {name: archive.read(name) for name in archive.namelist()}
+    assert found == truth_of(written, in_zip=True)
+
+
+@pytest_peer
+def test_statistics_are_those_of_the_store_however_often_they_are_asked(
+    written: CodStore, tmp_path: Path
+) -> None:
+    truth = truth_of(written)
+    expected = {
+        "series": len(SERIES),
+        "savedSeries": 0,
+        "instances": len(truth),
+        "savedInstances": 0,
+        "bytes": sum(map(len, truth.values())),
+        "savedBytes": 0,
+    }
+    for _ in range(2):
+        done = cli("cod", "stats", written.url, *ALL, *ALL, "--json")
+        assert (done.code, totals(done)) == (0, expected)
+    cli("cod", "get", written.url, "--study", STUDIES[0], "-o", str(tmp_path))
+    kept = files_below(tmp_path)
+    done = cli("cod", "stats", written.url, *ALL, "-o", str(tmp_path), "--json")
+    assert totals(done)["savedInstances"] == len(kept)
+    assert totals(done)["savedBytes"] == sum(map(len, kept.values()))
+    assert [one["study"] for one in json.loads(done.out)["studies"]] == STUDIES
+
+
+def totals(done: Completed) -> dict[str, int]:
+    found = json.loads(done.out)
+    return {name: value for name, value in found.items() if name not in ("studies", "failed")}
+
+
+@pytest_peer
+def test_get_takes_the_url_of_a_store_too(written: CodStore, tmp_path: Path) -> None:
+    done = cli("get", written.url, *ALL, "-o", str(tmp_path), "--layout", "{StudyInstanceUID}")
+    assert done.code == 0
+    assert len(files_below(tmp_path)) == len(truth_of(written))
+
+
+@pytest.fixture
+def objects() -> CodObjects:
+    return CodObjects()
+
+
+@pytest.fixture
+def series(objects: CodObjects) -> SeriesMaker:
+    return objects.add_series([small_instance(number) for number in range(1, 9)])
+
+
+@pytest.fixture
+def large(objects: CodObjects) -> SeriesMaker:
+    return objects.add_series([ct(number=number, rows=256, columns=256) for number in range(1, 9)])
+
+
+def url_of(gcs: ScriptedGcs, token: str = TOKEN) -> str:
+    return f"cod+{gcs.url}/bucket/p?token={token}&other=1"
+
+
+def names_of(series: SeriesMaker) -> dict[str, bytes]:
+    folder = f"{series.study}/{series.series}/instances"
+    return {f"{folder}/{series.uid_of(one)}.dcm": one for one in series.instances}
+
+
+def test_the_documented_url_finds_the_store_and_its_token_goes_nowhere_else(
+    objects: CodObjects, series: SeriesMaker, tmp_path: Path
+) -> None:
+    objects[f"{series_prefix(ROOT, series.study)}1.2.3/metadata.json"] = b"<html>"
+    report = tmp_path / "report"
+    with ScriptedGcs(objects, token=TOKEN) as gcs:
+        words = ("--study", series.study, "-o", str(tmp_path / "out"))
+        done = cli("cod", "get", url_of(gcs), *words, "--json", "-v", "--report", str(report))
+        wrong = cli("cod", "get", url_of(gcs, "ya29.wrong-token"), *words, "-v")
+    assert files_below(tmp_path / "out") == names_of(series)
+    assert done.code == 1
+    told = done.out + done.err + report.read_text() + wrong.out + wrong.err
+    assert "secret-token" not in told
+    assert "wrong-token" not in told
+
+
+@pytest.mark.parametrize("command", ["stats", "get"])
+@pytest.mark.parametrize(
+    ("token", "study", "code"),
+    [
+        pytest.param("ya29.wrong", None, 5, id="a wrong token"),
+        pytest.param(TOKEN, "1.2.3", 4, id="no such study"),
+    ],
+)
+def test_a_refusal_is_an_error_and_not_an_empty_study(  # noqa: PLR0917 -- a table
+    objects: CodObjects,
+    series: SeriesMaker,
+    tmp_path: Path,
+    command: str,
+    token: str,
+    study: str | None,
+    code: int,
+) -> None:
+    with ScriptedGcs(objects, token=TOKEN) as gcs:
+        study = study or series.study
+        done = cli("cod", command, url_of(gcs, token), "--study", study, "-o", str(tmp_path))
+    assert done.code == code, done.err
+    assert "Traceback" not in done.err
+
+
+@pytest.mark.parametrize("command", ["stats", "get"])
+def test_nobody_who_answers_is_told(tmp_path: Path, command: str) -> None:
+    url = "cod+http://127.0.0.1:9/bucket?token=t"
+    done = cli("cod", command, url, "--study", "1.2.3", "-o", str(tmp_path), "-r", "0")
+    assert done.code == 5
+    assert "Traceback" not in done.err
+
+
+def test_the_bucket_of_the_url_is_the_bucket_that_is_listed(
+    objects: CodObjects, series: SeriesMaker, tmp_path: Path
+) -> None:
+    with ScriptedGcs(objects) as gcs:
+        url = f"cod+{gcs.url}/other/p?token=t"
+        done = cli("cod", "get", url, "--study", series.study, "-o", str(tmp_path))
+        assert gcs.asked == []
+    assert done.code == 4
+
+
+def test_lists_of_many_pages_are_read_to_their_end(objects: CodObjects, tmp_path: Path) -> None:
+    made = [
+        objects.add_series([small_instance(10 * number, series=number)]) for number in range(1, 12)
+    ]
+    with ScriptedGcs(objects, page_length=3) as gcs:
+        done = cli("cod", "get", url_of(gcs), "--study", made[0].study, "-o", str(tmp_path))
+    assert done.code == 0
+    assert len(files_below(tmp_path)) == len(made)
+
+
+def test_an_instance_is_on_disk_before_its_archive_has_ended(
+    objects: CodObjects, large: SeriesMaker, tmp_path: Path
+) -> None:
+    go_on = threading.Event()
+    with ScriptedGcs(objects) as gcs:
+        gcs.fault(tar_key(ROOT, large.study, large.series), StallAfter(700_000, go_on))
+        words = ("cod", "get", url_of(gcs), "--study", large.study, "-o", str(tmp_path), "-q")
+        process = subprocess.Popen([PROGRAM, *words], env=clean_environ(), stderr=subprocess.PIPE)
+        try:
+            deadline_s = time.monotonic() + 10
+            while not files_below(tmp_path):
+                assert time.monotonic() < deadline_s, "nothing is stored while the archive waits"
+                time.sleep(0.01)
+            first = next(iter(names_of(large).items()))
+            assert first in files_below(tmp_path).items()
+            assert process.poll() is None
+        finally:
+            go_on.set()
+            _, told = process.communicate(timeout=10)
+    assert process.returncode == 0, told
+    assert files_below(tmp_path) == names_of(large)
+
+
+def test_an_archive_that_is_cut_goes_on_where_it_was_cut(
+    objects: CodObjects, large: SeriesMaker, tmp_path: Path
+) -> None:
+    key = tar_key(ROOT, large.study, large.series)
+    with ScriptedGcs(objects) as gcs:
+        gcs.fault(key, CutAfter(700_000), Status(503, {"retry-after": "0"}))
+        done = cli("cod", "get", url_of(gcs), "--study", large.study, "-o", str(tmp_path))
+        asked = [line for line in gcs.asked if ".tar" in line]
+    assert done.code == 0
+    assert files_below(tmp_path) == names_of(large)
+    assert asked[0] == f"get {key}"
+    assert all(" bytes=" in line for line in asked[1:])
+
+
+def test_what_a_run_could_not_have_the_next_one_gets_alone(
+    objects: CodObjects, series: SeriesMaker, tmp_path: Path
+) -> None:
+    key = tar_key(ROOT, series.study, series.series)
+    whole = objects[key]
+    victim = series.instances[3]
+    at = whole.index(victim) + 400
+    damaged = whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :]
+    report = tmp_path / "report"
+    words = ("--study", series.study, "-o", str(tmp_path / "out"), "--report", str(report))
+    with ScriptedGcs({**objects, key: damaged}) as gcs:
+        done = cli("cod", "get", url_of(gcs), *words)
+        assert_speaks_plainly(done)
+        assert done.code == 1
+        failed = [line for line in reading_report(report) if line["outcome"] == "failed"]
+        assert [line["instance"] for line in failed] == [series.uid_of(victim)]
+        assert len(files_below(tmp_path / "out")) == len(series.instances) - 1
+        gcs.objects[key] = whole
+        gcs.asked.clear()
+        output = ("-o", str(tmp_path / "out"))
+        done = cli("cod", "get", url_of(gcs), "--retry-failed", str(report), *output)
+        start = whole.index(victim)
+        span = f"bytes={start}-{start + len(victim) - 1}"
+        assert [line for line in gcs.asked if ".tar" in line] == [f"get {key} {span}"]
+    assert done.code == 0
+    assert files_below(tmp_path / "out") == names_of(series)
+
+
+def test_hostile_names_in_an_archive_stay_outside_of_the_file_system(
+    objects: CodObjects, series: SeriesMaker, tmp_path: Path
+) -> None:
+    import tarfile  # noqa: PLC0415 -- here alone
+
+    key = tar_key(ROOT, series.study, series.series)
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        for name, kind in (
+            ("../../../evil.dcm", tarfile.REGTYPE),
+            ("/tmp/evil.dcm", tarfile.REGTYPE),
+            ("instances/link.dcm", tarfile.SYMTYPE),
+            ("instances/1.2.3.dcm", tarfile.REGTYPE),
+        ):
+            info = tarfile.TarInfo(name)
+            info.type, info.linkname = kind, "/etc/passwd"
+            archive.addfile(info)
+    with ScriptedGcs({**objects, key: buffer.getvalue()[:-10240] + objects[key]}) as gcs:
+        done = cli("cod", "get", url_of(gcs), "--study", series.study, "-o", str(tmp_path / "out"))
+    assert "Traceback" not in done.err
+    assert set(files_below(tmp_path)) <= {f"out/{name}" for name in names_of(series)}
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        pytest.param(["cod", "get", "cod+https://h/b"], "--study", id="no study"),
+        pytest.param(["cod", "stats", "cod+https://h/b"], "--study", id="no study to count"),
+        pytest.param(["cod", "get", "https://h/b", "--study", "1.2"], "store", id="no store"),
+        pytest.param(
+            ["get", "cod+https://h/bucket", "PatientID=1"], "answers no queries", id="a search"
+        ),
+        pytest.param(
+            ["cod", "get", "cod+https://h/b?token=x", "--bearer", "y", "--study", "1.2"],
+            "other credentials",
+            id="two credentials",
+        ),
+        pytest.param(
+            ["dump", "-w", "cod+https://h/b", "-s", "1.2"], "Cloud-Optimized", id="a dump"
+        ),
+    ],
+)
+def test_what_cannot_be_is_said_at_once(words: list[str], message: str, tmp_path: Path) -> None:
+    done = cli(*words, "-o", str(tmp_path))
+    assert done.code == 2, done.err
+    assert message in done.err
+
+
+def test_a_study_with_one_unknown_series_is_counted_and_the_series_is_named(
+    objects: CodObjects, series: SeriesMaker
+) -> None:
+    objects[f"{series_prefix(ROOT, series.study)}1.2.3.tar"] = b""
+    with ScriptedGcs(objects) as gcs:
+        done = cli("cod", "stats", url_of(gcs), "--study", series.study)
+        machine: dict[str, Any] = json.loads(
+            cli("cod", "stats", url_of(gcs), "--study", series.study, "--json").out
+        )
+    assert done.code == 1
+    assert "1.2.3: the store has the series, and no metadata of it" in done.err
+    assert machine["instances"] == len(series.instances)
+    assert [one["series"] for one in machine["failed"]] == ["1.2.3"]
