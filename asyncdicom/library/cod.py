@@ -59,7 +59,7 @@ class CodDownload:
 
     Example:
         async with CodDownload("out", concurrency=16) as cod:
-            cod.init_bucket({"bucket": "b", "bucketPrefix": "p/dicomweb", "token": token})
+            cod.init_bucket(url)
             stats = await cod.get_stats([study])
             print(stats.series_count, stats.saved_series_count, stats.byte_count)
             ended = await cod.download([study])
