@@ -194,6 +194,13 @@ def changed(request: Request, _settings: Settings) -> Request:
     return replace(request, query=(*request.query, ("versionId", OTHER_VERSION)))
 
 
+@_rewriting("other-object", "send another object than asked for", to="its key")
+def other_object(request: Request, settings: Settings) -> Request:
+    """Mix keys up; along with `extra-key`, have an object under any name."""
+    bucket = request.path.split("/")[1]
+    return replace(request, path=f"/{bucket}/{settings.text('to')}")
+
+
 _ENTRY = re.compile(rb"<Contents><Key>(.*?)</Key>.*?</Contents>", re.DOTALL)
 
 

@@ -25,7 +25,13 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 import pytest
 
-from asyncdicom.mock import MockServer, ServerOptions, SyntheticArchive, SyntheticOptions
+from asyncdicom.mock import (
+    MockServer,
+    S3Server,
+    ServerOptions,
+    SyntheticArchive,
+    SyntheticOptions,
+)
 from asyncdicom.mock.faults import FaultPlan
 from asyncdicom.protocol.part10 import Part10Walker
 
@@ -142,7 +148,7 @@ class TruthStudy:
 class Mock:
     """A mock server in another thread."""
 
-    def __init__(self, portal: BlockingPortal, server: MockServer, folder: Path) -> None:
+    def __init__(self, portal: BlockingPortal, server: MockServer | S3Server, folder: Path) -> None:
         self._portal = portal
         self._server = server
         self._read = 0

@@ -108,6 +108,12 @@ def test_changed() -> None:
     assert bucket.get(If_Match=etag).status == 412
 
 
+def test_other_object() -> None:
+    bucket = Bucket("extra-key:to=../x.dcm", f"other-object:path=*/x.dcm,to={TRUE.keys[1]}")
+    assert body_of(bucket.ask("/dicom/../x.dcm")) == TRUE.content(1)
+    assert body_of(bucket.get(0)) == TRUE.content(0)
+
+
 def test_wrong_size() -> None:
     page = read_page(Bucket(f"wrong-size:by=-5,key={TRUE.keys[2]}").listing())
     true = [len(content) for content in TRUE.truth.values()]
