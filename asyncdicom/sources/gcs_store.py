@@ -28,7 +28,6 @@ from asyncdicom.sources.object_requests import (
     ObjectRequest,
     StoreOptions,
     StoreWay,
-    Wanted,
 )
 from asyncdicom.sources.object_store import KEYS_PER_PAGE, check_page
 
@@ -153,7 +152,7 @@ class GcsStore:
         if etag is not None:
             tail += f"&{query_of({'ifGenerationMatch': etag})}"
         request = ObjectRequest(self._way, bucket, tail, headers)
-        return ObjectFetch(request, Wanted(key, span, etag), _entry_of)
+        return ObjectFetch(request, key, span, etag, _entry_of)
 
 
 def _tail_of(key: str) -> str:

@@ -52,7 +52,6 @@ __all__ = [
     "ObjectStream",
     "StoreOptions",
     "StoreWay",
-    "Wanted",
 ]
 
 MAX_TRIES: Final = 3
@@ -251,35 +250,32 @@ class ObjectStream:
         self.read = read
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What of which object."""
-
-    key: str
-    span: ByteSpan | None
-    etag: str | None
-
-
 class ObjectFetch:
     """The bytes of an object, or of a span of it.
 
     Args:
         request: For them.
-        wanted: What it asks for.
+        key: Of the object.
+        span: What was asked for, or None for all.
+        etag: The version that was asked for, or None for any.
         entry_of: Makes an entry from the key, the size, and the fields of an answer.
 
     """
 
-    __slots__ = ("_entry_of", "_request", "_wanted")
+    __slots__ = ("_entry_of", "_etag", "_key", "_request", "_span")
 
     def __init__(
         self,
         request: ObjectRequest,
-        wanted: Wanted,
+        key: str,
+        span: ByteSpan | None,
+        etag: str | None,
         entry_of: Callable[[str, int, dict[str, str]], ObjectEntry],
     ) -> None:
         self._request = request
-        self._wanted = wanted
+        self._key = key
+        self._span = span
+        self._etag = etag
         self._entry_of = entry_of
 
     async def __aenter__(self) -> ObjectStream:
@@ -299,11 +295,10 @@ class ObjectFetch:
         return await self._request.__aexit__(kind, error, traceback)
 
     def _stream(self, response: HttpResponse) -> ObjectStream:
-        wanted = self._wanted
         fields = fields_of(response.headers)
-        first_byte, size_bytes = place_of(response.status_code, fields, wanted.span)
-        entry = self._entry_of(wanted.key, size_bytes, fields)
-        if wanted.etag is not None and entry.etag not in (None, wanted.etag):
+        first_byte, size_bytes = place_of(response.status_code, fields, self._span)
+        entry = self._entry_of(self._key, size_bytes, fields)
+        if self._etag is not None and entry.etag not in (None, self._etag):
             # Some servers do not know If-Match.
             raise ObjectChanged("the object is another version than before", status_code=200)
         return ObjectStream(entry, first_byte, self._reader(response, fields))

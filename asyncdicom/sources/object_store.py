@@ -30,7 +30,6 @@ from asyncdicom.sources.object_requests import (
     ObjectRequest,
     StoreOptions,
     StoreWay,
-    Wanted,
 )
 
 if TYPE_CHECKING:
@@ -151,7 +150,7 @@ class S3Store:
         if etag is not None:
             headers = (*headers, ("if-match", f'"{etag}"'))
         request = ObjectRequest(self._way, bucket, f"/{escape_key(key)}", headers)
-        return ObjectFetch(request, Wanted(key, span, etag), self._entry_of)
+        return ObjectFetch(request, key, span, etag, self._entry_of)
 
     def _entry_of(self, key: str, size_bytes: int, fields: dict[str, str]) -> ObjectEntry:
         digests = digests_of_fields(

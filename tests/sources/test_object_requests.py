@@ -28,7 +28,6 @@ from asyncdicom.sources.object_requests import (
     ObjectFetch,
     ObjectRequest,
     StoreWay,
-    Wanted,
 )
 from tests.support.scripted import ScriptedAnswer, ScriptedTransport
 
@@ -83,9 +82,7 @@ async def ask(way: StoreWay, bucket: str = "bucket", tail: str = "/key") -> int:
 
 
 def fetch(way: StoreWay, span: ByteSpan | None = None, etag: str | None = None) -> ObjectFetch:
-    return ObjectFetch(
-        ObjectRequest(way, "bucket", "/key", ()), Wanted("key", span, etag), entry_of_head
-    )
+    return ObjectFetch(ObjectRequest(way, "bucket", "/key", ()), "key", span, etag, entry_of_head)
 
 
 async def body(fetched: ObjectFetch) -> bytes:

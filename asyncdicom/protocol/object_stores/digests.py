@@ -117,6 +117,8 @@ _DIGEST_BYTES: Final = {
     "crc32c": 4, "crc32": 4, "crc64nvme": 8, "sha1": 20, "sha256": 32, "md5": 16
 }  # fmt: skip
 
+_CHECKSUM_FIELDS: Final = tuple((name, f"x-amz-checksum-{name}") for name in _DIGEST_BYTES)
+
 
 def digests_of_fields(
     fields: Mapping[str, str], *, is_whole: bool, trusts_etag: bool = True
@@ -134,14 +136,13 @@ def digests_of_fields(
     hashes = fields.get("x-goog-hash")
     if hashes is not None:
         for item in hashes.split(","):
-            algorithm, _, value = item.strip().partition("=")
-            _add(found, algorithm, value)
-    is_composite = fields.get("x-amz-checksum-type", "").upper() == "COMPOSITE"
-    if is_whole and not is_composite:
-        for algorithm in _DIGEST_BYTES:
-            value = fields.get(f"x-amz-checksum-{algorithm}", "")
+            algorithm, _, encoded = item.strip().partition("=")
+            _add(found, algorithm, encoded)
+    if is_whole and fields.get("x-amz-checksum-type", "").upper() != "COMPOSITE":
+        for algorithm, name in _CHECKSUM_FIELDS:
+            value = fields.get(name)
             # `value-N` is the checksum of the checksums of N parts.
-            if value and "-" not in value:
+            if value is not None and "-" not in value:
                 _add(found, algorithm, value)
     if trusts_etag and "md5" not in found and _has_plain_etag(fields):
         md5 = md5_of_etag(fields.get("etag", "").strip('"'))

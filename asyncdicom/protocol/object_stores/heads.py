@@ -13,7 +13,7 @@ from asyncdicom.protocol.http_fields import content_length, content_range
 from asyncdicom.protocol.object_stores.values import ObjectEntry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Mapping
 
     from asyncdicom.model import Header
     from asyncdicom.protocol.object_stores.values import ByteSpan, ObjectDigest
@@ -21,12 +21,16 @@ if TYPE_CHECKING:
 __all__ = ["byte_range_of", "coded_on_the_way", "entry_of_head", "fields_of", "place_of"]
 
 
-_MONTHS = "JanFebMarAprMayJunJulAugSepOctNovDec"
+_NAMES = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_MONTHS = {name: f"{number:02}" for number, name in enumerate(_NAMES, 1)}
 
 
-def fields_of(headers: Iterable[Header]) -> dict[str, str]:
+def fields_of(headers: Collection[Header]) -> dict[str, str]:
     """Return fields by their names in lower case; repeated ones are joined (RFC 9110 §5.2)."""
-    fields: dict[str, str] = {}
+    fields = dict(headers)
+    if len(fields) == len(headers) and "".join(fields).islower():
+        return fields  # as nearly always
+    fields = {}
     for name, value in headers:
         key = name.lower()
         fields[key] = f"{fields[key]}, {value}" if key in fields else value
@@ -126,7 +130,5 @@ def _rfc3339(date: str | None) -> str | None:
     """Rewrite a date of HTTP (RFC 9110 §5.6.7, the preferred format) as lists have it."""
     if date is None or len(date) != 29:
         return None
-    month = _MONTHS.find(date[8:11])
-    if month < 0:
-        return None
-    return f"{date[12:16]}-{month // 3 + 1:02}-{date[5:7]}T{date[17:25]}Z"
+    month = _MONTHS.get(date[8:11])
+    return month and f"{date[12:16]}-{month}-{date[5:7]}T{date[17:25]}Z"

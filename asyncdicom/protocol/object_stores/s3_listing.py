@@ -39,7 +39,10 @@ MAX_DEPTH: Final = 16
 MAX_ENTRIES: Final = 10_000
 """Ten times what is asked for."""
 
-_OF_AN_OBJECT = frozenset({"Key", "Size", "ETag", "LastModified"})
+_OF_CHILDREN: Final = {
+    "Contents": frozenset({"Key", "Size", "ETag", "LastModified"}),
+    "CommonPrefixes": frozenset({"Prefix"}),
+}
 _OF_THE_LIST = frozenset({"IsTruncated", "NextContinuationToken", "EncodingType"})
 _ROOT = "ListBucketResult"
 
@@ -48,9 +51,11 @@ class S3ListingParser:
     """Reads one page of a list; unusable behind an error."""
 
     def __init__(self) -> None:
-        self._path: list[str] = []
-        self._text: list[str] | None = None
-        self._text_characters = 0
+        self._depth = 0
+        # Of the element that is open at depth 1: its name, and what is kept of its children.
+        self._above = ""
+        self._kept: frozenset[str] = frozenset()
+        self._text: str | None = None
         self._values: dict[str, str] = {}
         self._object: dict[str, str] = {}
         self._objects: list[dict[str, str]] = []
@@ -109,59 +114,52 @@ class S3ListingParser:
         raise ProtocolError("the listing declares what no listing has (document type or entity)")
 
     def _start(self, name: str, _attributes: dict[str, str]) -> None:
-        path = self._path
+        depth = self._depth
+        self._depth = depth + 1
         local = name.rpartition(":")[2]
-        depth = len(path)
-        if depth == 0 and local != _ROOT:
-            raise ProtocolError("the answer is XML, but no listing")
-        if depth >= MAX_DEPTH:
-            raise LimitExceeded(f"a listing with more than {MAX_DEPTH} elements in each other")
-        path.append(local)
-        if depth == 1:
-            if local == "Contents":
-                self._object = {}
+        is_kept = False
+        if depth == 2:
+            is_kept = local in self._kept
+        elif depth == 1:
+            self._above = local
+            self._kept = _OF_CHILDREN.get(local, frozenset())
             is_kept = local in _OF_THE_LIST
-        elif depth == 2:
-            above = path[1]
-            is_kept = (above == "Contents" and local in _OF_AN_OBJECT) or (
-                above == "CommonPrefixes" and local == "Prefix"
-            )
-        else:
-            is_kept = False
-        self._text = [] if is_kept else None
-        self._text_characters = 0
+            if self._kept:
+                self._object = {}
+        elif depth == 0:
+            if local != _ROOT:
+                raise ProtocolError("the answer is XML, but no listing")
+        elif depth >= MAX_DEPTH:
+            raise LimitExceeded(f"a listing with more than {MAX_DEPTH} elements in each other")
+        self._text = "" if is_kept else None
 
     def _append(self, text: str) -> None:
         if self._text is None:
             return
-        self._text_characters += len(text)
-        if self._text_characters > MAX_TEXT_CHARACTERS:
+        self._text += text
+        if len(self._text) > MAX_TEXT_CHARACTERS:
             raise LimitExceeded(f"an element of more than {MAX_TEXT_CHARACTERS} characters")
-        self._text.append(text)
 
-    def _end(self, _name: str) -> None:
-        path = self._path
-        local = path.pop()
-        depth = len(path)
+    def _end(self, name: str) -> None:
+        depth = self._depth = self._depth - 1
         text, self._text = self._text, None
         if depth == 2:
-            self._keep(path[1], local, text)
+            if text is not None:
+                self._keep(name.rpartition(":")[2], text)
         elif depth == 1:
-            if local == "Contents":
+            if self._above == "Contents":
                 self._count()
                 self._objects.append(self._object)
             elif text is not None:
-                self._values[local] = "".join(text)
+                self._values[self._above] = text
         self._is_whole = depth == 0
 
-    def _keep(self, above: str, local: str, text: list[str] | None) -> None:
-        if text is None:
-            return
-        if above == "Contents":
-            self._object[local] = "".join(text)
+    def _keep(self, local: str, text: str) -> None:
+        if self._above == "Contents":
+            self._object[local] = text
         else:
             self._count()
-            self._prefixes.append("".join(text))
+            self._prefixes.append(text)
 
     def _count(self) -> None:
         if len(self._objects) + len(self._prefixes) >= MAX_ENTRIES:

@@ -39,6 +39,7 @@ _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]")
 # RFC 3986 §2.3; also all that a signature leaves as it is.
 _UNRESERVED = "-._~"
 
+_PLAIN = re.compile(r"[A-Za-z0-9._~/-]*")
 _DOT_SEGMENT = re.compile(r"(?:^|/)\.{1,2}(?:/|$)")
 
 
@@ -103,6 +104,8 @@ def escape_key(key: str) -> str:
         UnexpectedContent: If it is `.` or `..`, or no text that UTF-8 can hold.
 
     """
+    if _PLAIN.fullmatch(key) is not None and "/." not in key and key[:1] != ".":
+        return key  # as nearly all are
     try:
         escaped = quote(key, safe="/" + _UNRESERVED)
     except UnicodeEncodeError as error:
