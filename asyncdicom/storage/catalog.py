@@ -20,6 +20,7 @@ Memory: 150 bytes for each object of the catalog; lines are read again when aske
 from __future__ import annotations
 
 import os
+import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
@@ -207,6 +208,8 @@ class Catalog:
             self._fd = -1
 
     def _read(self) -> None:
+        if not stat.S_ISREG(os.fstat(self._fd).st_mode):
+            raise ConfigError(f"the catalog {self._path} is no regular file")
         offset, line = 0, b""
         with os.fdopen(os.dup(self._fd), "rb") as file:
             for line in file:

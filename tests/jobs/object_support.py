@@ -8,6 +8,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import anyio.lowlevel
+
 from asyncdicom.engine.scheduler import Scheduler
 from asyncdicom.errors import AsyncDicomError, NotFound, ObjectChanged
 from asyncdicom.jobs.object_groups import ObjectGroup
@@ -53,6 +55,7 @@ class MemoryAnswer:
 
     async def read(self) -> Buffer:
         """Return the next piece."""
+        await anyio.lowlevel.checkpoint()
         piece, self._body = self._body[:PIECE_BYTES], self._body[PIECE_BYTES:]
         if not piece and self._error is not None:
             raise self._error
@@ -69,6 +72,7 @@ class MemoryStore:
         promised: Algorithm and digest by key.
         page_objects: Objects on a page.
         asked: What was asked for, in order.
+        most_at_once: Requests that were under way at the same time.
 
     """
 
@@ -80,6 +84,8 @@ class MemoryStore:
     has_times: bool = True
     honours_ranges: bool = True
     asked: list[str] = field(default_factory=list)
+    most_at_once: int = 0
+    _under_way: int = field(default=0, init=False)
     scheme: str = "s3"
 
     def __post_init__(self) -> None:
@@ -130,7 +136,12 @@ class MemoryStore:
         if span is not None and self.honours_ranges:
             first = span.first
             content = content[first : None if span.last is None else span.last + 1]
-        yield MemoryAnswer(entry, first, content, fault)
+        self._under_way += 1
+        self.most_at_once = max(self.most_at_once, self._under_way)
+        try:
+            yield MemoryAnswer(entry, first, content, fault)
+        finally:
+            self._under_way -= 1
 
     def counts(self) -> Counter[str]:
         """Return how often each kind of request was made."""

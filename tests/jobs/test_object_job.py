@@ -6,18 +6,26 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from asyncdicom.engine.scheduler import SchedulerSettings
 from asyncdicom.errors import (
     AsyncDicomError,
     ConnectionLost,
+    DiskFull,
     Incomplete,
     NotFound,
     ProtocolError,
     Throttled,
     Truncated,
     UidMismatch,
+    UnexpectedContent,
 )
 from asyncdicom.jobs.object_job import ObjectOptions
 from asyncdicom.model import Resource, parse_uid
+from asyncdicom.policy.abort import AbortPolicy
+from asyncdicom.policy.retry import RetryPolicy
+from asyncdicom.storage.layout import Layout
+from asyncdicom.storage.object_names import LayoutNaming
+from asyncdicom.storage.templates import parse_layout
 from tests.jobs.object_support import Cut, MemoryStore, fetch_objects, group_of, open_keeper
 from tests.jobs.support import files_in
 from tests.support.dicom import ct, uid
@@ -181,3 +189,50 @@ async def test_a_dicom_file_of_another_series_is_refused(tmp_path: Path) -> None
         run = await fetch_objects(store, keeper, [group])
     assert [type(f.error) for f in run.failed] == [UidMismatch]
     assert files_in(tmp_path) == {}
+
+
+async def test_what_does_not_fit_is_not_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for place in ("jobs.object_job", "storage.room"):
+        monkeypatch.setattr(f"asyncdicom.{place}.free_bytes", lambda _: 10)
+    store = MemoryStore({"a": b"12345", "b": b"123456"})
+    async with open_keeper(tmp_path) as keeper:
+        run = await fetch_objects(store, keeper)
+    assert [isinstance(f.error, DiskFull) for f in run.failed] == [True]
+    assert run.failed[0].target.resource is Resource.LISTING
+    assert store.counts() == {"list": 1}
+
+
+async def test_what_is_there_takes_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = MemoryStore({"a": b"12345", "b": b"123456"})
+    async with open_keeper(tmp_path) as keeper:
+        await fetch_objects(store, keeper)
+    for place in ("jobs.object_job", "storage.room"):
+        monkeypatch.setattr(f"asyncdicom.{place}.free_bytes", lambda _: 0)
+    async with open_keeper(tmp_path) as keeper:
+        run = await fetch_objects(store, keeper)
+    assert len(run.skipped) == 2
+
+
+async def test_an_object_that_is_no_dicom_file_has_no_name_in_a_layout(tmp_path: Path) -> None:
+    naming = LayoutNaming(Layout(parse_layout("flat")))
+    store = MemoryStore({"a": b"text", "b": CONTENT})
+    async with open_keeper(tmp_path) as keeper:
+        run = await fetch_objects(store, keeper, [group_of(naming=naming)])
+    assert [type(f.error) for f in run.failed] == [UnexpectedContent]
+    assert list(files_in(tmp_path)) == [f"{uid('instance', 1)}.dcm"]
+
+
+async def test_a_stopped_run_names_what_was_never_listed(tmp_path: Path) -> None:
+    store = MemoryStore({f"{n:04}": b"x" for n in range(900)}, page_objects=500)
+    store.faults = {"0001": [NotFound("gone", status_code=404)]}
+    store.__post_init__()
+    once = SchedulerSettings(
+        concurrency=1, retry=RetryPolicy(retries=0), abort=AbortPolicy(max_errors=0)
+    )
+    async with open_keeper(tmp_path) as keeper:
+        run = await fetch_objects(store, keeper, settings=once)
+    named = {str(f.target) for f in run.failed}
+    assert "listing s3://bucket/" in named
+    assert len(run.stored) + len(run.failed) == 501

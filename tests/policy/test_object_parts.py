@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,7 +22,7 @@ def test_parts_cover_an_object_once(byte_count: int, part_bytes: int, lanes: int
     parts = plan_parts(byte_count, part_bytes=max(part_bytes, byte_count // 1000), lanes=lanes)
     assert parts[0].first == 0
     assert parts[-1].last == max(byte_count - 1, 0)
-    assert all(a.last + 1 == b.first for a, b in zip(parts, parts[1:], strict=False))
+    assert all(a.last + 1 == b.first for a, b in itertools.pairwise(parts))
 
 
 @pytest.mark.parametrize(
