@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import subprocess
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["Sample", "run"]
 
 _SAMPLE_EVERY_S = 0.01
+_SAMPLES_PER_SEARCH = 5
+"""Processes that another one started are looked for less often: that costs more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,8 @@ class Sample:
     output: str
     rss_timeline: tuple[tuple[float, int], ...] = ()
     """Seconds since the start, and resident bytes."""
+    peak_of_all_bytes: int = 0
+    """The most that the process and those it started had together, as sampled."""
 
 
 def run(command: Sequence[str]) -> Sample:
@@ -60,7 +65,7 @@ def run(command: Sequence[str]) -> Sample:
     peak = usage.ru_maxrss * 1024
     if peak <= own_peak and watch.peak_bytes:
         peak = watch.peak_bytes
-    return Sample(wall_s, peak, text, tuple(watch.timeline))
+    return Sample(wall_s, peak, text, tuple(watch.timeline), max(peak, watch.peak_of_all_bytes))
 
 
 def _environment() -> dict[str, str]:
@@ -73,7 +78,10 @@ class _MemoryWatch:
 
     def __init__(self, process_id: int, start_s: float) -> None:
         self.peak_bytes = 0
+        self.peak_of_all_bytes = 0
         self.timeline: list[tuple[float, int]] = []
+        self._process_id = process_id
+        self._others: list[int] = []
         self._status = Path(f"/proc/{process_id}/status")
         self._start_s = start_s
         self._is_over = threading.Event()
@@ -94,7 +102,29 @@ class _MemoryWatch:
             if "VmRSS" in sizes:
                 self.peak_bytes = max(self.peak_bytes, _kilobytes(sizes["VmHWM"]))
                 elapsed_s = time.perf_counter() - self._start_s
-                self.timeline.append((elapsed_s, _kilobytes(sizes["VmRSS"])))
+                resident = _kilobytes(sizes["VmRSS"])
+                self.timeline.append((elapsed_s, resident))
+                if len(self.timeline) % _SAMPLES_PER_SEARCH == 1:
+                    self._others = _descendants(self._process_id)
+                of_others = sum(map(_resident_bytes, self._others))
+                self.peak_of_all_bytes = max(self.peak_of_all_bytes, resident + of_others)
+
+
+def _descendants(process_id: int) -> list[int]:
+    """Return the processes that one started, and theirs; of those that are gone, none."""
+    found: list[int] = []
+    for task in Path(f"/proc/{process_id}/task").glob("*/children"):
+        with contextlib.suppress(OSError):
+            found += map(int, task.read_text().split())
+    return [*found, *(other for child in found for other in _descendants(child))]
+
+
+def _resident_bytes(process_id: int) -> int:
+    try:
+        pages = int(Path(f"/proc/{process_id}/statm").read_text().split()[1])
+    except OSError:
+        return 0
+    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def _kilobytes(field_text: str) -> int:

@@ -124,6 +124,7 @@ class Result:
     process_s: list[float] = field(default_factory=list)
     """Lives of the processes, start and end included."""
     peak_rss_bytes: int = 0
+    """Of the process and those it started, together."""
 
     @property
     def median_s(self) -> float:
@@ -218,7 +219,7 @@ def race(contenders: Sequence[Contender], settings: Settings) -> dict[str, Resul
             find = contender.seconds
             result.seconds.append(find(sample.output) if find else sample.wall_s)
             result.process_s.append(sample.wall_s)
-            result.peak_rss_bytes = max(result.peak_rss_bytes, sample.peak_rss_bytes)
+            result.peak_rss_bytes = max(result.peak_rss_bytes, sample.peak_of_all_bytes)
     return results
 
 

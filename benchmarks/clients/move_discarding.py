@@ -42,9 +42,9 @@ class Discarding(Services):
         """Begin an instance."""
         return self
 
-    def write(self, fragment: Buffer, /) -> None:
+    def write(self, *fragments: Buffer) -> None:
         """Count the bytes."""
-        self.received_bytes += len(fragment)
+        self.received_bytes += sum(map(len, fragments))
 
     async def end(self) -> int:
         """Count the instance, and call it stored."""
