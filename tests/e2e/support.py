@@ -20,6 +20,7 @@ import time
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
@@ -53,6 +54,7 @@ __all__ = [
     "clean_environ",
     "cli",
     "files_below",
+    "killed",
     "portal_mock",
     "reading_report",
 ]
@@ -120,6 +122,36 @@ def cli(*words: str, stdin: str = "", **settings: Any) -> Completed:
         **settings,
     )
     return Completed(done.returncode, done.stdout, done.stderr, time.monotonic() - begun_s)
+
+
+def killed(
+    words: tuple[str, ...],
+    *,
+    after_lines: int,
+    pause_s: float,
+    env: Mapping[str, str] | None = None,
+) -> tuple[frozenset[str], int]:
+    """Kill a run some time after it has told of a number of stored files.
+
+    Returns:
+        The paths that it told of, and its exit code: -9 unless it had ended before.
+
+    """
+    told: list[str] = []
+    with subprocess.Popen(
+        [PROGRAM, *words, "-v"], stderr=subprocess.PIPE, text=True, env=env or clean_environ()
+    ) as process:
+        assert process.stderr is not None
+        try:
+            stored = (line for line in process.stderr if line.startswith("stored "))
+            told += islice(stored, after_lines)
+            # Not a wait for anything: the kill shall come between two system calls.
+            time.sleep(pause_s)
+        finally:
+            process.kill()
+        told += process.stderr
+    paths = (line.rpartition(" (")[0].rpartition(": ")[2] for line in told if line[-1:] == "\n")
+    return frozenset(path for path in paths if path), process.returncode
 
 
 class TruthStudy:

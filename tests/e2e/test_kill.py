@@ -9,11 +9,9 @@ from __future__ import annotations
 import os
 import random
 import subprocess
-import time
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,13 +20,12 @@ import pytest
 from anyio.from_thread import start_blocking_portal
 
 from tests.e2e.support import (
-    PROGRAM,
     Completed,
     Runs,
     TruthStudy,
-    clean_environ,
     cli,
     files_below,
+    killed,
     portal_mock,
 )
 
@@ -176,27 +173,6 @@ def tried(
     folder = Path(words[words.index("-o") + 1])
     assert not list(folder.rglob(f"{OURS}*")), "a run that ended leaves nothing but results"
     return Trial(tuple(cycles), last, there)
-
-
-def killed(
-    words: tuple[str, ...], *, after_lines: int, pause_s: float
-) -> tuple[frozenset[str], int]:
-    """Kill a run some time after it has told of a number of stored files."""
-    told: list[str] = []
-    with subprocess.Popen(
-        [PROGRAM, *words, "-v"], stderr=subprocess.PIPE, text=True, env=clean_environ()
-    ) as process:
-        assert process.stderr is not None
-        try:
-            stored = (line for line in process.stderr if line.startswith("stored "))
-            told += islice(stored, after_lines)
-            # Not a wait for anything: the kill shall come between two system calls.
-            time.sleep(pause_s)
-        finally:
-            process.kill()
-        told += process.stderr
-    paths = (line.rpartition(" (")[0].rpartition(": ")[2] for line in told if line[-1:] == "\n")
-    return frozenset(path for path in paths if path), process.returncode
 
 
 def asked_for(mock: Mock) -> tuple[str, ...]:
