@@ -171,7 +171,9 @@ def endpoint_of(
 
     """
     from_profile = profile or ProfileSettings()
-    style = options.get("addressing_style") or from_profile.addressing_style
+    style = options.get("addressing_style")
+    if style in (None, "auto"):
+        style = from_profile.addressing_style
     region = options.get("region") or region_in(environment) or from_profile.region
     named = options.get("endpoint_url")
     if named is None and scheme == "s3":

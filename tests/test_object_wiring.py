@@ -88,7 +88,7 @@ def test_an_endpoint_is_chosen(
 
 def test_a_profile_comes_last() -> None:
     profile = ProfileSettings("eu-west-1", "http://p:9000", "virtual")
-    endpoint = endpoint_of("s3", {}, {}, profile)
+    endpoint = endpoint_of("s3", {"addressing_style": "auto"}, {}, profile)
     assert (endpoint.url, endpoint.region) == ("http://p:9000", "eu-west-1")
     assert endpoint.url_of("b") == "http://b.p:9000"
     named = endpoint_of(

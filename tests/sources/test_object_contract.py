@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -341,10 +342,19 @@ async def test_no_engine_changes_a_name(engine: str, key: str) -> None:
 
 @engines
 async def test_connections_are_used_again(engine: str) -> None:
-    async with scripted(engine, steps=(media(bytes(100_000)),)) as (store, origin):
+    async with scripted(engine, steps=(media(bytes(100_000)),), timeout=10.0) as (store, origin):
         for _ in range(5):
             assert len(await fetched(store, "k")) == 100_000
         assert origin.connections == 1
+
+
+@engines
+async def test_as_many_connections_as_requests_at_once_are_kept(engine: str) -> None:
+    async with scripted(engine, steps=(media(bytes(1000)),), timeout=10.0) as (store, origin):
+        for _ in range(4):
+            await asyncio.gather(*[fetched(store, "k") for _ in range(24)])
+        assert len(origin.requests) == 4 * 24
+        assert origin.connections <= 30
 
 
 @engines
