@@ -12,7 +12,7 @@ from asyncdicom.cli.exit_codes import ExitCode
 from asyncdicom.cli.options import option, together
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from asyncdicom.storage.dicomdir import DicomdirReport
     from asyncdicom.storage.dicomdir_records import DicomdirKeys
@@ -94,7 +94,7 @@ def command(names: tuple[str, ...], directory: str, **options: Any) -> int:
     return tell_dicomdir(report, directory)
 
 
-def dicomdir_keys(options: dict[str, Any]) -> DicomdirKeys:
+def dicomdir_keys(options: Mapping[str, Any]) -> DicomdirKeys:
     """Return the keys that `key_options` were given.
 
     Raises:

@@ -22,14 +22,14 @@ from asyncdicom.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
 
     from asyncdicom.cli.run import Interrupts
     from asyncdicom.events import Event
     from asyncdicom.jobs.archives import Archive
     from asyncdicom.model import Target
 
-__all__ = ["command", "get_instances"]
+__all__ = ["StoredPaths", "command", "get_instances", "index_stored"]
 
 EPILOG = """\b
 Examples:
@@ -160,7 +160,7 @@ async def get_instances(options: dict[str, Any], interrupts: Interrupts) -> int:
     async with open_archive(options["source"], options) as archive:
         targets = await _targets(archive, options)
         await archive.prepare()
-        files = _Files()
+        files = StoredPaths()
         async with open_store(options) as store, drive(options, interrupts, files) as driver:
             witness = Witness(options["witness"])
             job = archive.get_job(store, driver.tally, get_options, witness=witness)
@@ -182,7 +182,7 @@ class _Ending:
         archive: Archive,
         options: dict[str, Any],
         finish: Callable[[], Awaitable[None]],
-        files: _Files,
+        files: StoredPaths,
     ) -> None:
         self.code: int = 0
         self._archive = archive
@@ -197,16 +197,17 @@ class _Ending:
             # Not by click.echo, which would write into a bar that is being drawn.
             sys.stderr.write(f"{self._archive.claims}\n")
         if self._options["dicomdir"] and self._files.paths:
-            self.code = await _index(self._options, self._files.paths)
+            self.code = await index_stored(self._options, self._files.paths)
 
 
-class _Files:
+class StoredPaths:
     """Listens for the paths of files that are there."""
 
     def __init__(self) -> None:
         self.paths: list[str] = []
 
     def __call__(self, event: Event) -> None:
+        """Take note of a file."""
         from asyncdicom.events import Finished  # noqa: PLC0415 -- as above
         from asyncdicom.model import Skipped, Stored  # noqa: PLC0415 -- as above
 
@@ -214,7 +215,8 @@ class _Files:
             self.paths.append(event.outcome.path)
 
 
-async def _index(options: dict[str, Any], paths: Iterable[str]) -> int:
+async def index_stored(options: Mapping[str, Any], paths: Iterable[str]) -> int:
+    """List stored files in the DICOMDIR of their folder, and return the exit code of that."""
     from asyncdicom.cli.dicomdir import (  # noqa: PLC0415 -- as above
         dicomdir_keys,
         index_files,

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from asyncdicom.cli.dicomdir import check_dicomdir_options
 from asyncdicom.cli.driving import drive
+from asyncdicom.cli.get import StoredPaths, index_stored
 from asyncdicom.cli.object_options import is_given, refuse
 from asyncdicom.cli.object_roots import find_root
 from asyncdicom.connecting import byte_count
@@ -66,6 +68,7 @@ def check_options(options: dict[str, Any]) -> None:
         options["layout"] = "flat" if options["iso_9660"] else KEYS
     if options["iso_9660"] and options["layout"] not in ("flat", "tree"):
         raise click.UsageError("--iso-9660 goes with --layout flat or tree")
+    check_dicomdir_options(options)
     if options["layout"] == KEYS:
         refuse(options, {"extension": "--extension"}, "goes with --layout flat or tree")
 
@@ -80,10 +83,13 @@ async def get_objects(options: Mapping[str, Any], interrupts: Interrupts) -> int
                 lister = Lister(store, driver.tally, object_options_of(options).accepts)
                 survey = ObjectSurvey(lister, driver.tally)
                 return await driver.run(survey, survey.tasks(_groups_of(root, options)))
-        async with open_keeper(options) as place, drive(options, interrupts) as driver:
+        files = StoredPaths()
+        listeners = [files] if options["dicomdir"] else []
+        async with open_keeper(options) as place, drive(options, interrupts, *listeners) as driver:
             job = ObjectJob(store, place.keeper, driver.tally, object_options_of(options))
             groups = _groups_of(root, options, place.naming)
-            return await driver.run(job, job.tasks(groups), finish=place.finish)
+            code = await driver.run(job, job.tasks(groups), finish=place.finish)
+        return code or (await index_stored(options, files.paths) if files.paths else code)
 
 
 def _groups_of(
