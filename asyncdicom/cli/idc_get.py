@@ -18,9 +18,9 @@ from asyncdicom.cli.options import connection_options, durability_option, option
 from asyncdicom.protocol.idc.dir_templates import DEFAULT_TEMPLATE
 
 if TYPE_CHECKING:
-    from concurrent.futures import Future
+    import socket
 
-    from asyncdicom.cli.idc_plan import Planned
+    from asyncdicom.cli.idc_told import ToldPlan
     from asyncdicom.cli.run import Interrupts
 
 __all__ = ["get"]
@@ -36,6 +36,10 @@ Examples:
   asyncdicom idc get --collection-id tcga_luad --patient-id TCGA-05-4244 --dry-run
   asyncdicom idc get --series-instance-uid 1.2.3 --sop-instance-uid 1.2.3.4 -o data
 """
+
+_IDENTITIES = (
+    *("profile", "authorization", "user", "bearer", "bearer_command", "oauth2_token_url", "netrc"),
+)
 
 _LEVELS = {"debug": "verbose", "info": None, "warning": None, "error": "quiet", "critical": "quiet"}
 
@@ -96,31 +100,36 @@ def get(**options: Any) -> int:
     the index. An id that is not known is named, and makes the exit code 1 (4, if there is
     nothing else to fetch).
     """
-    from asyncdicom.cli.idc_plan import ahead, planned  # noqa: PLC0415 -- help must not pay for it
-
     selection = selection_of(options)
     if selection.is_empty and not manifests_of(options) and not options["retry_failed"]:
-        raise click.UsageError(
-            "say what to get: an ID, a MANIFEST, or an option such as --patient-id"
-        )
+        raise click.UsageError("say what to get: an ID, a MANIFEST or an option as --patient-id")
     _settle(options)
-    plan = ahead(lambda: planned(options, selection))
-    from asyncdicom.cli.run import run  # noqa: PLC0415 -- while the index is read
+    from asyncdicom.cli.idc_told import ToldPlan  # noqa: PLC0415 -- help must not pay for it
+    from asyncdicom.engine.processes import worker_processes  # noqa: PLC0415 -- as above
 
-    return run(lambda interrupts: _get(options, plan, interrupts))
+    def serve(sock: socket.socket) -> None:
+        from asyncdicom.cli.idc_plan import tell_plan  # noqa: PLC0415 -- in the other process
+
+        tell_plan(sock, options, selection)
+
+    with worker_processes(1, serve) as (worker,):
+        from asyncdicom.cli.run import run  # noqa: PLC0415 -- while the index is read
+
+        told = ToldPlan(worker.sock)
+        return run(lambda interrupts: _get(options, told, interrupts))
 
 
 def _settle(options: dict[str, Any]) -> None:
     for_object_store(options)
-    # Everything is open to everybody; who names a profile has a reason.
-    options["no_sign_request"] = options["no_sign_request"] or not options["profile"]
+    # Everything is open to everybody; who says who he is has a reason.
+    if not any(options[name] for name in _IDENTITIES):
+        options["no_sign_request"] = True
     if (meant := _LEVELS[options["log_level"]]) is not None:
         options[meant] = True
     options["progress"] = options["show_progress_bar"]
 
 
-async def _get(options: dict[str, Any], plan: Future[Planned], interrupts: Interrupts) -> int:
-    # Imported here: so much takes as long as reading the index does.
+async def _get(options: dict[str, Any], told: ToldPlan, interrupts: Interrupts) -> int:
     from asyncdicom.cli.idc_run import carry_out  # noqa: PLC0415 -- while the index is read
 
-    return await carry_out(options, plan, interrupts)
+    return await carry_out(options, told, interrupts)

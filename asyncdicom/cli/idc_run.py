@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from asyncdicom.cli.exit_codes import ExitCode
 from asyncdicom.cli.get_objects import KEYS, object_options_of, open_keeper
 from asyncdicom.cli.idc_sizes import size
 from asyncdicom.engine.scheduler import Scheduler
+from asyncdicom.jobs.idc_groups import SeriesGroups
 from asyncdicom.jobs.idc_instances import InstanceFinder
 from asyncdicom.jobs.idc_plan_instances import InstancePlan
 from asyncdicom.jobs.object_job import ObjectJob
@@ -25,10 +26,9 @@ from asyncdicom.wiring import scheduler_settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from concurrent.futures import Future
 
     from asyncdicom.cli.driving import Driver
-    from asyncdicom.cli.idc_plan import Planned
+    from asyncdicom.cli.idc_told import PlanHead, ToldPlan
     from asyncdicom.cli.run import Interrupts
     from asyncdicom.jobs.idc_plan import IdcPlan
     from asyncdicom.ports.objects import ObjectStore
@@ -39,7 +39,7 @@ _ROOTS = {Location.AWS: "s3://idc-open-data", Location.GCS: "gs://idc-open-data"
 """Any bucket; the store that it opens serves all of them."""
 
 
-async def carry_out(options: dict[str, Any], plan: Future[Planned], interrupts: Interrupts) -> int:
+async def carry_out(options: dict[str, Any], told: ToldPlan, interrupts: Interrupts) -> int:
     """Wait for the plan, and fetch what it names.
 
     Raises:
@@ -47,32 +47,38 @@ async def carry_out(options: dict[str, Any], plan: Future[Planned], interrupts: 
         DiskFull: If the folder has no room for it.
 
     """
-    planned = await asyncio.wrap_future(plan)
-    async with open_object_store(_ROOTS[planned.location], options) as store:
-        whole = await _completed(planned, store, options, interrupts)
-        for one in whole.unmatched:
+    head = await told.head()
+    async with open_object_store(_ROOTS[head.location], options) as store:
+        if isinstance(head.plan, InstancePlan):
+            plan = await _completed(head, head.plan, store, options, interrupts)
+        else:
+            plan = replace(head.plan, groups=told.groups())
+        for one in plan.unmatched:
             if not one.is_missing and not options["quiet"]:
                 click.echo(f"asyncdicom: {one}", err=True)
         async with drive(options, interrupts) as driver:
-            for failure in whole.failures():
+            for failure in plan.failures():
                 driver.tally.record(failure)
-            if options["dry_run"] or whole.is_empty:
-                return _end(whole, driver, options)
-            _check_room(whole.totals.byte_count, Path(options["output"]))
-            return await _fetch(whole, store, driver, options)
+            if options["dry_run"] or plan.is_empty:
+                return _end(plan, driver, options)
+            _check_room(plan.totals.byte_count, Path(options["output"]))
+            return await _fetch(plan, store, driver, options)
 
 
 async def _completed(
-    planned: Planned, store: ObjectStore, options: Mapping[str, Any], interrupts: Interrupts
+    head: PlanHead,
+    plan: InstancePlan,
+    store: ObjectStore,
+    options: Mapping[str, Any],
+    interrupts: Interrupts,
 ) -> IdcPlan:
-    plan = planned.plan
-    if not isinstance(plan, InstancePlan):
-        return plan
-    finder = InstanceFinder(store, plan.candidates, plan.wanted, planned.location)
+    """Look for the instances of a plan."""
+    finder = InstanceFinder(store, plan.candidates, plan.wanted, head.location)
     scheduler = Scheduler(finder, scheduler_settings(options))
     interrupts.stops(scheduler)
     await scheduler.run(finder.tasks())
-    return plan.completed(planned.groups, finder.found, finder.failed)
+    groups = SeriesGroups(options["dir_template"], head.location)
+    return plan.completed(groups, finder.found, finder.failed)
 
 
 async def _fetch(

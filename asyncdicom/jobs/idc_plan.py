@@ -50,13 +50,10 @@ class IdcPlan:
     totals: Totals
     """Of what the index knows."""
     unmatched: tuple[Unmatched, ...] = ()
+    is_empty: bool = False
+    """Whether there is nothing to fetch."""
     is_held: bool = True
     """Whether the index is not needed any more."""
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether there is nothing to fetch."""
-        return self.is_held and not self.groups
 
     def failures(self) -> Iterator[Failed]:
         """Yield an outcome for each thing that was asked for and does not exist."""
@@ -99,7 +96,8 @@ def _plan(
 ) -> IdcPlan:
     if totals.series > MAX_HELD:
         return IdcPlan(groups, totals, unmatched, is_held=False)
-    return IdcPlan(list(groups), totals, unmatched)
+    held = list(groups)
+    return IdcPlan(held, totals, unmatched, is_empty=not held)
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,7 +64,7 @@ class InstancePlan:
         whole = [*self.groups, *added]
         byte_count = sum(group.expected_bytes or 0 for group in whole)
         totals = Totals(len({group.series_instance_uid for group in whole}), len(whole), byte_count)
-        return IdcPlan(whole, totals, (*self.unmatched, *missing))
+        return IdcPlan(whole, totals, (*self.unmatched, *missing), is_empty=not whole)
 
 
 def plan_instances(index: IdcIndex, selection: Selection, groups: SeriesGroups) -> InstancePlan:
