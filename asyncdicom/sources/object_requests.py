@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from asyncdicom.errors import AsyncDicomError, FetchError, ObjectChanged
+from asyncdicom.errors import FetchError, ObjectChanged
 from asyncdicom.policy.pacing import Pacer
 from asyncdicom.policy.retry import MAX_RETRY_AFTER_S
 from asyncdicom.ports.http import HttpRequest
@@ -282,7 +282,7 @@ class ObjectFetch:
         response = await self._request.__aenter__()
         try:
             return self._stream(response)
-        except AsyncDicomError as error:
+        except BaseException as error:
             await self._request.__aexit__(type(error), error, None)
             raise
 

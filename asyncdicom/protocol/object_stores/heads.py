@@ -116,11 +116,13 @@ def entry_of_head(
     key: str, byte_count: int, fields: Mapping[str, str], digests: tuple[ObjectDigest, ...] = ()
 ) -> ObjectEntry:
     """Return what a head says of an object."""
-    etag = fields.get("etag")
+    # A weak tag says that a version is as good, not that its bytes are the same, and If-Match
+    # compares no weak ones (RFC 9110 §8.8.1, §13.1.1).
+    etag = fields.get("etag", "")
     return ObjectEntry(
         key,
         byte_count,
-        None if etag is None else etag.removeprefix("W/").strip('"') or None,
+        None if etag.startswith("W/") else etag.strip('"') or None,
         _rfc3339(fields.get("last-modified")),
         digests,
     )

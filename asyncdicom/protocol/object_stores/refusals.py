@@ -141,7 +141,8 @@ def _closed(what: str, *, is_anonymous: bool) -> tuple[str, str]:
     if is_anonymous:
         hint = "leave out --no-sign-request, or give --profile or --bearer"
         return f"without credentials the {what} does not open{doubt}", hint
-    hint = "give another --profile, or --no-sign-request if it is public"
+    hint = "give another --profile, --request-payer where its owner does not pay, or "
+    hint += "--no-sign-request if it is public"
     return f"these credentials do not open the {what}{doubt}", hint
 
 
