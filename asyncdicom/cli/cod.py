@@ -13,6 +13,7 @@ from asyncdicom.cli.options import (
     output_options,
     run_options,
     selection_options,
+    together,
 )
 
 __all__ = ["command"]
@@ -126,16 +127,71 @@ def get(**options: Any) -> int:
     from asyncdicom.cli.get import get_instances  # noqa: PLC0415 -- help must not pay for it
     from asyncdicom.cli.run import run  # noqa: PLC0415 -- as above
 
-    if bool(options["study"]) == (options["retry_failed"] is not None):
-        raise click.UsageError("say what to get: --study UID or --retry-failed FILE (one of them)")
+    _check_selection(options)
     if options["layout"] is None:
         options["layout"] = _FOLDERS if options["as_zip"] else f"{{StudyInstanceUID}}/{_FOLDERS}"
     options |= {"keys": (), "level": None, "witness": "auto", "dicomdir": False}
-    _check_source(options["source"])
     return run(lambda interrupts: get_instances(options, interrupts))
 
 
-def _check_source(source: str) -> None:
+_part_options = together(
+    selection_options,
+    output_options,
+    run_options,
+    object_store_options,
+    connection_options,
+)
+
+
+@command.command(
+    "frames",
+    epilog="""\b
+Examples:
+  asyncdicom cod frames cod+gs://bucket/dicomweb --study 1.2 --series 1.2.3 -o out
+  asyncdicom cod frames cod+gs://bucket/dicomweb --study 1.2 --series 1.2.3 --instance 1.2.3.4 \\
+    --frame 1 --frame 17 -o out
+""",
+)
+@_source
+@option(
+    "--frame",
+    "frames_wanted",
+    multiple=True,
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Number of a frame, from 1 (default: all of them).",
+)
+@_part_options
+def frames(**options: Any) -> int:
+    """Fetch frames by their spans, as the files have them: STUDY/SERIES/instances/SOP/frames/N."""
+    return _parts("frame", options)
+
+
+@command.command(
+    "metadata",
+    epilog="""\b
+Examples:
+  asyncdicom cod metadata cod+gs://bucket/dicomweb --study 1.2 -o out
+""",
+)
+@_source
+@_part_options
+def metadata(**options: Any) -> int:
+    """Fetch data sets without pixels in the DICOM JSON Model: STUDY/SERIES/metadata.json."""
+    return _parts("metadata", options)
+
+
+def _parts(resource: str, options: dict[str, Any]) -> int:
+    from asyncdicom.cli.cod_parts import fetch_parts  # noqa: PLC0415 -- help must not pay for it
+    from asyncdicom.cli.run import run  # noqa: PLC0415 -- as above
+
+    _check_selection(options)
+    return run(lambda interrupts: fetch_parts(resource, options, interrupts))
+
+
+def _check_selection(options: dict[str, Any]) -> None:
     from asyncdicom.protocol.cod.places import parse_cod_root  # noqa: PLC0415 -- as above
 
-    parse_cod_root(source)
+    if bool(options["study"]) == (options["retry_failed"] is not None):
+        raise click.UsageError("say what to get: --study UID or --retry-failed FILE (one of them)")
+    parse_cod_root(options["source"])

@@ -203,6 +203,11 @@ class ElementReader:
         self._limits = limits
         self._at = 0
 
+    @property
+    def offset(self) -> int:
+        """Where the reader stands: once it has ended, at the element behind the last one wanted."""
+        return self._at
+
     def events(self, start: int) -> Iterator[Event]:
         """Read from an offset to the end of the source.
 

@@ -125,8 +125,15 @@ class CodSource:
             raise NotFound(f"the store has no series of study {study}", status_code=204)
         return list(found.values())
 
-    async def entries(self, study: Uid, series: Uid) -> AsyncIterator[SeriesEntry]:
+    async def entries(
+        self, study: Uid, series: Uid, *, keeps_entries: bool = False
+    ) -> AsyncIterator[SeriesEntry]:
         """Yield what the metadata of a series says of its instances.
+
+        Args:
+            study: Its Study Instance UID, as the store names it.
+            series: Its Series Instance UID.
+            keeps_entries: As `MetadataReader` has it.
 
         Raises:
             NotFound: If the series has no metadata.
@@ -135,7 +142,7 @@ class CodSource:
             TransportError: If it did not come whole.
 
         """
-        reader = MetadataReader(study, series)
+        reader = MetadataReader(study, series, keeps_entries=keeps_entries)
         key = metadata_key(self.root, study, series)
         async with self._store.fetch(self.root.bucket, key) as answer:
             while data := await answer.read():

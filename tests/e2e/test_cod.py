@@ -3,6 +3,7 @@ against a server with faults. Everything that other readers of these stores do w
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import subprocess
@@ -11,7 +12,9 @@ import time
 import zipfile
 from typing import TYPE_CHECKING, Any
 
+import pydicom
 import pytest
+from pydicom.encaps import generate_frames
 
 from asyncdicom.protocol.cod.places import series_prefix, tar_key
 from tests.e2e.support import (
@@ -24,7 +27,7 @@ from tests.e2e.support import (
     reading_report,
 )
 from tests.support.cod import ROOT, CodObjects
-from tests.support.cod_store import SERIES, running_cod_store
+from tests.support.cod_store import BUCKET, SERIES, running_cod_store
 from tests.support.dicom import ct, small_instance
 from tests.support.gcs_scripted import CutAfter, ScriptedGcs, StallAfter, Status
 
@@ -107,6 +110,45 @@ def test_statistics_are_those_of_the_store_however_often_they_are_asked(
 def totals(done: Completed) -> dict[str, int]:
     found = json.loads(done.out)
     return {name: value for name, value in found.items() if name not in ("studies", "failed")}
+
+
+def frames_of(content: bytes) -> list[bytes]:
+    dataset = pydicom.dcmread(io.BytesIO(content))
+    count = int(dataset.get("NumberOfFrames", 1))
+    if dataset.file_meta.TransferSyntaxUID.is_compressed:
+        return list(generate_frames(dataset.PixelData, number_of_frames=count))
+    size = len(dataset.PixelData) // count
+    return [dataset.PixelData[n * size : (n + 1) * size] for n in range(count)]
+
+
+@pytest_peer
+def test_frames_and_metadata_are_those_of_the_files(written: CodStore, tmp_path: Path) -> None:
+    done = cli("cod", "frames", written.url, *ALL, "-o", str(tmp_path / "frames"))
+    assert_speaks_plainly(done)
+    expected = {
+        f"{name.removesuffix('.dcm')}/frames/{number}": frame
+        for name, content in truth_of(written).items()
+        for number, frame in enumerate(frames_of(content), 1)
+    }
+    assert files_below(tmp_path / "frames") == expected
+    done = cli("cod", "metadata", written.url, *ALL, "-o", str(tmp_path / "metadata"))
+    assert_speaks_plainly(done)
+    found = files_below(tmp_path / "metadata")
+    assert len(found) == len(SERIES)
+    data_sets = [data_set for content in found.values() for data_set in json.loads(content)]
+    assert len(data_sets) == len(truth_of(written))
+    assert all(isinstance(one["00080018"]["Value"][0], str) for one in data_sets)
+
+
+@pytest_peer
+def test_the_tables_of_uncompressed_frames_are_off_as_we_take_them_to_be(
+    written: CodStore,
+) -> None:
+    key = written.key("first version, multi-frame", "/metadata.json")
+    document = json.loads(gzip.decompress(written.gcs.download(BUCKET, key)))
+    for uid, content in written.instances("first version, multi-frame").items():
+        (first, *_) = document["cod"]["instances"][uid]["offset_tables"]["CustomOffsetTable"]
+        assert content.index(frames_of(content)[0]) == first - 8
 
 
 @pytest_peer

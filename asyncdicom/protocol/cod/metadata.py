@@ -24,7 +24,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import orjson
@@ -43,6 +43,8 @@ from asyncdicom.protocol.content_coding import Decoder
 from asyncdicom.protocol.payload_events import NEED_DATA, NeedData
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from asyncdicom.model import Buffer
 
 __all__ = [
@@ -93,6 +95,8 @@ class CodInstance:
     crc32c: bytes | None
     """Four bytes, big-endian; None if nobody said."""
     own: OwnUids
+    entry: Mapping[str, Any] | None = field(default=None, compare=False, repr=False)
+    """All that the metadata says of it, where that was asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +114,24 @@ SeriesEntry: TypeAlias = CodInstance | RefusedInstance
 class MetadataReader:
     """Reads the metadata of one series, pushed in chunks of any size."""
 
-    def __init__(self, study: Uid, series: Uid, limits: MemberLimits | None = None) -> None:
+    def __init__(
+        self,
+        study: Uid,
+        series: Uid,
+        *,
+        limits: MemberLimits | None = None,
+        keeps_entries: bool = False,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            study: Its Study Instance UID, as the store names it.
+            series: Its Series Instance UID.
+            limits: What is refused.
+            keeps_entries: Hand over all that is said of an instance, data set included.
+
+        """
+        self._keeps_entries = keeps_entries
         self._uids = {"study": study, "series": series}
         self._members = JsonMembers(_OPENED, limits)
         self._decoder: Decoder | None = None
@@ -190,13 +211,14 @@ class MetadataReader:
             return RefusedInstance(uid, ContentError(f"the metadata has instance {uid} twice"))
         self._seen.add(uid)
         try:
-            found = _instance(uid, self._uids, _parsed(member))
+            entry = _parsed(member)
+            found = _instance(uid, self._uids, entry)
         except ContentError as error:
             return RefusedInstance(uid, error)
         own = found.own.sop_instance_uid
         if own is not None and own != uid:
             self._is_another = True
-        return found
+        return replace(found, entry=entry) if self._keeps_entries else found
 
 
 def _parsed(member: JsonMember) -> Any:
@@ -296,7 +318,7 @@ def _uid(text: Any) -> Uid | None:
     return Uid(text) if isinstance(text, str) and is_uid(text) else None
 
 
-def data_set_of(entry: dict[str, Any]) -> dict[str, Any]:
+def data_set_of(entry: Mapping[str, Any]) -> dict[str, Any]:
     """Return the data set of an entry in the DICOM JSON Model (PS3.18 Annex F).
 
     A BulkDataURI is a string there; the writer has an object with the URI and the first bytes.
