@@ -53,7 +53,16 @@ if TYPE_CHECKING:
         UnsafeName,
         UsageError,
     )
-    from asyncdicom.events import Event, Finished, Planned, Retrying, RunEnded, Withdrawn
+    from asyncdicom.events import (
+        Event,
+        Finished,
+        Listed,
+        Planned,
+        Remarked,
+        Retrying,
+        RunEnded,
+        Withdrawn,
+    )
     from asyncdicom.library.client import Source, connect
     from asyncdicom.library.cod import (
         BucketDetails,
@@ -142,7 +151,9 @@ __all__ = [  # noqa: RUF022 -- by module, and sorted case-insensitively there
     # events
     "Event",
     "Finished",
+    "Listed",
     "Planned",
+    "Remarked",
     "Retrying",
     "RunEnded",
     "Withdrawn",

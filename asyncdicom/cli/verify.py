@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from asyncdicom.cli.object_options import is_given, is_object_source, object_store_options
 from asyncdicom.cli.options import connection_options, dimse_options, option, run_options
+from asyncdicom.errors import ConfigError
 
 if TYPE_CHECKING:
     from asyncdicom.cli.run import Interrupts
@@ -42,7 +44,7 @@ Examples:
 
 
 @click.command("verify", epilog=EPILOG)
-@click.argument("directory", metavar="DIR", type=click.Path(exists=True, file_okay=False))
+@click.argument("directory", metavar="DIR", type=click.Path())
 @click.argument("source", metavar="[SOURCE]", required=False)
 @option("--catalog", metavar="FILE", help="What get --catalog noted when it stored the files.")
 @option("--study", "-s", multiple=True, metavar="UID", help="Study to ask SOURCE for.")
@@ -58,6 +60,8 @@ def command(**options: Any) -> int:
     from asyncdicom.cli.run import run  # noqa: PLC0415 -- help must not pay for it
 
     _check_options(options)
+    if not Path(options["directory"]).is_dir():
+        raise ConfigError(f"no such folder: {options['directory']}")
     if not is_given("concurrency"):
         # Files are read and digested in threads.
         options["concurrency"] = 2 * (os.cpu_count() or 1)
