@@ -12,9 +12,12 @@ transports, which costs a tenth of what Amazon's library needs for a request.
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from asyncdicom.errors import ProtocolError
+from asyncdicom.errors import OriginError, ProtocolError
+from asyncdicom.protocol.http_fields import content_length
 from asyncdicom.protocol.object_stores.digests import digests_of_fields
 from asyncdicom.protocol.object_stores.heads import (
     byte_range_of,
@@ -43,6 +46,8 @@ __all__ = ["S3Store", "check_page"]
 
 KEYS_PER_PAGE: Final = 1000
 """The most that S3 gives."""
+
+_OF_SEVERAL_PARTS: Final = re.compile(r"[0-9A-Fa-f]{32}-(?!1$|0)[0-9]{1,5}")
 
 _CHECKSUMS: Final[Header] = ("x-amz-checksum-mode", "ENABLED")
 
@@ -113,18 +118,47 @@ class S3Store:
     async def entry(self, bucket: str, key: str) -> ObjectEntry:
         """Return what the store says of one object (HEAD).
 
+        Of an object that was uploaded in parts, their size is asked for as well: it makes a
+        digest of the ETag.
+
         Raises:
             NotFound: If there is no such object.
             FetchError: As `page`.
 
         """
-        request = ObjectRequest(
-            self._way, bucket, f"/{escape_key(key)}", self._whole_headers, method="HEAD"
-        )
-        async with request as response:
+        path = f"/{escape_key(key)}"
+        try:
+            entry = await self._head(bucket, path, key)
+        except OriginError as error:
+            if error.status_code not in (301, 307, 400):
+                raise
+            # An answer to HEAD has no body that could say in which region the bucket is; one
+            # to GET has, and the region is known from then on.
+            async with self.fetch(bucket, key) as stream:
+                entry = stream.entry
+        if entry.etag is None or _OF_SEVERAL_PARTS.fullmatch(entry.etag) is None:
+            return entry
+        return replace(entry, part_bytes=await self._part_bytes(bucket, path, entry))
+
+    async def _head(self, bucket: str, path: str, key: str) -> ObjectEntry:
+        headers = self._whole_headers
+        async with ObjectRequest(self._way, bucket, path, headers, method="HEAD") as response:
             fields = fields_of(response.headers)
             _, size_bytes = place_of(response.status_code, fields, None)
             return self._entry_of(key, size_bytes, fields)
+
+    async def _part_bytes(self, bucket: str, path: str, entry: ObjectEntry) -> int | None:
+        """Return the size of the first part of an object, if the store knows of parts."""
+        tail = f"{path}?partNumber=1"
+        headers = (*self._headers, ("if-match", f'"{entry.etag}"'))
+        try:
+            async with ObjectRequest(self._way, bucket, tail, headers, method="HEAD") as response:
+                fields = fields_of(response.headers)
+                if fields.get("x-amz-mp-parts-count", "1") == "1":
+                    return None
+                return content_length((fields.get("content-length", ""),))
+        except (OriginError, ProtocolError):
+            return None  # Others say no, or send all of it.
 
     def fetch(
         self, bucket: str, key: str, *, span: ByteSpan | None = None, etag: str | None = None

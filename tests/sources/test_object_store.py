@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from asyncdicom.errors import FetchError
+    from asyncdicom.model import Header
     from asyncdicom.ports.http import HttpRequest
     from asyncdicom.ports.objects import ObjectStore
 
@@ -117,6 +118,76 @@ async def test_an_object_is_asked_about() -> None:
     assert entry.modified_at == "2023-01-02T03:04:05Z"
     (request,) = transport.requests
     assert (request.method, request.url) == ("HEAD", f"{OWN}/bucket/a%2F..%2Fb%20c")
+
+
+PARTED = f"{MD5}-3"
+
+
+def knows_parts(*fields: Header, status_code: int = 206) -> Callable[[HttpRequest], ScriptedAnswer]:
+    """Answer HEAD of an object of three parts, and of its first part."""
+
+    def answer(request: HttpRequest) -> ScriptedAnswer:
+        if request.url.endswith("?partNumber=1"):
+            return ScriptedAnswer(status_code, fields)
+        return ScriptedAnswer(200, (("content-length", "20"), ("etag", f'"{PARTED}"')))
+
+    return answer
+
+
+async def test_the_size_of_parts_is_asked_for_where_there_are_several() -> None:
+    store, transport = store_over(
+        knows_parts(
+            ("content-length", "8"),
+            ("content-range", "bytes 0-7/20"),
+            ("x-amz-mp-parts-count", "3"),
+        )
+    )
+    entry = await store.entry("bucket", "k")
+    assert (entry.byte_count, entry.etag, entry.part_bytes) == (20, PARTED, 8)
+    asked = transport.requests[1]
+    assert (asked.method, dict(asked.headers)["if-match"]) == ("HEAD", f'"{PARTED}"')
+    assert transport.open_answers == 0
+
+
+@pytest.mark.parametrize(
+    ("status_code", "fields"),
+    [
+        pytest.param(200, (("content-length", "20"),), id="all of it"),
+        pytest.param(206, (("x-amz-mp-parts-count", "3"),), id="no size"),
+        pytest.param(400, (), id="a refusal"),
+        pytest.param(412, (), id="another version"),
+    ],
+)
+async def test_a_store_need_not_know_of_parts(status_code: int, fields: tuple[Header, ...]) -> None:
+    store, transport = store_over(knows_parts(*fields, status_code=status_code))
+    assert (await store.entry("bucket", "k")).part_bytes is None
+    assert transport.open_answers == 0
+
+
+@pytest.mark.parametrize("etag", [MD5, f"{MD5}-1", f"{MD5}-0", "odd-3"])
+async def test_an_object_of_one_part_is_asked_about_once(etag: str) -> None:
+    fields = (("content-length", "20"), ("etag", f'"{etag}"'))
+    store, transport = store_over(lambda _: ScriptedAnswer(200, fields))
+    await store.entry("bucket", "k")
+    assert len(transport.requests) == 1
+
+
+@pytest.mark.parametrize("status_code", [301, 307, 400])
+async def test_the_region_of_an_object_is_found_though_heads_do_not_say_it(
+    status_code: int,
+) -> None:
+    def answer(request: HttpRequest) -> ScriptedAnswer:
+        if "eu-west-1" in request.url:
+            return ScriptedAnswer(200, EMPTY)
+        text = b"<Error><Code>x</Code><Region>eu-west-1</Region></Error>"
+        return ScriptedAnswer(status_code, (), text if request.method == "GET" else b"")
+
+    transport = ScriptedTransport(answer)
+    store = S3Store(StoreWay(transport, Endpoint.of_aws("us-east-1")))
+    assert (await store.entry("bucket", "k")).etag == MD5
+    await store.entry("bucket", "k")
+    assert [request.method for request in transport.requests] == ["HEAD", "GET", "GET", "HEAD"]
+    assert transport.open_answers == 0
 
 
 async def test_an_object_is_fetched_and_proven() -> None:

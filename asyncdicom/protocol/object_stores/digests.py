@@ -245,8 +245,10 @@ def _parted(entry: ObjectEntry) -> tuple[_PartedMd5, ...]:
     if match is None or not 1 <= int(match[2]) <= MAX_PARTS:
         return ()
     expected, count = bytes.fromhex(match[1]), int(match[2])
-    if entry.part_bytes is not None:
-        return (_PartedMd5(expected, entry.part_bytes, is_certain=True),)
+    if entry.part_bytes:
+        # The store says how large the first part is; so many parts in all, and they are equal.
+        is_certain = -(-entry.byte_count // entry.part_bytes) == count
+        return (_PartedMd5(expected, entry.part_bytes, is_certain=is_certain),)
     sizes = usual_part_bytes(entry.byte_count, count)
     return tuple([_PartedMd5(expected, size, is_certain=False) for size in sizes])
 

@@ -126,7 +126,8 @@ def refusal_of(refusal: Refusal, *, what: str, is_anonymous: bool = False) -> As
     kind, words = _kind_of(refusal, what)
     if is_anonymous and refusal.code in _UNSIGNED:
         kind, status_code = Unauthorized, 403
-    if kind is Unauthorized and status_code in (401, 403) and not refusal.is_expiry:
+    is_told = refusal.is_expiry or refusal.code in _TOLD
+    if kind is Unauthorized and status_code in (401, 403) and not is_told:
         words, hint = _closed(what, is_anonymous=is_anonymous)
         told = f"{told}; {hint}"
     message = f"{words} ({told})"
@@ -174,7 +175,7 @@ _TOLD: Final[dict[str, tuple[type[OriginError], str]]] = {
     "InvalidObjectState": (OriginError, "the object is archived and has to be restored first"),
     "RequestTimeTooSkewed": (OriginError, "the clock of this machine differs from the store's"),
     "InvalidRange": (OriginError, "the object ends before the bytes that were asked for"),
-    "InvalidAccessKeyId": (OriginError, "the store does not know the access key"),
-    "SignatureDoesNotMatch": (OriginError, "the secret key does not belong to the access key"),
+    "InvalidAccessKeyId": (Unauthorized, "the store does not know the access key"),
+    "SignatureDoesNotMatch": (Unauthorized, "the secret key does not belong to the access key"),
 }
 """What is told otherwise than by the status."""

@@ -133,6 +133,13 @@ def test_a_guess_that_does_not_fit_proves_nothing() -> None:
     assert not verify(wrong, [data])
 
 
+def test_parts_of_different_sizes_prove_nothing() -> None:
+    parts = (DATA[:5000], DATA[5000:7000], DATA[7000:])
+    md5s = b"".join(hashlib.md5(part).digest() for part in parts)
+    odd = entry(etag=f"{hashlib.md5(md5s).hexdigest()}-3", part_bytes=1000)
+    assert not verify(odd, [DATA])
+
+
 def test_an_object_of_one_part_or_of_none() -> None:
     assert verify(entry(etag=multipart_etag(DATA, len(DATA))), [DATA])
     assert verify(ObjectEntry("k", 0, multipart_etag(b"", 1)), [])
