@@ -30,6 +30,7 @@ from tests.support.cod import ROOT, CodObjects
 from tests.support.cod_store import BUCKET, SERIES, running_cod_store
 from tests.support.dicom import ct, small_instance
 from tests.support.gcs_scripted import CutAfter, ScriptedGcs, StallAfter, Status
+from tests.support.peers import require_peer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,6 +46,8 @@ ALL = [word for study in STUDIES for word in ("--study", study)]
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CodStore]:
+    for peer in ("cloud-optimized-dicom", "fake-gcs-server"):
+        require_peer(peer)
     with running_cod_store(tmp_path_factory.mktemp("cod")) as store:
         yield store
 
