@@ -1,11 +1,14 @@
-"""The way to a server as the options of a command say it: limits, trust, fields, rates."""
+"""The way to a server as the options of a command say it: limits, trust, fields, rates, tries."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from asyncdicom.engine.scheduler import SchedulerSettings
 from asyncdicom.errors import ConfigError
+from asyncdicom.policy.abort import AbortPolicy
+from asyncdicom.policy.retry import RetryPolicy
 from asyncdicom.transports.settings import TransportSettings
 
 if TYPE_CHECKING:
@@ -13,7 +16,7 @@ if TYPE_CHECKING:
 
     from asyncdicom.model import Header
 
-__all__ = ["byte_count", "header_of", "transport_settings"]
+__all__ = ["byte_count", "header_of", "scheduler_settings", "transport_settings"]
 
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 
@@ -53,6 +56,16 @@ def header_of(text: str) -> Header:
     if not (colon and name.strip() and text.isprintable()):
         raise ConfigError("--header wants 'NAME: VALUE' in one line")
     return name.strip(), value.strip()
+
+
+def scheduler_settings(options: Mapping[str, Any]) -> SchedulerSettings:
+    """Return how a run is driven."""
+    max_errors = 0 if options.get("abort") else options.get("max_errors")
+    return SchedulerSettings(
+        concurrency=options.get("concurrency", 8),
+        retry=RetryPolicy(retries=options.get("retry", 3)),
+        abort=AbortPolicy(max_errors=max_errors, max_error_rate=options.get("max_error_rate")),
+    )
 
 
 def byte_count(text: str) -> int:

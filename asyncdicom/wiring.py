@@ -10,11 +10,13 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from asyncdicom.connecting import byte_count, header_of, transport_settings
-from asyncdicom.engine.scheduler import SchedulerSettings
+from asyncdicom.connecting import (
+    byte_count,
+    header_of,
+    scheduler_settings,
+    transport_settings,
+)
 from asyncdicom.errors import ConfigError
-from asyncdicom.policy.abort import AbortPolicy
-from asyncdicom.policy.retry import RetryPolicy
 from asyncdicom.protocol.cod.places import is_cod, parse_cod_root
 from asyncdicom.protocol.urls import Root, is_dimse, parse_dimse_root, parse_root
 from asyncdicom.sources.dicomweb import DicomWebSource, SourceOptions
@@ -299,13 +301,3 @@ def collected_tags(keywords: Collection[str]) -> dict[int, str]:
             if tag is not None:
                 collect[tag] = keyword
     return collect
-
-
-def scheduler_settings(options: Mapping[str, Any]) -> SchedulerSettings:
-    """Return how a run is driven."""
-    max_errors = 0 if options.get("abort") else options.get("max_errors")
-    return SchedulerSettings(
-        concurrency=options.get("concurrency", 8),
-        retry=RetryPolicy(retries=options.get("retry", 3)),
-        abort=AbortPolicy(max_errors=max_errors, max_error_rate=options.get("max_error_rate")),
-    )

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from asyncdicom.cli.exit_codes import ExitCode
 from asyncdicom.cli.progress import observers_for, progress_bar
+from asyncdicom.connecting import scheduler_settings
 from asyncdicom.engine.scheduler import Scheduler
 from asyncdicom.engine.slot import Slot
 from asyncdicom.errors import DiskFull
 from asyncdicom.jobs.run import run_job
 from asyncdicom.jobs.tally import Tally
-from asyncdicom.storage.reports import ReportFile
-from asyncdicom.wiring import scheduler_settings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
@@ -81,6 +80,9 @@ async def drive(
     with ExitStack() as stack:
         observers = [*observers_for(options, sentence), *further]
         if options["report"]:
+            # Imported here: who wants no report does not pay for it.
+            from asyncdicom.storage.reports import ReportFile  # noqa: PLC0415 -- lazy on purpose
+
             observers.append(stack.enter_context(ReportFile.open(options["report"])))
         yield Driver(Tally(observers), options, interrupts)
 

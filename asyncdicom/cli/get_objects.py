@@ -24,12 +24,9 @@ from asyncdicom.model import Resource
 from asyncdicom.object_wiring import open_object_store
 from asyncdicom.protocol.object_stores.globs import Selection
 from asyncdicom.protocol.object_stores.urls import parse_object_url
-from asyncdicom.storage.catalog import Catalog
 from asyncdicom.storage.folder import OutputFolder
 from asyncdicom.storage.object_names import KeyNaming, LayoutNaming
-from asyncdicom.storage.reports import read_report
 from asyncdicom.storage.rules import Durability
-from asyncdicom.wiring import layout_for
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
@@ -37,6 +34,7 @@ if TYPE_CHECKING:
     from asyncdicom.cli.object_roots import ObjectRoot
     from asyncdicom.cli.run import Interrupts
     from asyncdicom.jobs.object_groups import ObjectNaming
+    from asyncdicom.storage.catalog import Catalog
 
 __all__ = ["check_options", "get_objects", "object_options_of"]
 
@@ -130,6 +128,8 @@ def _failed_groups(report: str, naming: ObjectNaming) -> Iterator[ObjectGroup]:
         ConfigError: If it cannot be read, or a line names no object.
 
     """
+    from asyncdicom.storage.reports import read_report  # noqa: PLC0415 -- as above
+
     seen = set()
     for line in read_report(report):
         target = object_from_json(line) if line.get("outcome") == "failed" else None
@@ -175,10 +175,15 @@ async def open_keeper(options: Mapping[str, Any]) -> AsyncIterator[_Place]:
         folder = stack.enter_context(OutputFolder.open(options["output"], durability=durability))
         catalog = None
         if options["catalog"] is not None:
+            # Imported here, like all that few runs need: to begin takes longer than to fetch.
+            from asyncdicom.storage.catalog import Catalog  # noqa: PLC0415 -- lazy on purpose
+
             catalog = stack.enter_context(Catalog.open(options["catalog"]))
         naming: ObjectNaming | None = None
         collect: Mapping[int, str] = {}
         if options["layout"] != KEYS:
+            from asyncdicom.wiring import layout_for  # noqa: PLC0415 -- as above
+
             layout, collect = layout_for(options, folder)
             naming = LayoutNaming(layout)
         keeper = ObjectKeeper(

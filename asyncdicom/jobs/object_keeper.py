@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Self
 from asyncdicom.errors import NameTaken
 from asyncdicom.jobs.object_intake import ObjectLook
 from asyncdicom.protocol.part10 import DEFAULT_TAGS
-from asyncdicom.storage.catalog import CatalogEntry
 from asyncdicom.storage.committing import GroupCommitter
 from asyncdicom.storage.inventory import claimed_uid
 from asyncdicom.storage.naming import collision_key
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
     from asyncdicom.model import ObjectTarget
     from asyncdicom.ports.objects import ObjectEntry
     from asyncdicom.storage.atomic import FileWriter
-    from asyncdicom.storage.catalog import Catalog
+    from asyncdicom.storage.catalog import Catalog, CatalogEntry
     from asyncdicom.storage.folder import OutputFolder
 
 __all__ = ["Kept", "ObjectKeeper"]
@@ -150,6 +149,9 @@ class ObjectKeeper:
         """
         if self._catalog is None:
             return
+        # Imported here: runs without a catalog do without.
+        from asyncdicom.storage.catalog import CatalogEntry  # noqa: PLC0415 -- lazy on purpose
+
         target, entry, facts = kept.task.target, kept.entry, kept.content.facts
         self._catalog.record(
             CatalogEntry(

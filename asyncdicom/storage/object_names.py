@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 
 from asyncdicom.errors import UnexpectedContent
 from asyncdicom.storage.naming import plain_name
-from asyncdicom.storage.templates import Instance
 
 if TYPE_CHECKING:
     from asyncdicom.ports.objects import ObjectEntry
@@ -69,6 +68,9 @@ class LayoutNaming:
             UnsafeName: As `Layout.path_for`.
 
         """
+        # Imported here: names made from keys do without.
+        from asyncdicom.storage.templates import Instance  # noqa: PLC0415 -- lazy on purpose
+
         if facts is None:
             raise UnexpectedContent("no DICOM file, and the layout names files by what those say")
         return self._layout.path_for(Instance.of(facts))
