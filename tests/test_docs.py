@@ -21,6 +21,8 @@ from asyncdicom.cli import exit_codes, receive_exit_codes
 from asyncdicom.cli.app import COMMANDS, application
 from asyncdicom.cli.mock import archive_of, server_of
 from asyncdicom.mock.dimse import DimseServer
+from tests.support.cod import CodObjects
+from tests.support.dicom import ct
 from tests.support.documents import (
     PROJECT,
     README,
@@ -34,6 +36,7 @@ from tests.support.documents import (
     shell_lines,
     table_of,
 )
+from tests.support.gcs_scripted import ScriptedGcs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,7 +56,14 @@ README_COMMANDS = [
     for words in command_words(line)
 ]
 RUNNABLE = blocks_of(README, mark="runnable")
-LEAVES = [*(command_named(name) for name in COMMANDS), parse_command(["config", "show"]).command]
+
+
+def leaves_of(command: click.Command) -> list[click.Command]:
+    """Return a command, or those of a group."""
+    return list(command.commands.values()) if isinstance(command, click.Group) else [command]
+
+
+LEAVES = [leaf for name in COMMANDS for leaf in leaves_of(command_named(name))]
 
 
 @pytest.fixture
@@ -115,6 +125,7 @@ def test_the_list_of_commands_says_what_each_command_says_itself() -> None:
         pytest.param("odil"),
         pytest.param("DCMTK"),
         pytest.param("dcmrecv, storescp"),
+        pytest.param("cod-retrieve"),
     ],
 )
 def test_what_the_mapping_tables_name_exists(heading: str) -> None:
@@ -131,7 +142,10 @@ def assert_exists(span: str) -> None:
     first, *rest = span.split()
     named = [word for word in rest if word.startswith("-")]
     if first in COMMANDS:
-        assert set(named) <= option_names(command_named(first)), span
+        command = command_named(first)
+        if isinstance(command, click.Group) and rest:
+            command = command.commands[rest[0]]
+        assert set(named) <= option_names(command), span
     else:
         assert first in option_names(application), span
 
@@ -191,6 +205,12 @@ STORESCP_OPTIONS = (
     "--rename-on-eostudy -tos --eostudy-timeout -xs --exec-sync"
 )
 
+COD_RETRIEVE_NAMES = (
+    "initDirectory() initBucket(url) getStats(uids) download(uids) job.start() totalSeriesCount "
+    "totalSavedSeriesCount totalSizeBytes totalSavedSizeBytes onProgress({url, onDownload({url, "
+    "onExtract({url, onSave({url, onComplete({files}) onError({url,"
+)
+
 
 @pytest.mark.parametrize(
     ("heading", "options"),
@@ -201,6 +221,7 @@ STORESCP_OPTIONS = (
         pytest.param("DCMTK", DCMTK_OPTIONS, id="getscu, movescu and findscu"),
         pytest.param("dicomweb-dump", DICOMWEB_DUMP_OPTIONS, id="dicomweb-dump"),
         pytest.param("dicomweb_client", DICOMWEB_CLIENT_OPTIONS, id="dicomweb_client"),
+        pytest.param("cod-retrieve", COD_RETRIEVE_NAMES, id="cod-retrieve"),
     ],
 )
 def test_the_mapping_tables_leave_no_option_out(heading: str, options: str) -> None:
@@ -341,6 +362,33 @@ async def test_the_python_of_the_readme_runs(tmp_path: Path) -> None:
     assert printed[0] == STUDY
     assert printed[-1].startswith("40 stored · 0 missing · 0 corrupt · ")
     assert len(printed) == 3 + 40 + 1
+
+
+@pytest.fixture
+def cod_environment() -> Iterator[dict[str, str]]:
+    objects = CodObjects()
+    series = objects.add_series([ct(number=1), ct(number=2)])
+    programs = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    with ScriptedGcs(objects, token="sesame") as gcs:
+        url = f"cod+{gcs.url}/bucket/p?token=sesame"
+        yield {**os.environ, "PATH": programs, "COD": url, "STUDY": series.study}
+
+
+@pytest.mark.anyio
+@pytest.mark.timeout(60)
+async def test_the_examples_for_stores_run(cod_environment: dict[str, str], tmp_path: Path) -> None:
+    (block,) = blocks_of(README, mark="cod")
+    for line, _ in shell_lines(block):
+        done = await anyio.run_process(
+            ["sh", "-c", f"exec 2>&1\n{line}"], cwd=tmp_path, env=cod_environment, check=False
+        )
+        assert done.returncode == 0, (line, done.stdout.decode())
+    (python,) = blocks_of(README, mark="cod_library")
+    await anyio.Path(tmp_path / "example.py").write_text(python.text, encoding="utf-8")
+    command = [sys.executable, "-W", "error", "example.py"]
+    done = await anyio.run_process(command, cwd=tmp_path, env=cod_environment, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+    assert done.stdout.decode().startswith("1 series, 1 saved, ")
 
 
 def shape_of(value: Any) -> Any:
