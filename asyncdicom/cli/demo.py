@@ -16,15 +16,15 @@ from asyncdicom.cli.exit_codes import ExitCode
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from asyncdicom.mock import DimseServer, MockServer
+    from asyncdicom.mock import DimseServer, MockServer, S3Server
 
 __all__ = ["command"]
 
 INSTANCES = 40
 """CT slices per study, 512 KB each: enough to see a speed, few enough for a small disk."""
 
-FILES, DIMSE_FILES = "files", "dimse"
-"""Folders of what comes over DICOMweb, and over DIMSE."""
+FILES, DIMSE_FILES, OBJECT_FILES = "files", "dimse", "objects"
+"""Folders of what comes over DICOMweb, over DIMSE, and from a bucket."""
 
 
 @click.command(
@@ -71,6 +71,7 @@ async def _demo(output: Path) -> int:
     from asyncdicom.mock import (  # noqa: PLC0415 -- help must not pay for it
         DimseServer,
         MockServer,
+        S3Server,
         SyntheticArchive,
         SyntheticOptions,
     )
@@ -89,16 +90,19 @@ async def _demo(output: Path) -> int:
         tls=True,
     )
     dimse = DimseServer(archive, faults=["abort:suboperation:nth=8,times=1"])
-    async with server, dimse:
+    s3 = S3Server(archive, faults=["503:object:nth=3", "cut:object:nth=8,at=300000"])
+    async with server, dimse, s3:
         ca_file = output / "ca.pem"
         await asyncio.to_thread(ca_file.write_bytes, server.ca_pem)
         click.echo(f"The mock archive serves 3 studies at {server.url} (HTTP/2 over TLS)")
-        click.echo(f"and at {dimse.url} (DIMSE).")
+        click.echo(f"at {dimse.url} (DIMSE), and in a bucket at {s3.url} (S3).")
         if not await _take(_web_steps(server, studies, output, ca_file)):
             return ExitCode.INCOMPLETE
         if not await _take(_dimse_steps(dimse, studies[0], output)):
             return ExitCode.INCOMPLETE
-    return await asyncio.to_thread(_compare, output / FILES, output / DIMSE_FILES)
+        if not await _take(_object_steps(s3, studies[0], output)):
+            return ExitCode.INCOMPLETE
+    return await asyncio.to_thread(_compare, output)
 
 
 async def _take(steps: Iterator[_Step]) -> bool:
@@ -150,15 +154,35 @@ def _dimse_steps(server: DimseServer, study: str, output: Path) -> Iterator[_Ste
     )
 
 
-def _compare(web: Path, dimse: Path) -> int:
-    """Compare what came over DIMSE with what came over DICOMweb, data set by data set."""
-    names = sorted(path.relative_to(dimse) for path in dimse.rglob("*.dcm"))
-    different = [name for name in names if _dataset(web / name) != _dataset(dimse / name)]
-    if different or len(names) != INSTANCES:
-        click.echo(f"{len(names)} of {INSTANCES} files came, {len(different)} of them different")
-        return ExitCode.INCOMPLETE
+def _object_steps(server: S3Server, study: str, output: Path) -> Iterator[_Step]:
+    access = ["--endpoint-url", server.url, "--no-sign-request"]
+    access += ["--catalog", str(output / f"{OBJECT_FILES}.jsonl")]
+    files = str(output / OBJECT_FILES)
+    source = f"{server.bucket_url}{study}/"
+    yield _Step(
+        "The first study out of a bucket. The store asks once to slow down, and one object breaks\n"
+        "off: it continues from the byte it reached. Each one is compared with its checksum.",
+        ["get", source, *access, "-o", files, "--layout", "tree"],
+    )
+    verify = ["verify", files, source, *access]
+    yield _Step(
+        "Is all of it there, and as the bucket has it? Nothing is fetched for that.", verify
+    )
+
+
+def _compare(output: Path) -> int:
+    """Compare what came in other ways with what came over DICOMweb, data set by data set."""
+    web = output / FILES
+    for folder, way in ((DIMSE_FILES, "DIMSE"), (OBJECT_FILES, "S3")):
+        other = output / folder
+        names = sorted(path.relative_to(other) for path in other.rglob("*.dcm"))
+        different = [name for name in names if _dataset(web / name) != _dataset(other / name)]
+        if different or len(names) != INSTANCES:
+            told = f"{len(names)} of {INSTANCES} files came over {way}"
+            click.echo(f"{told}, {len(different)} of them different")
+            return ExitCode.INCOMPLETE
     click.echo(
-        f"\n{len(names)} files hold the same data set over DICOMweb and DIMSE, byte by byte."
+        f"\n{INSTANCES} files hold the same data set over DICOMweb, DIMSE and S3, byte by byte."
     )
     return ExitCode.COMPLETE
 
