@@ -71,6 +71,16 @@ if TYPE_CHECKING:
         SeriesStats,
         StudyStats,
     )
+    from asyncdicom.library.idc import (
+        IdcManifestOptions,
+        IdcOptions,
+        IdcSelectionOptions,
+        download_from_manifest,
+        download_from_selection,
+    )
+    from asyncdicom.library.idc_client import IDCClient
+    from asyncdicom.library.idc_running import IdcResult
+    from asyncdicom.library.idc_table import IdcColumn, IdcTable
     from asyncdicom.library.instance import Instance
     from asyncdicom.library.job import Job
     from asyncdicom.library.options import (
@@ -166,6 +176,19 @@ __all__ = [  # noqa: RUF022 -- by module, and sorted case-insensitively there
     "DownloadStats",
     "SeriesStats",
     "StudyStats",
+    # library.idc
+    "download_from_manifest",
+    "download_from_selection",
+    "IdcManifestOptions",
+    "IdcOptions",
+    "IdcSelectionOptions",
+    # library.idc_client
+    "IDCClient",
+    # library.idc_running
+    "IdcResult",
+    # library.idc_table
+    "IdcColumn",
+    "IdcTable",
     # library.instance
     "Instance",
     # library.job
@@ -223,6 +246,10 @@ _HOMES = (
     "library.cod",
     "receiver.events",
     "library.receiving",
+    "library.idc_table",
+    "library.idc_running",
+    "library.idc",
+    "library.idc_client",
 )
 
 

@@ -119,6 +119,8 @@ FORBIDDEN_UNIT = re.compile(r"_(?:ms|minutes|kb|kib|mb|mib|gb|gib)$")
 SHARES = {"max_error_rate"}
 SPELLED_AS_ON_THE_COMMAND_LINE = {
     "asyncdicom/library/client.py": {"timeout"},
+    "asyncdicom/library/idc.py": {"timeout"},
+    "asyncdicom/library/idc_client.py": {"get_series_size"},
     "asyncdicom/library/options.py": {"connect_timeout", "stream_window", "rate"},
     "asyncdicom/library/receiving.py": {"timeout"},
 }

@@ -140,6 +140,11 @@ def selection_of(options: Mapping[str, Any]) -> Selection:
     )
 
     names = (*COLUMNS.values(), "sop_instance_uid")
+    for name in names:
+        if options[name] and not split_values(options[name]):
+            # What a script left empty must not mean everything.
+            spelled = name.replace("_", "-")
+            raise click.UsageError(f"--{spelled} is empty: leave it out to restrict nothing")
     selection = Selection(
         ids=split_values(one for one in options["names"] if not _is_manifest(one)) or None,
         analysis_results=AnalysisResults(options["analysis_results"]),

@@ -12,19 +12,16 @@ from typing import TYPE_CHECKING, Any
 from asyncdicom.cli.idc_options import manifest_lines, manifests_of, open_index
 from asyncdicom.cli.idc_told import PlanHead
 from asyncdicom.errors import AsyncDicomError
-from asyncdicom.jobs.idc_groups import SeriesGroups
-from asyncdicom.jobs.idc_plan import IdcPlan, plan_manifest, plan_selection
-from asyncdicom.protocol.idc.buckets import Location, location_of
-from asyncdicom.protocol.idc.manifest import ManifestUrl, read_manifest
+from asyncdicom.jobs.idc_plan import IdcPlan
+from asyncdicom.jobs.idc_request import IdcRequest
+from asyncdicom.protocol.idc.manifest import read_manifest
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
-    from asyncdicom.jobs.idc_plan_instances import InstancePlan
     from asyncdicom.protocol.idc.manifest import ManifestEntry
     from asyncdicom.protocol.idc.selection import Selection
-    from asyncdicom.sources.idc_index import IdcIndex
 
 __all__ = ["tell_plan"]
 
@@ -48,34 +45,23 @@ def tell_plan(sock: socket.socket, options: Mapping[str, Any], selection: Select
 
 
 def _plan(options: Mapping[str, Any], selection: Selection) -> Iterator[object]:
-    entries = list(_entries(options))
-    location = _location(options["source_bucket_location"], entries)
+    names_manifest = bool(manifests_of(options) or options["retry_failed"])
+    request = IdcRequest(
+        options["dir_template"],
+        selection,
+        tuple(_entries(options)) if names_manifest else None,
+        options["source_bucket_location"],
+    )
+    groups_of = request.groups()
     with open_index(options) as index:
-        plan = _planned(index, options, selection, entries, location)
+        plan = request.plan(index, groups_of)
         groups = iter(plan.groups)
         if is_whole := isinstance(plan, IdcPlan):
             plan = replace(plan, groups=())
-        yield PlanHead(plan, location)
+        yield PlanHead(plan, request.location)
         while is_whole and (some := list(islice(groups, GROUPS_AT_ONCE))):
             yield some
     yield []
-
-
-def _planned(
-    index: IdcIndex,
-    options: Mapping[str, Any],
-    selection: Selection,
-    entries: Sequence[ManifestEntry],
-    location: Location,
-) -> IdcPlan | InstancePlan:
-    groups = SeriesGroups(options["dir_template"], location)
-    if entries:
-        return plan_manifest(index, entries, groups)
-    if not selection.sop_instance_uid:
-        return plan_selection(index, selection, groups)
-    from asyncdicom.jobs.idc_plan_instances import plan_instances  # noqa: PLC0415 -- rarely needed
-
-    return plan_instances(index, selection, groups)
 
 
 def _entries(options: Mapping[str, Any]) -> Iterator[ManifestEntry]:
@@ -85,15 +71,3 @@ def _entries(options: Mapping[str, Any]) -> Iterator[ManifestEntry]:
         from asyncdicom.cli.idc_retry import failed_entries  # noqa: PLC0415 -- rarely needed
 
         yield from failed_entries(options["retry_failed"])
-
-
-def _location(given: str | None, entries: Iterable[ManifestEntry]) -> Location:
-    """Return the cloud that is asked for; that of a manifest, if it is one for all its lines."""
-    if given:
-        return Location(given)
-    said = {
-        location_of(entry.scheme, entry.bucket)
-        for entry in entries
-        if isinstance(entry, ManifestUrl)
-    }
-    return Location.GCS if said - {None} == {Location.GCS} else Location.AWS

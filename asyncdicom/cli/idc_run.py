@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,10 +17,10 @@ from asyncdicom.engine.scheduler import Scheduler
 from asyncdicom.jobs.idc_groups import SeriesGroups
 from asyncdicom.jobs.idc_instances import InstanceFinder
 from asyncdicom.jobs.idc_plan_instances import InstancePlan
+from asyncdicom.jobs.idc_request import ROOTS
+from asyncdicom.jobs.idc_room import free_bytes_for, require_room
 from asyncdicom.jobs.object_job import ObjectJob
 from asyncdicom.object_wiring import open_object_store
-from asyncdicom.protocol.idc.buckets import Location
-from asyncdicom.storage.room import free_bytes, require_room_for
 from asyncdicom.wiring import scheduler_settings
 
 if TYPE_CHECKING:
@@ -35,9 +34,6 @@ if TYPE_CHECKING:
 
 __all__ = ["carry_out"]
 
-_ROOTS = {Location.AWS: "s3://idc-open-data", Location.GCS: "gs://idc-open-data"}
-"""Any bucket; the store that it opens serves all of them."""
-
 
 async def carry_out(options: dict[str, Any], told: ToldPlan, interrupts: Interrupts) -> int:
     """Wait for the plan, and fetch what it names.
@@ -48,7 +44,7 @@ async def carry_out(options: dict[str, Any], told: ToldPlan, interrupts: Interru
 
     """
     head = await told.head()
-    async with open_object_store(_ROOTS[head.location], options) as store:
+    async with open_object_store(ROOTS[head.location], options) as store:
         if isinstance(head.plan, InstancePlan):
             plan = await _completed(head, head.plan, store, options, interrupts)
         else:
@@ -61,7 +57,7 @@ async def carry_out(options: dict[str, Any], told: ToldPlan, interrupts: Interru
                 driver.tally.record(failure)
             if options["dry_run"] or plan.is_empty:
                 return _end(plan, driver, options)
-            _check_room(plan.totals.byte_count, Path(options["output"]))
+            require_room(plan.totals.byte_count, Path(options["output"]))
             return await _fetch(plan, store, driver, options)
 
 
@@ -99,7 +95,7 @@ def _end(plan: IdcPlan, driver: Driver, options: Mapping[str, Any]) -> int:
             click.echo("asyncdicom: nothing is selected by all of the options together", err=True)
         driver.tally.end()
         return ExitCode.NO_MATCH
-    free = free_bytes(str(_existing(Path(options["output"]))))
+    free = free_bytes_for(Path(options["output"]))
     if options["as_json"]:
         told = {
             "event": "plan",
@@ -114,26 +110,3 @@ def _end(plan: IdcPlan, driver: Driver, options: Mapping[str, Any]) -> int:
     sentence = f"{totals.series} series · {totals.instances} instances · {size(totals.byte_count)}"
     click.echo(f"dry run: {sentence} · {size(free)} are free", err=True)
     return ExitCode.INCOMPLETE if driver.tally.missing else ExitCode.COMPLETE
-
-
-def _check_room(needed_bytes: int, output: Path) -> None:
-    """Refuse to begin what the disk cannot hold. What is there already needs no room.
-
-    Raises:
-        DiskFull: If it cannot.
-
-    """
-    root = str(_existing(output))
-    if needed_bytes > free_bytes(root):
-        require_room_for(needed_bytes - _bytes_below(output), root)
-
-
-def _existing(path: Path) -> Path:
-    """Return the folder, or the nearest one above it that exists."""
-    path = path.absolute()
-    return next((one for one in (path, *path.parents) if one.is_dir()), Path("/"))
-
-
-def _bytes_below(path: Path) -> int:
-    files = (Path(folder, name) for folder, _, names in os.walk(path) for name in names)
-    return sum(file.lstat().st_size for file in files)

@@ -150,6 +150,10 @@ class IdcIndex:
         for rows in self._blocks():
             yield from rows
 
+    def columns(self) -> tuple[str, ...]:
+        """Return the names of the columns of the last query."""
+        return tuple(column[0] for column in self._connection.description or ())
+
     def ask(self, sql: str) -> Answer:
         """Answer a query of the user's.
 
@@ -164,11 +168,10 @@ class IdcIndex:
             statements = self._connection.extract_statements(sql)
             if [one.type for one in statements] != [self._duckdb.StatementType.SELECT]:
                 raise ConfigError("not one SELECT", hint="the index can be read, not changed")
-            cursor = self._connection.execute(statements[0])
-            columns = tuple(column[0] for column in cursor.description or ())
+            self._connection.execute(statements[0])
         except self._duckdb.Error as error:
             raise ConfigError(f"the query was refused: {_first_line(error)}") from error
-        return Answer(columns, (row for rows in self._blocks() for row in rows))
+        return Answer(self.columns(), (row for rows in self._blocks() for row in rows))
 
     def _lock(self) -> None:
         if self._is_locked:
