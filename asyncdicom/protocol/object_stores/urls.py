@@ -34,7 +34,7 @@ MAX_KEY_BYTES = 1024
 
 # S3: 3 to 63 of lower-case letters, digits, dots and hyphens, and before 2018 also upper
 # case and underscores, up to 255; Google: up to 222. Each store knows the rest best.
-_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]")
+_BUCKET = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,253}[A-Za-z0-9])?")
 
 # RFC 3986 §2.3; also all that a signature leaves as it is.
 _UNRESERVED = "-._~"
@@ -93,7 +93,7 @@ def check_bucket(bucket: str) -> None:
         told = bucket if bucket.isprintable() else ascii(bucket)
         raise ConfigError(
             f"not the name of a bucket: {told[:64]!r}",
-            hint="a bucket has 3 or more letters, digits, dots and hyphens",
+            hint="a bucket is called with letters, digits, dots and hyphens",
         )
 
 
