@@ -14,6 +14,7 @@ from asyncdicom.cli.exit_codes import ExitCode
 from asyncdicom.cli.hints import hint_for
 from asyncdicom.cli.selection import study_uids
 from asyncdicom.engine.scheduler import Scheduler
+from asyncdicom.errors import RunAborted
 from asyncdicom.jobs.cod_stats import CodSurvey
 from asyncdicom.protocol.cod.places import parse_cod_root
 from asyncdicom.wiring import open_cod_archive, open_store, scheduler_settings
@@ -39,7 +40,11 @@ async def tell_stats(options: Mapping[str, Any], interrupts: Interrupts) -> int:
         survey = CodSurvey(archive.source, store)
         scheduler = Scheduler(survey, scheduler_settings(options))
         interrupts.stops(scheduler)
-        await scheduler.run(survey.tasks(studies))
+        try:
+            await scheduler.run(survey.tasks(studies))
+        except RunAborted as error:
+            click.echo(f"asyncdicom: {error} before all was counted", err=True)
+            return ExitCode.ABORTED
     found = survey.statistics()
     if options["as_json"]:
         click.echo(orjson.dumps(found.to_json()).decode())

@@ -87,6 +87,16 @@ class ConnectOptions(TypedDict, total=False):
     """Port of our receiver; 11,112 by default."""
     move_host: str
     """Address that our receiver listens on; that on the way to the archive by default."""
+    endpoint_url: str
+    """Endpoint of an object store, where its URL does not name one."""
+    no_sign_request: bool
+    """Ask object stores anonymously (public buckets)."""
+    profile: str
+    """Profile of the AWS configuration."""
+    region: str
+    """AWS region of the bucket."""
+    request_payer: bool
+    """Pay for the requests (requester-pays buckets)."""
     rate: float
     """Requests per second, at most."""
     bandwidth: str | int

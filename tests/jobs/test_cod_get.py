@@ -21,7 +21,7 @@ from asyncdicom.protocol.cod.places import metadata_key, series_prefix, tar_key
 from asyncdicom.sources.cod import CodSource
 from tests.jobs.support import IMPATIENT, Run, files_in, open_store
 from tests.support.cod import ROOT, CodObjects, Fault, MemoryCodStore, SeriesMaker, hashed
-from tests.support.dicom import small_instance, uid
+from tests.support.dicom import samples, small_instance, uid
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -505,3 +505,18 @@ async def test_outcomes_are_told_under_the_names_of_the_store(
     told = [event.outcome for event in run.events if isinstance(event, Finished)]
     assert all(isinstance(one, Stored) for one in told)
     assert {one.target.study_instance_uid for one in told} == {series.study}
+
+
+async def test_an_instance_that_lacks_something_is_kept_if_its_checksum_says_so(
+    objects: CodObjects, tmp_path: Path
+) -> None:
+    odd = samples()["encapsulated document"].replace(b"B\x00\x12\x00LO", b"B\x00\x13\x00LO")
+    for crc32c, requests in ((..., 1), (None, 2)):
+        change = (lambda _: None) if crc32c is ... else changed(uid("instance", 1), crc32c=None)
+        series = objects.add_series([odd], change=change)
+        memory = MemoryCodStore(objects)
+        async with open_store(tmp_path / str(requests), layout=LAYOUT) as store:
+            run = await get(memory, store, study_of(series))
+        assert run.is_complete
+        assert run.stored[0].remarks
+        assert len([line for line in memory.asked if ".tar" in line]) == requests
