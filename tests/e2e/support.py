@@ -182,7 +182,7 @@ class Mock:
 
     def __init__(self, portal: BlockingPortal, server: MockServer | S3Server, folder: Path) -> None:
         self._portal = portal
-        self._server = server
+        self._server: Any = server
         self._read = 0
         self.url = server.url
         self.ca_file = folder / "ca.pem"

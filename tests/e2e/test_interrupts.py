@@ -30,9 +30,10 @@ from tests.e2e.support import (
     portal_mock,
     reading_report,
 )
+from tests.e2e.watching import Running, wait_for_stall
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
     from pathlib import Path
     from typing import Any
 
@@ -55,34 +56,6 @@ def portal() -> Iterator[BlockingPortal]:
         yield portal
 
 
-class Running:
-    """A process under way."""
-
-    def __init__(self, words: Sequence[str]) -> None:
-        self.process = subprocess.Popen(
-            [PROGRAM, *words],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=clean_environ(),
-        )
-        self._signalled_s = 0.0
-
-    def close(self) -> None:
-        """Kill what a failed test has left."""
-        self.process.kill()
-        self.process.communicate()
-
-    def signal(self, number: int) -> None:
-        self._signalled_s = time.monotonic()
-        self.process.send_signal(number)
-
-    def end(self) -> Completed:
-        """Wait for the end; the seconds are those since the last signal."""
-        out, err = self.process.communicate(timeout=15)
-        return Completed(self.process.returncode, out, err, time.monotonic() - self._signalled_s)
-
-
 def get_words(mock: Mock, folder: Path, *words: str) -> list[str]:
     return [
         *("get", mock.url, "-s", STUDY.uid, "-o", str(folder / "out"), "--durability", "none"),
@@ -96,16 +69,6 @@ def dump_words(mock: Mock, folder: Path, processes: int) -> list[str]:
         *("--only", "instances", "--report", str(folder / "report.jsonl")),
         *("--processes", str(processes)),
     ]
-
-
-def wait_for_stall(mock: Mock, count: int) -> None:
-    """Wait until so many requests were met by the fault."""
-    stalled = 0
-    deadline_s = time.monotonic() + 10
-    while stalled < count:
-        assert time.monotonic() < deadline_s, f"{stalled} requests stalled"
-        stalled += sum(request.fault is not None for request in mock.new_requests())
-        time.sleep(0.01)
 
 
 # Signals

@@ -8,10 +8,9 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import h2.connection
@@ -39,6 +38,7 @@ from tests.e2e.support import (
     cli,
     portal_mock,
 )
+from tests.e2e.watching import ATTACK_BYTES, ON_THE_WAY_S, Seen, peak_bytes, watched
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,36 +54,11 @@ if TYPE_CHECKING:
 STUDY = TruthStudy(series=1, instances=300, rows=4)
 FEW = TruthStudy(series=1, instances=12, rows=16)
 
-ON_THE_WAY_S = 0.15
-"""What was sent before a worker could hear of a pause arrives within this."""
-
 
 @pytest.fixture(scope="module")
 def portal() -> Iterator[BlockingPortal]:
     with start_blocking_portal() as portal:
         yield portal
-
-
-@dataclass(frozen=True)
-class Seen:
-    """A request, and when it came."""
-
-    at_s: float
-    request: Recorded
-
-    @property
-    def authorization(self) -> str | None:
-        return self.field("authorization")
-
-    def field(self, wanted: str) -> str | None:
-        return next((v for n, v in self.request.headers if n.lower() == wanted), None)
-
-
-def watched(mock: Mock) -> list[Seen]:
-    """Return a list that grows with the requests of a mock."""
-    seen: list[Seen] = []
-    mock._server.on_request = lambda request: seen.append(Seen(time.monotonic(), request))
-    return seen
 
 
 def get_words(mock: Mock, out: Path, study: TruthStudy = STUDY) -> list[str]:
@@ -373,39 +348,6 @@ def test_https_is_never_left_for_http(portal: BlockingPortal, tmp_path: Path) ->
 
 
 # Memory and time
-
-
-MEASURED = """
-import atexit, pathlib, sys
-def tell():
-    text = pathlib.Path("/proc/self/status").read_text()
-    print(text.partition("VmHWM:")[2].split()[0])
-atexit.register(tell)
-from asyncdicom.cli.app import main
-main()
-"""
-
-
-ATTACK_BYTES = 24 * 1024 * 1024
-"""The contract says 16 MB. Measured are 7 to 15 MB, most of it buffers of the HTTP library
-behind an endless head; 17 MB were seen once, on a busy machine."""
-
-
-def peak_bytes(words: list[str]) -> tuple[int, int]:
-    """Run a command; return its exit code and its peak of memory.
-
-    Its own account: the one that the kernel gives a parent counts the parent's size in.
-    """
-    done = subprocess.run(
-        [sys.executable, "-c", MEASURED, *words],
-        capture_output=True,
-        text=True,
-        timeout=18,
-        check=False,
-        env=clean_environ(),
-    )
-    assert "Traceback" not in done.stderr
-    return done.returncode, int(done.stdout.split()[-1]) * 1024
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="needs Linux")  # noqa: PTH110 -- a condition
