@@ -41,6 +41,12 @@ RECEIVER_KEEPING = "receiver/test_keeping.py"
 RECEIVER_STORING = "receiver/test_storing.py"
 RECEIVE_FAULTS = "e2e/test_receive_faults.py"
 RECEIVER_KILL = "receiver/test_kill.py"
+OBJECT_KILL = "e2e/test_object_kill.py"
+OBJECT_FAULTS = "e2e/test_object_faults.py"
+OBJECT_PARTS = "e2e/test_object_faults_parts.py"
+OBJECT_RELIABILITY = "e2e/test_object_reliability.py"
+OBJECTS_RCLONE = "e2e/test_objects_rclone.py"
+S3_LISTING = "protocol/object_stores/test_s3_listing.py"
 REAL_SENDERS = "receiver/test_real_senders.py"
 
 PROVEN: dict[str, tuple[str, ...]] = {
@@ -51,6 +57,10 @@ PROVEN: dict[str, tuple[str, ...]] = {
         f"{KILL}::test_kill_9_costs_only_what_was_in_flight",
         f"{KILL}::test_what_is_partly_there_is_never_asked_for_whole",
         f"{KILL}::test_the_kills_came_in_the_middle",
+        f"{OBJECT_KILL}::test_what_was_said_to_be_stored_outlives_kill_9",
+        f"{OBJECT_KILL}::test_the_next_run_after_kill_9_completes",
+        f"{OBJECT_KILL}::test_kill_9_costs_only_what_was_in_flight",
+        f"{OBJECT_KILL}::test_the_kills_came_in_the_middle",
     ),
     "A2": (
         "storage/test_faults.py::test_kill_9_between_any_two_calls_tears_nothing",
@@ -62,6 +72,7 @@ PROVEN: dict[str, tuple[str, ...]] = {
         f"{INTERRUPTS}::test_a_signal_ends_a_run_in_time_and_with_the_sentence",
         f"{INTERRUPTS}::test_everything_is_named_in_the_report_and_nothing_is_torn",
         f"{INTERRUPTS}::test_a_stopped_run_is_completed_from_its_report",
+        f"{OBJECT_RELIABILITY}::test_a_signal_ends_a_run_in_order_and_its_report_completes_it",
     ),
     "A4": (
         "storage/test_faults.py::test_any_call_may_fail_once",
@@ -75,8 +86,18 @@ PROVEN: dict[str, tuple[str, ...]] = {
         f"{ATTACKS}::test_a_full_disk_keeps_nothing_torn_and_recovers",
         f"{ATTACKS}::test_inodes_run_out_as_room_does",
         f"{ATTACKS}::test_a_file_size_limit_is_room_too",
+        f"{OBJECT_KILL}::test_a_disk_that_fills_ends_the_run_and_the_next_one_completes",
+        f"{OBJECT_KILL}::test_what_is_known_not_to_fit_is_not_begun",
     ),
-    "A8": (f"{KILL}::test_two_runs_into_one_folder_share_it",),
+    "A7": (
+        f"{OBJECTS_RCLONE}::test_each_of_a_thousand_flipped_bits_is_found",
+        f"{OBJECT_FAULTS}::test_a_flipped_bit_in_a_file_is_found_and_mended",
+        "jobs/test_verify.py::test_each_flipped_bit_is_found_by_the_catalog",
+    ),
+    "A8": (
+        f"{KILL}::test_two_runs_into_one_folder_share_it",
+        f"{OBJECT_RELIABILITY}::test_two_runs_into_one_folder_share_it",
+    ),
     # B. Hostile HTTP/1.1 and multipart
     "B1": (
         f"{HTTP1}::test_broken_framing_is_an_error",
@@ -84,6 +105,8 @@ PROVEN: dict[str, tuple[str, ...]] = {
         f"{HTTP1}::test_transfer_encoding_overrides_content_length",
         f"{FIELDS}::test_a_doubtful_content_length_is_refused",
         f"{HONESTY_GET}::test_every_engine_catches_every_fault",
+        f"{OBJECT_FAULTS}::test_a_short_object_is_never_taken_for_whole",
+        f"{OBJECT_FAULTS}::test_what_is_damaged_is_named_with_a_reason",
     ),
     "B2": (
         f"{TRUNCATION}::test_get_keeps_what_is_proven_and_misses_the_rest",
@@ -93,6 +116,8 @@ PROVEN: dict[str, tuple[str, ...]] = {
         f"{TRUNCATION}::test_find_believes_no_cut_list",
         f"{TRUNCATION}::test_over_sockets_nothing_is_believed_either",
         f"{MULTIPART}::test_truncation_at_every_offset_is_detected",
+        f"{S3_LISTING}::test_a_list_that_is_cut_is_never_a_list",
+        f"{OBJECT_FAULTS}::test_a_list_that_is_wrong_is_named",
     ),
     "B3": (
         f"{HOSTILE}::test_a_long_epilogue_takes_no_memory",
@@ -110,6 +135,7 @@ PROVEN: dict[str, tuple[str, ...]] = {
         f"{HOSTILE}::test_an_endless_header_stops_at_its_limit",
         f"{HOSTILE}::test_a_million_part_headers_stop_at_64",
         f"{RELIABILITY}::test_no_answer_takes_the_memory",
+        f"{OBJECT_RELIABILITY}::test_no_answer_takes_the_memory",
     ),
     "B6": (
         f"{HOSTILE}::test_many_tiny_parts_take_no_memory",
@@ -123,19 +149,25 @@ PROVEN: dict[str, tuple[str, ...]] = {
         f"{RELIABILITY}::test_no_answer_takes_the_memory",
         "protocol/test_content_coding.py::test_a_bomb_is_refused_before_it_fills_the_memory",
         "protocol/test_content_coding.py::test_a_coding_that_was_not_offered_is_refused",
+        f"{OBJECT_RELIABILITY}::test_no_answer_takes_the_memory",
     ),
     "B9": (
         f"{RELIABILITY}::test_patience_ends_with_the_timeout",
         f"{HTTP1}::test_a_trickle_is_a_stall",
         f"{HTTP1}::test_silence_in_the_body_is_a_stall",
     ),
-    "B10": (f"{RELIABILITY}::test_every_kth_answer_may_break",),
+    "B10": (
+        f"{RELIABILITY}::test_every_kth_answer_may_break",
+        f"{OBJECT_RELIABILITY}::test_every_kth_answer_may_break",
+    ),
     "B11": (
         f"{RELIABILITY}::test_no_worker_asks_before_the_pause_is_over",
         f"{RELIABILITY}::test_a_worker_in_the_middle_of_a_search_waits_too",
         f"{RELIABILITY}::test_a_pause_of_a_year_is_kept_and_can_be_interrupted",
         f"{RELIABILITY}::test_a_pause_that_is_none_stops_nobody",
         "policy/test_retry.py::test_a_requested_pause_is_kept_within_bounds",
+        f"{OBJECT_RELIABILITY}::test_no_worker_asks_before_the_pause_is_over",
+        f"{OBJECT_FAULTS}::test_slow_down_is_obeyed",
     ),
     "B12": (
         f"{RELIABILITY}::test_no_secret_follows_a_redirect_to_another_port",
@@ -155,12 +187,21 @@ PROVEN: dict[str, tuple[str, ...]] = {
         f"{HONESTY_GET}::test_what_is_damaged_is_named_with_a_reason",
         f"{HONESTY_GET}::test_every_engine_catches_every_fault",
         f"{HONESTY_DUMP}::test_what_is_damaged_is_named_and_has_no_file",
+        f"{OBJECT_FAULTS}::test_what_is_damaged_is_named_with_a_reason",
+        f"{OBJECT_PARTS}::test_what_is_damaged_is_named_and_nothing_is_torn",
     ),
     "B15": (
         f"{RELIABILITY}::test_a_token_that_expires_is_renewed_once",
         f"{RELIABILITY}::test_a_token_that_stays_refused_is_no_storm",
         f"{RELIABILITY}::test_netrc_is_read_only_when_asked_for",
         f"{CREDENTIALS}::test_a_failed_renewal_is_not_repeated_by_every_worker",
+        "transports/test_aws_credentials.py::test_credentials_are_renewed_once_for_all_that_were_refused",
+    ),
+    "B16": (
+        f"{OBJECT_PARTS}::test_an_object_that_is_replaced_while_it_comes_is_never_mixed",
+        f"{OBJECT_PARTS}::test_what_is_damaged_is_named_and_nothing_is_torn",
+        f"{OBJECT_PARTS}::test_parts_cover_the_object_once",
+        f"{OBJECT_FAULTS}::test_an_object_that_was_replaced_is_stored_as_it_is_now",
     ),
     # C. Hostile HTTP/2
     "C1": (
@@ -309,6 +350,8 @@ PROVEN: dict[str, tuple[str, ...]] = {
     "F5": (
         f"{ATTACKS}::test_hostile_keys_are_refused_as_they_stand",
         f"{ATTACKS}::test_no_path_leaves_the_root",
+        f"{OBJECT_FAULTS}::test_no_key_leads_out_of_the_folder",
+        "storage/test_object_names.py::test_whatever_the_key_each_component_is_a_plain_name",
     ),
     "F6": (
         "storage/test_dicomdir.py::test_an_entry_that_leads_elsewhere_is_dropped",
@@ -325,14 +368,13 @@ PROVEN: dict[str, tuple[str, ...]] = {
     "G fields": (
         "fuzz/test_pr_tier.py::test_thousands_of_random_cases_keep_every_promise",
         f"{FIELDS}::test_hostile_warnings_take_linear_time",
+        "fuzz/test_fuzz_objects.py::test_thousands_of_random_cases_keep_every_promise",
     ),
 }
 
 NOT_YET = {
     "A6": "there is no ledger before mirror; what get and dump go by instead, their files, is A1",
-    "A7": "verify is still to come; its storage half finds every flipped bit (test_verification)",
     "A9": "a soak of a million instances is for the night, not for each change",
-    "B16": "no request asks for a range, so nothing can be mixed; 206 is never taken for a range",
 }
 
 ITEMS = (
