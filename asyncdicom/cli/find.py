@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from asyncdicom.jobs.dimse_find import DimseQuery, DimseSearch
     from asyncdicom.jobs.find import FindJob
     from asyncdicom.protocol.qido_rs import SearchQuery
+    from asyncdicom.sources.cod import CodSource
     from asyncdicom.sources.dicomweb import DicomWebSource
     from asyncdicom.sources.dimse import DimseSource
     from asyncdicom.sources.search import Search
@@ -157,12 +158,17 @@ def _query_of(
 
 
 def _begun(
-    source: DicomWebSource | DimseSource, query: SearchQuery | DimseQuery, options: dict[str, Any]
+    source: DicomWebSource | DimseSource | CodSource,
+    query: SearchQuery | DimseQuery,
+    options: dict[str, Any],
 ) -> Search | DimseSearch:
     from asyncdicom.protocol.qido_rs import SearchQuery  # noqa: PLC0415 -- as above
+    from asyncdicom.sources.cod import CodSource  # noqa: PLC0415 -- as above
     from asyncdicom.sources.dicomweb import DicomWebSource  # noqa: PLC0415 -- as above
     from asyncdicom.sources.search import search  # noqa: PLC0415 -- as above
 
+    if isinstance(source, CodSource):
+        source.refuse_search()
     limit = options["limit"]
     if isinstance(source, DicomWebSource):
         assert isinstance(query, SearchQuery), "made for this source"

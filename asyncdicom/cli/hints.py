@@ -41,7 +41,7 @@ def hint_for(error: AsyncDicomError | None) -> str:
         case errors.OriginError(status_code=400 | 413):
             return "check that SOURCE is the root of a DICOMweb service"
         case errors.NotFound(status_code=404):
-            return "check the UIDs, and that SOURCE is the root of a DICOMweb service"
+            return "check the UIDs, and that SOURCE is a bucket or the root of a DICOMweb service"
         case errors.UnexpectedContent():
             return "check that SOURCE is the root of a DICOMweb service"
         case _:

@@ -38,8 +38,8 @@ class CodPlanner:
 
     def may_help(self, error: AsyncDicomError) -> bool:
         """Tell whether single instances may come although the archive does not."""
-        if isinstance(error, NotFound):
-            return False
+        if isinstance(error, NotFound) or isinstance(error.__cause__, NotFound):
+            return False  # there is no archive
         return is_about_the_answer(error) or isinstance(error, ConnectionLost)
 
     def first(self, study: Expectation, target: Target) -> Iterable[Target]:

@@ -12,10 +12,11 @@ is told, and nobody takes it for a series that is not there.
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
-from asyncdicom.errors import ConfigError, NotFound, ProtocolError
+from asyncdicom.errors import ConfigError, ContentError, NotFound, ProtocolError
 from asyncdicom.protocol.cod.metadata import MetadataReader
 from asyncdicom.protocol.cod.places import (
     member_of,
@@ -29,7 +30,6 @@ from asyncdicom.protocol.payload_events import NEED_DATA
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
-    from contextlib import AbstractAsyncContextManager
 
     from asyncdicom.model import Target, Uid
     from asyncdicom.ports.objects import ByteSpan, ObjectAnswer, ObjectStore
@@ -151,14 +151,22 @@ class CodSource:
                     yield found
         reader.receive_eof()
 
-    def archive(
+    @asynccontextmanager
+    async def archive(
         self, study: Uid, series: Uid, span: ByteSpan | None = None
-    ) -> AbstractAsyncContextManager[ObjectAnswer]:
+    ) -> AsyncIterator[ObjectAnswer]:
         """Ask for the archive of a series, or for a span of it.
 
         Raises (on entering):
-            NotFound: If it has none.
+            ContentError: If the series, which has metadata, has none; caused by `NotFound`.
             FetchError: If no answer came, or its status says no.
 
         """
-        return self._store.fetch(self.root.bucket, tar_key(self.root, study, series), span=span)
+        key = tar_key(self.root, study, series)
+        async with AsyncExitStack() as stack:
+            asked = self._store.fetch(self.root.bucket, key, span=span)
+            try:
+                answer = await stack.enter_async_context(asked)
+            except NotFound as error:
+                raise ContentError("the store has the metadata, and no archive") from error
+            yield answer

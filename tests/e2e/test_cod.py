@@ -356,14 +356,30 @@ def test_hostile_names_in_an_archive_stay_outside_of_the_file_system(
             id="two credentials",
         ),
         pytest.param(
+            ["find", "cod+https://h/bucket", "PatientID=1"], "answers no queries", id="find"
+        ),
+        pytest.param(
             ["dump", "-w", "cod+https://h/b", "-s", "1.2"], "Cloud-Optimized", id="a dump"
         ),
     ],
 )
 def test_what_cannot_be_is_said_at_once(words: list[str], message: str, tmp_path: Path) -> None:
-    done = cli(*words, "-o", str(tmp_path))
+    output = () if words[0] == "find" else ("-o", str(tmp_path))
+    done = cli(*words, *output)
     assert done.code == 2, done.err
     assert message in done.err
+
+
+def test_metadata_without_an_archive_is_not_taken_for_nothing(
+    objects: CodObjects, series: SeriesMaker, tmp_path: Path
+) -> None:
+    del objects[tar_key(ROOT, series.study, series.series)]
+    with ScriptedGcs(objects) as gcs:
+        done = cli("cod", "get", url_of(gcs), "--study", series.study, "-o", str(tmp_path))
+        assert len([line for line in gcs.asked if ".tar" in line]) == 1
+    assert done.code == 1
+    assert "no archive" in done.err
+    assert done.last_line.startswith("0 stored · 8 missing")
 
 
 def test_a_study_with_one_unknown_series_is_counted_and_the_series_is_named(

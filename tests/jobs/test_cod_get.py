@@ -338,7 +338,7 @@ async def test_all_pages_of_the_list_are_read_and_folder_or_archive_make_a_serie
     assert failed == {
         (without_folder.series, None, "content-error"),
         *(
-            (without_archive.series, without_archive.uid_of(one), "not-found")
+            (without_archive.series, without_archive.uid_of(one), "content-error")
             for one in without_archive.instances
         ),
     }

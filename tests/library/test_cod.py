@@ -190,7 +190,7 @@ async def test_a_job_may_be_iterated_over_and_survives_faults(
     async with CodDownload(tmp_path) as cod:
         cod.init_bucket(url_of(gcs))
         events = [event async for event in cod.download([series.study])]
-    assert events[-1].is_complete  # type: ignore[union-attr] # -- the sum is the last one
+    assert events[-1].is_complete  # type: ignore[union-attr]  # -- the sum is the last one
     assert files_in(tmp_path) == names_of(series)
 
 
@@ -220,7 +220,7 @@ async def test_misuse_is_told(tmp_path: Path) -> None:
     with pytest.raises(ConfigError):
         CodDownload(concurrency=0)
     with pytest.raises(TypeError):
-        CodDownload(no_such_option=1)  # type: ignore[call-arg] # -- that is the test
+        CodDownload(no_such_option=1)  # type: ignore[call-arg]  # -- that is the test
 
 
 async def test_connect_takes_a_store_too(
