@@ -7,7 +7,6 @@ beyond UIDs.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, assert_never
 
 from asyncdicom.errors import AsyncDicomError, ConfigError, OriginError
@@ -23,6 +22,7 @@ from asyncdicom.model import (
     Uid,
     parse_uid,
 )
+from asyncdicom.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

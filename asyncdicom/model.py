@@ -8,11 +8,11 @@ crosses the scheduler.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import NewType, TypeAlias
 
 from asyncdicom.errors import AsyncDicomError, InvalidUid
+from asyncdicom.records import dataclass
 
 __all__ = [
     "AnyTarget",

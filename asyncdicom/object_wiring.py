@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ from asyncdicom.protocol.object_stores.endpoints import (
 )
 from asyncdicom.protocol.object_stores.urls import parse_object_url
 from asyncdicom.protocol.urls import Root
+from asyncdicom.records import dataclass
 from asyncdicom.sources.object_requests import StoreOptions, StoreWay
 from asyncdicom.transports.engines import open_transport
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import ExitStack, asynccontextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from asyncdicom.cli.exit_codes import ExitCode
@@ -14,6 +13,7 @@ from asyncdicom.engine.slot import Slot
 from asyncdicom.errors import DiskFull
 from asyncdicom.jobs.run import run_job
 from asyncdicom.jobs.tally import Tally
+from asyncdicom.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping

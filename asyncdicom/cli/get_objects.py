@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -24,6 +23,7 @@ from asyncdicom.model import Resource
 from asyncdicom.object_wiring import open_object_store
 from asyncdicom.protocol.object_stores.globs import Selection
 from asyncdicom.protocol.object_stores.urls import parse_object_url
+from asyncdicom.records import dataclass
 from asyncdicom.storage.folder import OutputFolder
 from asyncdicom.storage.object_names import KeyNaming, LayoutNaming
 from asyncdicom.storage.rules import Durability

@@ -15,10 +15,10 @@ What is told: a `PlanHead`, or an error, then lists of groups until there are no
 from __future__ import annotations
 
 import pickle
-from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any, cast
 
 from asyncdicom.errors import AsyncDicomError, StorageError
+from asyncdicom.records import dataclass
 
 if TYPE_CHECKING:
     import socket

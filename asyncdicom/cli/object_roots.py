@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from asyncdicom.errors import NotFound
 from asyncdicom.jobs.object_groups import ObjectGroup
 from asyncdicom.protocol.object_stores.globs import has_wildcard, literal_prefix
+from asyncdicom.records import dataclass
 
 if TYPE_CHECKING:
     from asyncdicom.jobs.object_groups import ObjectNaming

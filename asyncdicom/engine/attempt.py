@@ -7,12 +7,12 @@ RFC 6585 §4 do) and never undercut what the server asked for.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from asyncdicom.errors import AsyncDicomError
 from asyncdicom.events import Retrying
 from asyncdicom.policy.retry import is_worth_another_try, requested_pause_s
+from asyncdicom.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

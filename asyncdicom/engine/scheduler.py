@@ -15,7 +15,7 @@ Strategy:
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from asyncdicom.engine.attempt import Attempts, Performer
@@ -24,6 +24,7 @@ from asyncdicom.engine.work import WorkQueue
 from asyncdicom.errors import AsyncDicomError, DiskFull, RunAborted
 from asyncdicom.policy.abort import AbortPolicy
 from asyncdicom.policy.retry import RetryPolicy
+from asyncdicom.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

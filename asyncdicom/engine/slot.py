@@ -8,9 +8,9 @@ sent earlier cannot shorten what a later one asked for.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 
 from asyncdicom.policy.pacing import Pacer
+from asyncdicom.records import dataclass
 
 __all__ = ["Slot", "SlotStatistics"]
 

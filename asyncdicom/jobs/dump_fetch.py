@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Protocol, Self
 
 from asyncdicom.errors import AsyncDicomError, NameTaken, OriginError
@@ -18,6 +18,7 @@ from asyncdicom.jobs.dump_paths import ERROR_SUFFIX, RECORD_SUFFIX, path_of
 from asyncdicom.jobs.payload import PayloadCheck, expect_whole_list
 from asyncdicom.jobs.records import build_record
 from asyncdicom.model import Resource, Skipped, Stored, Target
+from asyncdicom.records import dataclass
 from asyncdicom.storage.committing import GroupCommitter
 
 if TYPE_CHECKING:

@@ -7,7 +7,6 @@ search answer are believed only as a check: a list that is shorter is reported.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from asyncdicom.errors import AsyncDicomError, ContentError, Incomplete
@@ -22,6 +21,7 @@ from asyncdicom.protocol.dicom_json import (
     integer,
     uid,
 )
+from asyncdicom.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from asyncdicom.engine.channel import Channel
@@ -24,6 +24,7 @@ from asyncdicom.jobs.dump_fetch import DumpFetcher, Obtained
 from asyncdicom.jobs.dump_plan import DumpTask
 from asyncdicom.model import Resource, Skipped, Stored, Target
 from asyncdicom.policy.retry import requested_pause_s
+from asyncdicom.records import dataclass
 
 if TYPE_CHECKING:
     import socket

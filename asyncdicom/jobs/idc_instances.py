@@ -11,10 +11,10 @@ until all that is wanted is found. An index of instances makes that unnecessary.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from asyncdicom.ports.objects import ByteSpan
+from asyncdicom.records import dataclass
 from asyncdicom.storage.inventory import uid_in_head
 
 if TYPE_CHECKING:

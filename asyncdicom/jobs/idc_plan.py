@@ -14,7 +14,7 @@ drawn from the index as they are needed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from asyncdicom.errors import NotFound
@@ -23,6 +23,7 @@ from asyncdicom.model import Failed, ObjectTarget, Resource
 from asyncdicom.protocol.idc.buckets import IDC_BUCKETS
 from asyncdicom.protocol.idc.manifest import ManifestId, ManifestUrl, NotUnderstood
 from asyncdicom.protocol.idc.selection import Selection, is_uuid
+from asyncdicom.records import dataclass
 from asyncdicom.sources.idc_selection import choose
 from asyncdicom.sources.idc_unmatched import Unmatched, unmatched_in
 

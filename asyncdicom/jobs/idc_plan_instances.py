@@ -11,13 +11,14 @@ Rule: each instance asked for becomes one object of its own name, or is named as
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from asyncdicom.errors import ConfigError
 from asyncdicom.jobs.idc_plan import MAX_HELD, IdcPlan
 from asyncdicom.model import Uid, parse_uid
 from asyncdicom.protocol.idc.series import Totals
+from asyncdicom.records import dataclass
 from asyncdicom.sources.idc_selection import IndexedInstance, choose, indexed_instances
 from asyncdicom.sources.idc_unmatched import Unmatched, unmatched_in
 

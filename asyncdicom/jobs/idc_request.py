@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from asyncdicom.jobs.idc_groups import SeriesGroups
@@ -10,6 +9,7 @@ from asyncdicom.jobs.idc_plan import IdcPlan, plan_manifest, plan_selection
 from asyncdicom.jobs.idc_plan_instances import InstancePlan, plan_instances
 from asyncdicom.protocol.idc.buckets import Location, location_of
 from asyncdicom.protocol.idc.manifest import ManifestUrl
+from asyncdicom.records import dataclass
 
 if TYPE_CHECKING:
     from asyncdicom.protocol.idc.manifest import ManifestEntry

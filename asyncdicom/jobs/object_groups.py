@@ -6,8 +6,9 @@ Commons is a group of which the index says how many objects and bytes it has.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
+
+from asyncdicom.records import dataclass
 
 if TYPE_CHECKING:
     from asyncdicom.model import Uid

@@ -17,13 +17,13 @@ Rules:
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from asyncdicom.errors import ObjectChanged, TransportError, Truncated
 from asyncdicom.jobs.object_fetch import MAX_CONTINUATIONS, check_listed, is_same_version
 from asyncdicom.policy.object_parts import Frontier
 from asyncdicom.ports.objects import ByteSpan
+from asyncdicom.records import dataclass
 from asyncdicom.storage.hashing import settled
 
 if TYPE_CHECKING:

@@ -14,7 +14,6 @@ hold is what the target names.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol
 
@@ -35,6 +34,7 @@ from asyncdicom.protocol.media_types import is_multipart, parse_media_type
 from asyncdicom.protocol.payload import payload_parser
 from asyncdicom.protocol.payload_events import NEED_DATA, PartBegan, PartData, PartEnded
 from asyncdicom.protocol.whole_payload import only_part
+from asyncdicom.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable

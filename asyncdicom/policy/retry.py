@@ -11,8 +11,6 @@ Rules:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from asyncdicom.errors import (
     AssociationRejected,
     AsyncDicomError,
@@ -37,6 +35,7 @@ from asyncdicom.errors import (
     UidMismatch,
     Unauthorized,
 )
+from asyncdicom.records import dataclass
 
 __all__ = ["MAX_RETRY_AFTER_S", "RetryPolicy", "is_worth_another_try", "requested_pause_s"]
 

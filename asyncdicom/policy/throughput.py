@@ -13,7 +13,7 @@ windows, and an exchange costs two numbers instead of a list of samples.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from asyncdicom.records import dataclass
 
 __all__ = ["StallLimits", "Throughput"]
 

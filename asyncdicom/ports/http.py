@@ -13,8 +13,10 @@ status and retries nothing. Those are decisions of the layers above.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Protocol
+
+from asyncdicom.records import dataclass
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager

@@ -14,13 +14,13 @@ TypeError, and never the value (it may be a patient's).
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from asyncdicom.errors import ContentError, InvalidUid
 from asyncdicom.model import Uid, is_uid, parse_uid
 from asyncdicom.protocol.dicom_json_stream import JsonArraySplitter, JsonLimits
 from asyncdicom.protocol.payload_events import NEED_DATA
+from asyncdicom.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

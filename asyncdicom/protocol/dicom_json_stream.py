@@ -28,7 +28,6 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, Final
 
@@ -36,6 +35,7 @@ import orjson
 
 from asyncdicom.errors import LimitExceeded, ProtocolError, Truncated
 from asyncdicom.protocol.payload_events import NEED_DATA, NeedData
+from asyncdicom.records import dataclass
 
 if TYPE_CHECKING:
     from asyncdicom.model import Buffer

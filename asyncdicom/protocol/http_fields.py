@@ -11,12 +11,12 @@ runs in linear time, whatever the server sends.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from asyncdicom.errors import LimitExceeded, ProtocolError
+from asyncdicom.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

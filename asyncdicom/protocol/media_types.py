@@ -13,11 +13,11 @@ Each pattern is possessive or without alternatives, hence linear.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from asyncdicom.errors import ProtocolError, UsageError
+from asyncdicom.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -42,7 +42,6 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -62,6 +61,7 @@ from asyncdicom.protocol.payload_events import (
     PayloadEnded,
     drain,
 )
+from asyncdicom.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -5,10 +5,11 @@ PS3.5 §7.1 (data elements), PS3.5 Annex A and PS3.6 Annex A (transfer syntaxes)
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 from struct import Struct
 from typing import TYPE_CHECKING, Final
+
+from asyncdicom.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -6,9 +6,10 @@ A consumer may commit a part on `PartEnded`, and call an answer whole on `Payloa
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
+
+from asyncdicom.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

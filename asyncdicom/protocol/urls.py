@@ -8,10 +8,10 @@ origin; everything that decides whether they may travel compares origins here.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urljoin, urlsplit, urlunsplit
 
 from asyncdicom.errors import ConfigError
+from asyncdicom.records import dataclass
 
 __all__ = [
     "DimseRoot",

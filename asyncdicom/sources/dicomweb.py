@@ -10,13 +10,13 @@ for a server that has understood the exact value before.
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from asyncdicom.errors import NotAcceptable
 from asyncdicom.policy.pacing import Pacer
 from asyncdicom.ports.http import HttpRequest
 from asyncdicom.protocol import wado_rs
+from asyncdicom.records import dataclass
 from asyncdicom.sources.patience import Patience
 from asyncdicom.sources.transaction import Transaction
 

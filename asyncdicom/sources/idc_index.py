@@ -13,13 +13,13 @@ DuckDB itself refuses every other file, the network, extensions and settings.
 from __future__ import annotations
 
 import importlib
-from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from asyncdicom.errors import ConfigError
+from asyncdicom.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

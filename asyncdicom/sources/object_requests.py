@@ -14,7 +14,7 @@ our own endpoint, so nothing that a server says can send credentials elsewhere.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
@@ -31,6 +31,7 @@ from asyncdicom.protocol.object_stores.refusals import (
     read_refusal,
     refusal_of,
 )
+from asyncdicom.records import dataclass
 from asyncdicom.sources.patience import Patience
 
 if TYPE_CHECKING:

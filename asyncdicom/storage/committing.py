@@ -23,10 +23,10 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from asyncdicom.errors import StorageError, UsageError
+from asyncdicom.records import dataclass
 from asyncdicom.storage.atomic import Durability
 from asyncdicom.storage.directories import sync_directories
 

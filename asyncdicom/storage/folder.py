@@ -16,11 +16,11 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from asyncdicom.errors import ConfigError, StorageError, UnsafeName
+from asyncdicom.records import dataclass
 from asyncdicom.storage.atomic import (
     CommitRules,
     Durability,

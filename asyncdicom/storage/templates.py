@@ -14,10 +14,11 @@ from. Two identities never share a folder, even if their names come out the same
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Protocol, Self, TypeAlias
 
 from asyncdicom.errors import ConfigError
+from asyncdicom.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping

@@ -13,10 +13,11 @@ silently would be sent down the same dead connection.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from asyncdicom.policy.cancellations import Cancellations
+from asyncdicom.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

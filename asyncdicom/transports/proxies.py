@@ -8,11 +8,12 @@ lower case first. `NO_PROXY` also holds against `--proxy`.
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from asyncdicom.errors import ConfigError
+from asyncdicom.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -17,12 +17,13 @@ Rules:
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from asyncdicom.errors import FetchError, RedirectRefused
 from asyncdicom.protocol.urls import origin_of, resolve
+from asyncdicom.records import dataclass
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from asyncdicom._version import __version__
 from asyncdicom.errors import ConfigError
 from asyncdicom.policy.throughput import StallLimits
+from asyncdicom.records import dataclass
 
 if TYPE_CHECKING:
     from pathlib import Path

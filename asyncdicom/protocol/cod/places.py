@@ -11,12 +11,13 @@ it is the path that its writers are given, as it is.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
 
 from asyncdicom.errors import ConfigError
 from asyncdicom.model import Uid, is_uid
+from asyncdicom.records import dataclass
 
 if TYPE_CHECKING:
     from urllib.parse import SplitResult

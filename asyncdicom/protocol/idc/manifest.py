@@ -19,13 +19,13 @@ from __future__ import annotations
 
 import csv
 import shlex
-from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import unquote, urlsplit
 
 from asyncdicom.model import is_uid
 from asyncdicom.protocol.idc.selection import is_uuid
+from asyncdicom.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

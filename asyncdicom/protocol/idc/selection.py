@@ -9,9 +9,10 @@ a collection is the patient *in* that collection (89 PatientIDs are in two).
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
+
+from asyncdicom.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -10,12 +10,13 @@ a dot, which its certificate does not cover.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, Self
 from urllib.parse import urlsplit
 
 from asyncdicom.errors import ConfigError
+from asyncdicom.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

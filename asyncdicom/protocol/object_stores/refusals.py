@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
 from typing import Final
 
 from asyncdicom.errors import (
@@ -26,6 +25,7 @@ from asyncdicom.errors import (
     Unauthorized,
     UnexpectedContent,
 )
+from asyncdicom.records import dataclass
 
 __all__ = ["MAX_ERROR_BYTES", "Refusal", "read_refusal", "refusal_of"]
 

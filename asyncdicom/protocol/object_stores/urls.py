@@ -12,10 +12,10 @@ the same to a store and is no slash to a library.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from urllib.parse import quote
 
 from asyncdicom.errors import ConfigError, UnexpectedContent
+from asyncdicom.records import dataclass
 
 __all__ = [
     "SCHEMES",

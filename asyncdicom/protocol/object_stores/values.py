@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from asyncdicom.records import dataclass
 
 __all__ = ["ByteSpan", "ListingPage", "ObjectDigest", "ObjectEntry"]
 
