@@ -112,7 +112,11 @@ class _Head:
         # A block that is looked at together may end early; a header of 12 bytes may not.
         if min(end, offset + 12) > len(self._content):
             raise _NeedsMore
-        return self._content[offset : min(end, len(self._content))]
+        found = self._content[offset:end]
+        # Zeros up to the end of the file end the data set; those up to the end of the head do not.
+        if len(found) < end - offset and not found.strip(b"\0"):
+            raise _NeedsMore
+        return found
 
 
 def pixel_place(head: bytes, byte_count: int) -> PixelPlace | NeedData | None:

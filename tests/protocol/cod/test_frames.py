@@ -91,6 +91,15 @@ def test_each_frame_is_what_pydicom_finds(content: bytes) -> None:
     assert found == expected
 
 
+def test_zeros_end_a_data_set_only_at_the_end_of_the_file() -> None:
+    content = ct()
+    at = place_of(content).element_offset
+    odd = content[:at] + bytes(600) + content[at:]
+    assert all(pixel_place(odd[:end], len(odd)) is NEED_DATA for end in range(at, at + 600))
+    padded = content[:at] + bytes(600)
+    assert pixel_place(padded, len(padded)) is None
+
+
 def test_an_instance_without_pixel_data_has_no_place() -> None:
     content = SAMPLES["structured report"]
     assert pixel_place(content, len(content)) is None
