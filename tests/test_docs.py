@@ -125,6 +125,8 @@ def test_the_list_of_commands_says_what_each_command_says_itself() -> None:
         pytest.param("odil"),
         pytest.param("DCMTK"),
         pytest.param("dcmrecv, storescp"),
+        pytest.param("idc-index"),
+        pytest.param("s5cmd"),
         pytest.param("cod-retrieve"),
     ],
 )
@@ -212,9 +214,30 @@ COD_RETRIEVE_NAMES = (
 )
 
 
+IDC_INDEX_OPTIONS = (
+    "download download-from-selection download-from-manifest --manifest-file --download-dir "
+    "--dir-template --collection-id --patient-id --study-instance-uid --series-instance-uid "
+    "--crdc-series-uuid --analysis-result-id --analysis-results --dry-run --quiet --log-level "
+    "--show-progress-bar --use-s5cmd-sync --validate-manifest"
+)
+S5CMD_OPTIONS = (
+    "cp sync ls du cat run --credentials-file --dry-run --endpoint-url --install-completion --json "
+    "--log --no-sign-request --no-verify-ssl --numworkers --profile --request-payer -r "
+    "--retry-count --stat --use-list-objects-v1 -f --flatten -n --no-clobber -s --if-size-differ "
+    "-u --if-source-newer --version-id --show-progress --no-follow-symlinks --storage-class -c "
+    "--concurrency -p --part-size --metadata --metadata-directive --sse --sse-kms-key-id --acl "
+    "--cache-control --expires --force-glacier-transfer --ignore-glacier-warnings "
+    "--source-region --destination-region --exclude --include --raw --content-type "
+    "--content-encoding --content-disposition --delete --size-only --exit-on-error -e --etag -H "
+    "--humanize --all-versions --show-fullpath -g --group"
+)
+
+
 @pytest.mark.parametrize(
     ("heading", "options"),
     [
+        pytest.param("idc-index", IDC_INDEX_OPTIONS, id="idc"),
+        pytest.param("s5cmd", S5CMD_OPTIONS, id="s5cmd"),
         pytest.param("odil", ODIL_OPTIONS, id="odil"),
         pytest.param("dcmrecv, storescp", DCMRECV_OPTIONS, id="dcmrecv"),
         pytest.param("dcmrecv, storescp", STORESCP_OPTIONS, id="storescp"),

@@ -89,11 +89,14 @@ class Chosen:
         The last three values of a row are series, instances and bytes.
         """
         names = ", ".join(columns)
+        tables = ["series", "earlier"] if self.totals.uncounted_series else ["series"]
+        rows = " UNION ALL ".join(
+            f"SELECT {names}, instances, bytes FROM chosen JOIN {table} USING (row)"  # noqa: S608 -- names of ours
+            for table in tables
+        )
         return self.index.stream(
-            f"SELECT {names}, count(*), coalesce(sum(instances), 0), coalesce(sum(bytes), 0) FROM "  # noqa: S608 -- names of ours
-            f"(SELECT {names}, instances, bytes FROM chosen JOIN series USING (row) UNION ALL "
-            f"SELECT {names}, instances, bytes FROM chosen JOIN earlier USING (row)) "
-            f"GROUP BY {names} ORDER BY {names}"
+            f"SELECT {names}, count(*), coalesce(sum(instances), 0), coalesce(sum(bytes), 0) "  # noqa: S608 -- names of ours
+            f"FROM ({rows}) GROUP BY {names} ORDER BY {names}"
         )
 
     def _earlier(self) -> Iterator[Series]:

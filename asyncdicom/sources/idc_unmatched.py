@@ -59,11 +59,12 @@ def unmatched_in(chosen: Chosen) -> Iterator[Unmatched]:
 
 def _unmatched_ids(index: IdcIndex, *, is_alone: bool) -> Iterator[Unmatched]:
     unknown = _values(index, "ids", "SELECT n FROM identified")
-    brought = "SELECT n FROM identified JOIN chosen USING (row)"
-    for value in _values(index, "ids", brought):
-        if value in unknown:
-            yield Unmatched(ANY, value, _why_unknown(index, None, value))
-        elif not is_alone:
+    for value in unknown:
+        yield Unmatched(ANY, value, _why_unknown(index, None, value))
+    if is_alone:
+        return
+    for value in _values(index, "ids", "SELECT n FROM identified JOIN chosen USING (row)"):
+        if value not in unknown:
             yield Unmatched(ANY, value, "has no series that the other options select")
 
 

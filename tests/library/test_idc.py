@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,8 +13,16 @@ import pytest
 import asyncdicom
 from asyncdicom import ConfigError, IDCClient, Incomplete, NotFound
 from asyncdicom.library.idc_table import IdcTable
+from tests.support.documents import README, blocks_of
 from tests.support.idc_index import index_row, write_index
-from tests.support.idc_layout import IdcLayout, IdcObject, later_versions, prior_versions
+from tests.support.idc_layout import (
+    IdcLayout,
+    IdcObject,
+    IdcSeries,
+    collection,
+    later_versions,
+    prior_versions,
+)
 from tests.support.peers import require_peer
 from tests.support.rclone import RcloneOptions, running_rclone
 
@@ -26,8 +37,18 @@ if TYPE_CHECKING:
 def layout(tmp_path_factory: pytest.TempPathFactory) -> IdcLayout:
     layout = IdcLayout(tmp_path_factory.mktemp("idc") / "buckets")
     earlier = prior_versions()
-    layout.add([*earlier, *later_versions(earlier)])
+    later = later_versions(earlier)
+    layout.add([*earlier, *later, *(one for one in of_the_readme() if one not in later)])
     return layout
+
+
+def of_the_readme() -> list[IdcSeries]:
+    """Return the series that the example of the README fetches."""
+    return [
+        one
+        for one in collection("breast_mri_nact_pilot")
+        if (one.patient_id, one.instance_count) == ("UCSF-BR-59", 15)
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -46,9 +67,13 @@ def client(server: Rclone, monkeypatch: pytest.MonkeyPatch) -> IDCClient:
 
 
 def current(layout: IdcLayout, modality: str = "MR") -> list[IdcObject]:
-    return [
-        one for one in layout.objects if one.series.is_current and one.series.modality == modality
-    ]
+    """Return the objects of one current series of a modality."""
+    first = next(
+        one.series
+        for one in layout.objects
+        if one.series.is_current and one.series.modality == modality
+    )
+    return layout.objects_of(first.crdc_series_uuid)
 
 
 def contents(folder: Path) -> set[bytes]:
@@ -115,6 +140,29 @@ def test_the_manifest_of_the_guide(client: IDCClient, layout: IdcLayout, tmp_pat
     assert result.is_complete
     assert contents(tmp_path / "ct_data") == bytes_of(layout, current(layout))
     assert told[-1] == (series.byte_count, series.byte_count, "B", "Downloading data")
+
+
+@pytest.mark.peer("rclone")
+def test_the_python_of_the_readme_runs(server: Rclone, layout: IdcLayout, tmp_path: Path) -> None:
+    (block,) = blocks_of(README, mark="idc")
+    (tmp_path / "example.py").write_text(block.text, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "example.py"],
+        cwd=tmp_path,
+        env={**os.environ, "AWS_ENDPOINT_URL": server.url},
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    counted, *stored = done.stdout.splitlines()
+    assert counted.startswith(f"{len(of_the_readme())} series, ")
+    assert len(stored) == len(of_the_readme())
+    assert all(line.startswith("15 stored · 0 missing · 0 corrupt · ") for line in stored)
+    folder = tmp_path / "data" / "breast_mri_nact_pilot" / "UCSF-BR-59" / "MR"
+    objects = [one for one in layout.objects if one.series in of_the_readme()]
+    assert contents(folder) == bytes_of(layout, objects)
 
 
 @pytest.mark.peer("rclone")
