@@ -1,9 +1,9 @@
 """What the bytes of one object say: a DICOM file or not, which one, whole, and as promised.
 
-    look = ObjectLook()
+    look = ObjectLook(LookOptions())
     look.begin(answer.entry)            # what the store promises
     look.receive_data(data)             # ... each piece as it came, in order
-    content = look.receive_eof()
+    content = look.receive_eof()        # or, at once: look.receive_whole(content)
 
 What begins as a DICOM file (PS3.10 §7.1) is walked to its last byte; anything else is
 taken as it is, and said to be no DICOM file.
@@ -17,17 +17,18 @@ from typing import TYPE_CHECKING
 
 from asyncdicom.errors import ContentError, UidMismatch
 from asyncdicom.protocol.object_stores.digests import RunningDigests
-from asyncdicom.protocol.part10 import DEFAULT_TAGS, Part10Walker
+from asyncdicom.protocol.part10 import DEFAULT_TAGS, Part10Walker, read_file_meta
+from asyncdicom.protocol.part10_shapes import DataSetReader
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from asyncdicom.jobs.object_groups import ObjectGroup
     from asyncdicom.model import Buffer
     from asyncdicom.ports.objects import ObjectEntry
     from asyncdicom.protocol.part10 import InstanceFacts
 
-__all__ = ["NO_DICOM_FILE", "ObjectContent", "ObjectLook", "check_group"]
+__all__ = ["NO_DICOM_FILE", "LookOptions", "ObjectContent", "ObjectLook", "check_group"]
 
 PREFIX_BYTES = 132
 """PS3.10 §7.1: 128 bytes of preamble, then "DICM"."""
@@ -51,23 +52,34 @@ class ObjectContent:
     """Whether a digest of the store proves the bytes; False where it promised none."""
 
 
-class ObjectLook:
-    """Looks at the bytes of an object in order; stores nothing."""
+class LookOptions:
+    """How closely the objects of a run are looked at."""
 
-    __slots__ = ("_collect", "_digests", "_head", "_is_decided", "_remark", "_sha256", "_walker")
+    __slots__ = ("collect", "computes_sha256", "reader")
 
     def __init__(
-        self, *, collect: Mapping[int, str] = DEFAULT_TAGS, computes_sha256: bool = False
+        self, collect: Mapping[int, str] = DEFAULT_TAGS, *, computes_sha256: bool = False
     ) -> None:
         """Prepare.
 
         Args:
             collect: Keyword by tag of the values that names are made from.
-            computes_sha256: Whether somebody will see the digest.
+            computes_sha256: Whether somebody will see the digests.
 
         """
-        self._collect = collect
-        self._sha256 = hashlib.sha256() if computes_sha256 else None
+        self.collect = collect
+        self.computes_sha256 = computes_sha256
+        self.reader = DataSetReader(collect)
+
+
+class ObjectLook:
+    """Looks at the bytes of an object in order; stores nothing."""
+
+    __slots__ = ("_digests", "_head", "_is_decided", "_options", "_remark", "_sha256", "_walker")
+
+    def __init__(self, options: LookOptions) -> None:
+        self._options = options
+        self._sha256 = hashlib.sha256() if options.computes_sha256 else None
         self._digests: RunningDigests | None = None
         self._head = b""
         self._is_decided = False
@@ -103,21 +115,40 @@ class ObjectLook:
             ProtocolError: If it is a DICOM file that is not whole.
 
         """
+        walker = self._walker
+        return self._judged(None if walker is None else walker.receive_eof)
+
+    def receive_whole(self, content: bytes) -> ObjectContent:
+        """Look at all of an object at once, instead of piece by piece; raises as `receive_eof`.
+
+        What is shaped like an instance before is read by comparison: not in several threads.
+        """
+        if self._digests is not None:
+            self._digests.update(content)
+        if self._sha256 is not None:
+            self._sha256.update(content)
+        if not self._is_instance(content):
+            return self._judged(None)
+        return self._judged(lambda: self._read(content))
+
+    def _read(self, content: bytes) -> InstanceFacts:
+        meta, start = read_file_meta(content)
+        facts, _ = self._options.reader.read(meta, content, start)
+        return facts
+
+    def _judged(self, read: Callable[[], InstanceFacts] | None) -> ObjectContent:
         # First: bytes that were damaged on the way say nothing of what the store holds.
         is_as_promised = self._digests is not None and self._digests.verify()
         sha256 = "" if self._sha256 is None else self._sha256.hexdigest()
-        facts, remarks = self._judge()
-        return ObjectContent(facts, sha256, remarks, is_as_promised)
-
-    def _judge(self) -> tuple[InstanceFacts | None, tuple[str, ...]]:
-        if self._walker is None:
-            return None, (self._remark,)
+        if read is None:
+            return ObjectContent(None, sha256, (self._remark,), is_as_promised)
         try:
-            facts = self._walker.receive_eof()
+            facts = read()
         except ContentError as error:
             # The structure stands, but what it says it is cannot be.
-            return None, (f"no DICOM instance: {error}",)
-        return facts, facts.doubts
+            remarks = (f"no DICOM instance: {error}",)
+            return ObjectContent(None, sha256, remarks, is_as_promised)
+        return ObjectContent(facts, sha256, facts.doubts, is_as_promised)
 
     def _decide(self, data: Buffer) -> None:
         if self._head or len(data) < PREFIX_BYTES:
@@ -126,13 +157,18 @@ class ObjectLook:
                 return
         self._is_decided = True
         self._head = b""
+        if self._is_instance(data):
+            self._walker = Part10Walker(collect=self._options.collect, collect_doubts=True)
+            self._walker.receive_data(data)
+
+    def _is_instance(self, data: Buffer) -> bool:
+        """Tell whether an object begins like a DICOM file that holds an instance."""
         if bytes(data[PREFIX_BYTES - 4 : PREFIX_BYTES]) != b"DICM":
-            return
+            return False
         if _DICOMDIR in bytes(data[PREFIX_BYTES : PREFIX_BYTES + 256]):
             self._remark = "a DICOMDIR, no instance"
-        else:
-            self._walker = Part10Walker(collect=self._collect, collect_doubts=True)
-            self._walker.receive_data(data)
+            return False
+        return True
 
 
 def check_group(group: ObjectGroup, facts: InstanceFacts) -> None:

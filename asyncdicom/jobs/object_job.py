@@ -11,7 +11,7 @@ fetched stays.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from asyncdicom.errors import ObjectChanged
@@ -20,7 +20,7 @@ from asyncdicom.jobs.object_listing import ObjectTask
 from asyncdicom.jobs.object_survey import Lister, accept_all
 from asyncdicom.jobs.object_there import Presence
 from asyncdicom.jobs.object_transfer import PartOptions, Transfer
-from asyncdicom.model import Failed, Stored
+from asyncdicom.model import Failed, ObjectTarget, Resource, Stored
 from asyncdicom.storage.room import free_bytes, require_room_for
 
 if TYPE_CHECKING:
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from asyncdicom.jobs.object_keeper import ObjectKeeper
     from asyncdicom.jobs.object_listing import GroupListing
     from asyncdicom.jobs.tally import Tally
-    from asyncdicom.model import ObjectTarget
     from asyncdicom.ports.objects import ObjectEntry, ObjectStore
 
 __all__ = ["ObjectJob", "ObjectOptions", "ObjectTask"]
@@ -155,12 +154,15 @@ class ObjectJob:
 
 def _target_of(task: ObjectTask, content: ObjectContent) -> ObjectTarget:
     """Return the object, with what it says of itself."""
-    facts = content.facts
+    target, facts = task.target, content.facts
     if facts is None:
-        return task.target
-    return replace(
-        task.target,
-        study_instance_uid=facts.study_instance_uid,
-        series_instance_uid=facts.series_instance_uid,
-        sop_instance_uid=facts.sop_instance_uid,
+        return target
+    return ObjectTarget(
+        target.scheme,
+        target.bucket,
+        target.key,
+        Resource.OBJECT,
+        facts.study_instance_uid,
+        facts.series_instance_uid,
+        facts.sop_instance_uid,
     )

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from asyncdicom.errors import NameTaken
-from asyncdicom.jobs.object_intake import ObjectLook
+from asyncdicom.jobs.object_intake import LookOptions, ObjectLook
 from asyncdicom.protocol.part10 import DEFAULT_TAGS
 from asyncdicom.storage.committing import GroupCommitter
 from asyncdicom.storage.inventory import claimed_uid
@@ -73,8 +73,8 @@ class ObjectKeeper:
         """
         self.folder = folder
         self._catalog = catalog
-        self._collect = collect
-        self._computes_sha256 = computes_sha256 or catalog is not None
+        sees_digests = computes_sha256 or catalog is not None
+        self._look = LookOptions(collect, computes_sha256=sees_digests)
         self._committer = GroupCommitter(folder)
         self._claimed: set[int] = set()
 
@@ -95,7 +95,7 @@ class ObjectKeeper:
 
     def look(self) -> ObjectLook:
         """Return what looks at the bytes of an object, as closely as this run wants."""
-        return ObjectLook(collect=self._collect, computes_sha256=self._computes_sha256)
+        return ObjectLook(self._look)
 
     async def commit(self, kept: Kept, writer: FileWriter) -> None:
         """Give a file its name, as durably as the folder promises.
@@ -108,8 +108,11 @@ class ObjectKeeper:
         path = kept.path
         if writer.path != path:
             writer.retarget(path)
-        is_first = self.claim(kept.task, path)
-        may_replace = is_first and self._may_replace(path, kept.content)
+        may_replace = (
+            self.claim(kept.task, path)
+            and not kept.task.is_vacant
+            and self._may_replace(path, kept.content)
+        )
         modified_ns = 0
         if self._catalog is not None:
             modified_ns = self.folder.system.fstat(writer.fileno()).st_mtime_ns

@@ -42,6 +42,8 @@ class ObjectTask:
     """The object; None for the next page. A later version takes its place where there is one."""
     is_stale: bool = False
     """Whether the object was found to be another version than the one listed."""
+    is_vacant: bool = False
+    """Whether nobody had the name of the file when it was looked for."""
     has_claimed: bool = False
     """Whether the name of the file is this task's own."""
 

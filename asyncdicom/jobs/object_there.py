@@ -71,6 +71,7 @@ class Presence:
         if noted is not None:
             path = noted.path
         found = None if path is None else keeper.folder.facts(path)
+        task.is_vacant = path is not None and found is None
         if path is None or found is None or not keeper.claim(task, path):
             return None
         if found.byte_count != entry.byte_count:

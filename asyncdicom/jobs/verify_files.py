@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from asyncdicom.errors import DigestMismatch, Doubtful, FetchError, Incomplete, StorageError
-from asyncdicom.jobs.object_intake import ObjectLook
+from asyncdicom.jobs.object_intake import LookOptions, ObjectLook
 from asyncdicom.storage.reading import read_chunks
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def _compared(folder: OutputFolder, path: str, known: Known, byte_count: int) ->
 
 
 def _walked(folder: OutputFolder, path: str, *, computes_sha256: bool) -> FileVerdict:
-    look, byte_count = ObjectLook(collect={}, computes_sha256=computes_sha256), 0
+    look, byte_count = ObjectLook(LookOptions({}, computes_sha256=computes_sha256)), 0
     for data in read_chunks(folder, path):
         look.receive_data(data)
         byte_count += len(data)

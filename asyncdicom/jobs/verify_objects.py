@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from asyncdicom.errors import AsyncDicomError, DigestMismatch, Doubtful
 from asyncdicom.events import Remarked
-from asyncdicom.jobs.object_intake import ObjectLook
+from asyncdicom.jobs.object_intake import LookOptions, ObjectLook
 from asyncdicom.jobs.object_there import is_same_listed
 from asyncdicom.jobs.verify import MAX_DEPTH
 from asyncdicom.jobs.verify_files import FileVerdict, Known, check_file, not_there
@@ -118,7 +118,7 @@ class ObjectVerifyJob:
             return FileVerdict(error=error)
 
     def _look_at(self, entry: ObjectEntry, path: str) -> FileVerdict:
-        look = ObjectLook(collect={})
+        look = ObjectLook(LookOptions({}))
         md5 = md5_of_etag(entry.etag)
         if md5 is not None and not entry.digests:
             entry = replace(entry, digests=(ObjectDigest("md5", md5),))

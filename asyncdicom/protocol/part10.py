@@ -45,7 +45,14 @@ if TYPE_CHECKING:
 
     from asyncdicom.model import Buffer, Uid
 
-__all__ = ["DEFAULT_TAGS", "FileMeta", "InstanceFacts", "Part10Limits", "Part10Walker"]
+__all__ = [
+    "DEFAULT_TAGS",
+    "FileMeta",
+    "InstanceFacts",
+    "Part10Limits",
+    "Part10Walker",
+    "read_file_meta",
+]
 
 _PREFIX_BYTES: Final = 132
 """PS3.10 §7.1: 128 bytes of preamble, then "DICM"."""
@@ -169,7 +176,25 @@ class Part10Walker:
             self._stage = self._walker
 
 
-def _end_of_file_meta(head: bytearray, limits: Part10Limits) -> int:
+def read_file_meta(content: bytes, limits: Part10Limits = _DEFAULT_LIMITS) -> tuple[FileMeta, int]:
+    """Read the file meta information of a file that is there as a whole.
+
+    Returns:
+        What it says, and where the data set begins.
+
+    Raises:
+        Truncated: If the file ends inside of it.
+        ProtocolError: If this is no DICOM file, or the information breaks its standard.
+        ContentError: If a UID is none.
+
+    """
+    end = _end_of_file_meta(content, limits)
+    if len(content) < end:
+        raise Truncated("the file ends inside of its file meta", offset=len(content))
+    return _file_meta(content[_META_START:end]), end
+
+
+def _end_of_file_meta(head: bytearray | bytes, limits: Part10Limits) -> int:
     """Return the absolute offset behind the file meta information, as far as it is known.
 
     Raises:

@@ -32,6 +32,7 @@ class System:
     write = staticmethod(os.write)
     writev = staticmethod(os.writev)
     pread = staticmethod(os.pread)
+    preadv = staticmethod(os.preadv)
     pwrite = staticmethod(os.pwrite)
     seek = staticmethod(os.lseek)
     fsync = staticmethod(os.fsync)

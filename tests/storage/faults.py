@@ -21,6 +21,7 @@ CALLS = (
     "write",
     "writev",
     "pread",
+    "preadv",
     "pwrite",
     "seek",
     "fsync",

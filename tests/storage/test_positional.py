@@ -65,7 +65,7 @@ def test_a_disk_that_refuses_is_told(tmp_path: Path, code: int, kind: type[Stora
 
 def test_a_disk_that_cannot_be_read_is_told(tmp_path: Path) -> None:
     with (
-        OutputFolder.open(tmp_path, system=Fails({"pread": errno.EIO})) as folder,
+        OutputFolder.open(tmp_path, system=Fails({"preadv": errno.EIO})) as folder,
         folder.create("a") as writer,
         pytest.raises(StorageError),
     ):
