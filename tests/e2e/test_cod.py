@@ -6,6 +6,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import signal
 import subprocess
 import threading
 import time
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
     from tests.support.cod import SeriesMaker
     from tests.support.cod_store import CodStore
 
+LEFT = ".asyncdicom-"
+"""Begins every name that is no result."""
 TOKEN = "ya29.secret-token"
 STUDIES = sorted({one.study_uid for one in SERIES})
 ALL = [word for study in STUDIES for word in ("--study", study)]
@@ -262,18 +265,59 @@ def test_an_instance_is_on_disk_before_its_archive_has_ended(
         words = ("cod", "get", url_of(gcs), "--study", large.study, "-o", str(tmp_path), "-q")
         process = subprocess.Popen([PROGRAM, *words], env=clean_environ(), stderr=subprocess.PIPE)
         try:
-            deadline_s = time.monotonic() + 10
-            while not files_below(tmp_path):
-                assert time.monotonic() < deadline_s, "nothing is stored while the archive waits"
-                time.sleep(0.01)
-            first = next(iter(names_of(large).items()))
-            assert first in files_below(tmp_path).items()
+            wait_for_files(tmp_path, 1)
+            assert results_in(tmp_path).items() <= names_of(large).items()
             assert process.poll() is None
         finally:
             go_on.set()
             _, told = process.communicate(timeout=10)
     assert process.returncode == 0, told
     assert files_below(tmp_path) == names_of(large)
+
+
+@pytest.mark.parametrize(
+    ("sent", "code"),
+    [
+        pytest.param(signal.SIGKILL, -9, id="killed"),
+        pytest.param(signal.SIGINT, 130, id="interrupted"),
+    ],
+)
+def test_a_run_that_ends_early_leaves_whole_files_and_the_next_one_goes_on(
+    objects: CodObjects, large: SeriesMaker, tmp_path: Path, sent: signal.Signals, code: int
+) -> None:
+    go_on = threading.Event()
+    key = tar_key(ROOT, large.study, large.series)
+    with ScriptedGcs(objects) as gcs:
+        gcs.fault(key, StallAfter(700_000, go_on))
+        words = ("cod", "get", url_of(gcs), "--study", large.study, "-o", str(tmp_path))
+        process = subprocess.Popen([PROGRAM, *words], env=clean_environ(), stderr=subprocess.PIPE)
+        try:
+            wait_for_files(tmp_path, 2)
+            process.send_signal(sent)
+            process.communicate(timeout=10)
+        finally:
+            go_on.set()
+        assert process.returncode == code
+        kept = results_in(tmp_path)
+        assert kept.items() <= names_of(large).items()
+        gcs.asked.clear()
+        done = cli(*words)
+        (asked,) = [line for line in gcs.asked if ".tar" in line]
+    assert done.code == 0
+    assert f"{len(kept)} skipped" in done.last_line
+    assert " bytes=" in asked
+    assert results_in(tmp_path) == names_of(large)
+
+
+def wait_for_files(folder: Path, count: int) -> None:
+    deadline_s = time.monotonic() + 15
+    while len(results_in(folder)) < count:
+        assert time.monotonic() < deadline_s, "nothing is stored while the archive waits"
+        time.sleep(0.01)
+
+
+def results_in(folder: Path) -> dict[str, bytes]:
+    return {name: content for name, content in files_below(folder).items() if LEFT not in name}
 
 
 def test_an_archive_that_is_cut_goes_on_where_it_was_cut(
