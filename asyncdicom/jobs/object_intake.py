@@ -33,6 +33,9 @@ __all__ = ["NO_DICOM_FILE", "LookOptions", "ObjectContent", "ObjectLook", "check
 PREFIX_BYTES = 132
 """PS3.10 §7.1: 128 bytes of preamble, then "DICM"."""
 
+TELLING_BYTES = 256
+"""All that stands in front of (0002,0002), Media Storage SOP Class UID, and itself."""
+
 NO_DICOM_FILE = "no DICOM file"
 
 # PS3.10 §7.1: (0002,0002) UI 20, Media Storage Directory Storage (PS3.4 Annex I).
@@ -101,7 +104,7 @@ class ObjectLook:
         if self._walker is not None:
             self._walker.receive_data(data)
         elif not self._is_decided:
-            self._decide(data)
+            self._hold(data)
         if self._digests is not None:
             self._digests.update(data)
         if self._sha256 is not None:
@@ -115,6 +118,8 @@ class ObjectLook:
             ProtocolError: If it is a DICOM file that is not whole.
 
         """
+        if not self._is_decided:
+            self._decide(self._head)
         walker = self._walker
         return self._judged(None if walker is None else walker.receive_eof)
 
@@ -150,11 +155,14 @@ class ObjectLook:
             return ObjectContent(None, sha256, remarks, is_as_promised)
         return ObjectContent(facts, sha256, facts.doubts, is_as_promised)
 
-    def _decide(self, data: Buffer) -> None:
-        if self._head or len(data) < PREFIX_BYTES:
+    def _hold(self, data: Buffer) -> None:
+        """Hold the first bytes until they say what kind of object it is."""
+        if self._head or len(data) < TELLING_BYTES:
             data = self._head = self._head + bytes(data)
-            if len(data) < PREFIX_BYTES:
-                return
+        if len(data) >= TELLING_BYTES:
+            self._decide(data)
+
+    def _decide(self, data: Buffer) -> None:
         self._is_decided = True
         self._head = b""
         if self._is_instance(data):
@@ -165,7 +173,7 @@ class ObjectLook:
         """Tell whether an object begins like a DICOM file that holds an instance."""
         if bytes(data[PREFIX_BYTES - 4 : PREFIX_BYTES]) != b"DICM":
             return False
-        if _DICOMDIR in bytes(data[PREFIX_BYTES : PREFIX_BYTES + 256]):
+        if _DICOMDIR in bytes(data[PREFIX_BYTES:TELLING_BYTES]):
             self._remark = "a DICOMDIR, no instance"
             return False
         return True
