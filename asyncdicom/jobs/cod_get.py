@@ -13,7 +13,7 @@ is not fetched again.
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Generic
+from typing import TYPE_CHECKING, Generic, NamedTuple
 
 from asyncdicom.errors import ContentError, NotFound
 from asyncdicom.jobs.cod_intake import PlaceIntake, SeriesIntake
@@ -26,7 +26,7 @@ from asyncdicom.ports.objects import ByteSpan
 from asyncdicom.protocol.cod.metadata import CodInstance, RefusedInstance
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from asyncdicom.jobs.get import GetOptions
     from asyncdicom.jobs.intake import Arrival
@@ -37,18 +37,23 @@ if TYPE_CHECKING:
 
 __all__ = ["CodFinder", "CodGetJob", "CodRetriever"]
 
+MAX_REMEMBERED = 16
+"""Series of which the metadata are kept."""
+
 _NOT_KNOWN_YET = sys.maxsize
 """Instances of a study of which a series was not looked up: it is not complete, whatever came."""
 
 
 class CodFinder:
-    """Says what series hold, by their metadata; reads that of each series once."""
+    """Says what series hold, by their metadata.
+
+    Memory: what it has read of the last few series, for who asks instance by instance.
+    """
 
     def __init__(self, source: CodSource) -> None:
         self._source = source
-        self._listed: set[Uid] = set()
-        self._series: dict[Uid, Expectation] = {}
-        self._refused: dict[Uid, list[RefusedInstance]] = {}
+        self._listed: set[tuple[Uid, Uid]] = set()
+        self._read: dict[tuple[Uid, Uid], _Series] = {}
 
     async def series_of(self, study: Uid) -> list[Uid]:
         """Return the series of a study.
@@ -59,7 +64,7 @@ class CodFinder:
 
         """
         found = [one.series_instance_uid for one in await self._source.series_of(study)]
-        self._listed.update(found)
+        self._listed.update((study, one) for one in found)
         return found
 
     async def expectation_of(self, target: Target) -> Expectation:
@@ -71,45 +76,57 @@ class CodFinder:
             FetchError: If the metadata did not come whole, or is none.
 
         """
-        series, uid = target.series_instance_uid, target.sop_instance_uid
-        assert series is not None, "studies are looked up series by series"
-        known = self._series.get(series)
-        if known is None:
-            known = await self._read(target.study_instance_uid, series)
-            self._series[series] = known
+        uid = target.sop_instance_uid
+        found = await self.series_at(target)
         if uid is None:
-            return known
-        for refused in self._refused[series]:
+            return found.expected
+        for refused in found.refused:
             if refused.sop_instance_uid == uid:
                 raise refused.error
-        if uid not in known:
-            raise NotFound("the metadata does not list the instance", status_code=404)
-        return _part_of(known, series, uid)
+        if uid not in found.expected:
+            raise NotFound("the metadata does not list the instance", status_code=204)
+        return _part_of(found.expected, uid)
 
-    def refused_in(self, series: Uid) -> list[RefusedInstance]:
-        """Return what the metadata of a series has, and nothing can be fetched by."""
-        return self._refused[series]
+    async def series_at(self, target: Target) -> _Series:
+        """Return what the metadata of the series of a target says; raises as `expectation_of`."""
+        study, series = target.study_instance_uid, target.series_instance_uid
+        assert series is not None, "studies are looked up series by series"
+        found = self._read.pop((study, series), None)
+        if found is None:
+            found = await self._read_metadata(study, series)
+        self._read[study, series] = found
+        if len(self._read) > MAX_REMEMBERED:
+            del self._read[next(iter(self._read))]
+        return found
 
-    async def _read(self, study: Uid, series: Uid) -> Expectation:
-        expected, refused = Expectation(study), []
+    async def _read_metadata(self, study: Uid, series: Uid) -> _Series:
+        read = _Series(Expectation(study), [])
         try:
             async for found in self._source.entries(study, series):
                 match found:
                     case CodInstance(uid, byte_count=byte_count):
-                        expected.expect(uid, series, byte_count=byte_count)
-                        expected.places[uid] = found
+                        read.expected.expect(uid, series, byte_count=byte_count)
+                        read.expected.places[uid] = found
                     case RefusedInstance():
-                        refused.append(found)
+                        read.refused.append(found)
         except NotFound as error:
-            if series not in self._listed:
+            if (study, series) not in self._listed:
                 raise
             raise ContentError("the store has the series, and no metadata of it") from error
-        self._refused[series] = refused
-        return expected
+        return read
 
 
-def _part_of(known: Expectation, series: Uid, uid: Uid) -> Expectation:
-    place = known.places[uid]
+class _Series(NamedTuple):
+    """What the metadata of a series says."""
+
+    expected: Expectation
+    refused: list[RefusedInstance]
+    """What it has, and nothing can be fetched by."""
+
+
+def _part_of(known: Expectation, uid: Uid) -> Expectation:
+    place, series = known.places[uid], known.series_of(uid)
+    assert series is not None, "what is known of an instance is known with its series"
     part = Expectation(known.study_instance_uid)
     part.expect(uid, series, byte_count=place.byte_count)
     part.places[uid] = place
@@ -203,14 +220,14 @@ class CodGetJob(GetJob[WriterT]):
             return [GetTask(Target(Resource.SERIES, uid, one), is_lookup=True) for one in series]
         tasks = await super()._look_up(target)
         if target.resource is Resource.SERIES:
-            self._take_note(study, target)
+            self._take_note(study, target, await self._cod.series_at(target))
         return tasks
 
-    def _take_note(self, study: Expectation, target: Target) -> None:
+    def _take_note(self, study: Expectation, target: Target, found: _Series) -> None:
         """Name what cannot be fetched; know the study once all of its series are known."""
         series = target.series_instance_uid
         assert series is not None, "a series is looked up"
-        refused = self._cod.refused_in(series)
+        refused = [*found.refused, *_elsewhere(study, series, found.expected)]
         for one in refused:
             self._tally.record(Failed(_target_of(target, one.sop_instance_uid), one.error))
         unknown = self._unknown.get(study.study_instance_uid)
@@ -226,6 +243,13 @@ class CodGetJob(GetJob[WriterT]):
         place = study.places.get(arrival.facts.sop_instance_uid)
         is_proven = place is not None and place.crc32c is not None
         return is_proven or super()._is_confirmed(target, arrival)
+
+
+def _elsewhere(study: Expectation, series: Uid, found: Expectation) -> Iterator[RefusedInstance]:
+    """Yield what another series of the study has under the same UID: one name, two instances."""
+    for uid in found.instances_of(series):
+        if (other := study.series_of(uid)) != series:
+            yield RefusedInstance(uid, ContentError(f"series {other} has instance {uid}, too"))
 
 
 def _target_of(series: Target, instance: Uid | None) -> Target:

@@ -169,11 +169,9 @@ class CodSurvey:
             found = [Target(Resource.SERIES, task.study_instance_uid, uid) for uid in series]
             self._order[task.study_instance_uid] = found
             return found
-        expected = await self._finder.expectation_of(task)
-        self._series[task] = await self._stats_of(task, expected)
-        assert task.series_instance_uid is not None, "what is no study is a series"
-        for refused in self._finder.refused_in(task.series_instance_uid):
-            self._failed.append(Failed(task, refused.error))
+        read = await self._finder.series_at(task)
+        self._series[task] = await self._stats_of(task, read.expected)
+        self._failed += [Failed(task, refused.error) for refused in read.refused]
         return ()
 
     def give_up(self, task: Target, error: AsyncDicomError, attempts: int) -> Iterable[Target]:

@@ -142,6 +142,7 @@ class Expectation:
             for instance in series.instances:
                 sop_class = other._class_of.get(instance)
                 self.expect(instance, uid, byte_count=share, sop_class=sop_class)
-        self.places.update(other.places)
+        for instance, place in other.places.items():
+            self.places.setdefault(instance, place)
         self.patient_id = self.patient_id or other.patient_id
         self.further_classes |= other.further_classes

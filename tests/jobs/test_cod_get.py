@@ -11,7 +11,9 @@ import pytest
 from asyncdicom.engine.scheduler import Scheduler
 from asyncdicom.errors import ConnectionLost, NotFound, Throttled
 from asyncdicom.events import Finished
+from asyncdicom.jobs import cod_get
 from asyncdicom.jobs.cod_archive import CodArchive
+from asyncdicom.jobs.cod_get import CodFinder
 from asyncdicom.jobs.get import GetOptions
 from asyncdicom.jobs.run import run_job
 from asyncdicom.jobs.tally import Tally
@@ -520,3 +522,42 @@ async def test_an_instance_that_lacks_something_is_kept_if_its_checksum_says_so(
         assert run.is_complete
         assert run.stored[0].remarks
         assert len([line for line in memory.asked if ".tar" in line]) == requests
+
+
+async def test_an_instance_that_two_series_have_is_named_once_and_comes_once(
+    objects: CodObjects, instances: list[bytes], tmp_path: Path
+) -> None:
+    one = objects.add_series(instances)
+    two = objects.add_series([small_instance(2, series=2), small_instance(50, series=2)])
+    async with open_store(tmp_path, layout=LAYOUT) as store:
+        run = await get(MemoryCodStore(objects), store, study_of(one))
+    assert len(run.stored) == COUNT + 1
+    ((target, reason),) = [(failed.target, failed.error.reason) for failed in run.failed]
+    assert (target.sop_instance_uid, reason) == (uid("instance", 2), "content-error")
+    assert target.series_instance_uid in (one.series, two.series)
+
+
+async def test_metadata_are_read_once_for_many_instances_of_a_series(
+    objects: CodObjects, series: SeriesMaker, tmp_path: Path
+) -> None:
+    memory = MemoryCodStore(objects)
+    targets = [
+        Target(Resource.INSTANCE, series.study, series.series, series.uid_of(one))
+        for one in series.instances
+    ]
+    async with open_store(tmp_path) as store:
+        run = await get(memory, store, *targets)
+    assert len(run.stored) == COUNT
+    assert memory.asked.count("get metadata.json") == 1
+
+
+async def test_what_was_read_is_forgotten_in_time(
+    objects: CodObjects, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cod_get, "MAX_REMEMBERED", 2)
+    made = [objects.add_series([small_instance(number, series=number)]) for number in range(1, 4)]
+    memory = MemoryCodStore(objects)
+    finder = CodFinder(CodSource(ROOT, memory))
+    for series in (made[0], made[1], made[0], made[2], made[1], made[0]):
+        await finder.expectation_of(Target(Resource.SERIES, series.study, series.series))
+    assert len(memory.asked) == 3 + 2

@@ -257,7 +257,8 @@ def _instance(uid: Uid, parents: dict[str, Uid], entry: Any) -> CodInstance:
     if not isinstance(uri, str) or not is_place_of(uri, parents["study"], parents["series"], uid):
         raise ContentError(f"the metadata has instance {uid} outside of the archive of its series")
     first, count = _span(uid, entry)
-    return CodInstance(uid, first, count, crc32c_of(entry.get("crc32c"), uid), _own_uids(entry))
+    own = _own_uids(entry, (uid, parents["series"], parents["study"]))
+    return CodInstance(uid, first, count, crc32c_of(entry.get("crc32c"), uid), own)
 
 
 def _span(uid: Uid, entry: dict[str, Any]) -> tuple[int, int]:
@@ -296,17 +297,22 @@ def crc32c_of(text: Any, uid: Uid) -> bytes | None:
     return value
 
 
-def _own_uids(entry: dict[str, Any]) -> OwnUids:
-    """Return what the file says it is, as far as the metadata tells."""
+def _own_uids(entry: dict[str, Any], names: tuple[Uid, Uid, Uid]) -> OwnUids:
+    """Return what the file says it is, as far as the metadata tells.
+
+    Args:
+        entry: Of the instance.
+        names: What the store calls instance, series and study: mostly the same, and then the
+            same objects, as there may be very many.
+
+    """
     inline = entry.get("metadata")
     if isinstance(inline, dict):
-        return OwnUids(
-            _uid(_first_value(inline.get("00080018"))),
-            _uid(_first_value(inline.get("0020000E"))),
-            _uid(_first_value(inline.get("0020000D"))),
-        )
-    names = ("instance_uid", "series_uid", "study_uid")
-    return OwnUids(*(_uid(entry.get(name)) for name in names))
+        told = [_first_value(inline.get(tag)) for tag in ("00080018", "0020000E", "0020000D")]
+    else:
+        told = [entry.get(name) for name in ("instance_uid", "series_uid", "study_uid")]
+    pairs = zip(told, names, strict=True)
+    return OwnUids(*(name if one == name else _uid(one) for one, name in pairs))
 
 
 def _first_value(element: Any) -> Any:
