@@ -358,6 +358,19 @@ async def test_as_many_connections_as_requests_at_once_are_kept(engine: str) -> 
 
 
 @engines
+async def test_who_is_cancelled_leaves_the_store_usable(engine: str) -> None:
+    slow = (Send(HEAD + b"abc"), Wait())
+    async with scripted(engine, steps=slow, timeout=10.0) as (store, origin):
+        origin.serve(f"/{BUCKET}/k", media(b"abcdef"))
+        reading = asyncio.create_task(fetched(store, "k"))
+        await origin.until(lambda: len(origin.requests) == 1)
+        reading.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await reading
+        assert await fetched(store, "k") == b"abcdef"
+
+
+@engines
 @one_loop
 async def test_a_refusal_costs_no_connection(engine: str) -> None:
     async with scripted(engine, steps=(media(b"<Error/>", status=404),)) as (store, origin):

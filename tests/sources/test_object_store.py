@@ -190,6 +190,13 @@ async def test_the_region_of_an_object_is_found_though_heads_do_not_say_it(
     assert transport.open_answers == 0
 
 
+async def test_an_object_that_is_not_there_is_not_asked_for_again() -> None:
+    store, transport = store_over(lambda _: ScriptedAnswer(404))
+    with pytest.raises(NotFound):
+        await store.entry("bucket", "k")
+    assert len(transport.requests) == 1
+
+
 async def test_an_object_is_fetched_and_proven() -> None:
     store, transport = store_over(lambda _: ScriptedAnswer(200, EMPTY))
     async with store.fetch("bucket", "k") as stream:

@@ -108,6 +108,12 @@ def test_a_name_that_ends_like_amazon_is_not_amazon() -> None:
     assert Endpoint.parse("https://s3.amazonaws.com").is_amazon
 
 
+def test_google_is_known_by_its_endpoint() -> None:
+    assert Endpoint.parse("https://storage.googleapis.com/").is_google
+    assert not Endpoint.parse("http://storage.googleapis.com").is_google
+    assert not Endpoint.of_aws("us-east-1").is_google
+
+
 def test_the_endpoint_for_s3_goes_before_the_general_one() -> None:
     environment = {"AWS_ENDPOINT_URL": "http://a", "S3_ENDPOINT_URL": "http://b"}
     assert endpoint_in(environment) == "http://a"

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 def test_fields_are_found_in_any_case_and_repeated_ones_joined() -> None:
     headers = (("ETag", "a"), ("x-goog-hash", "crc32c=A"), ("X-Goog-Hash", "md5=B"))
     assert fields_of(headers) == {"etag": "a", "x-goog-hash": "crc32c=A, md5=B"}
+    assert fields_of((("etag", "a"), ("range", "B"))) == {"etag": "a", "range": "B"}
+    assert fields_of((("a", "1"), ("a", "2"))) == {"a": "1, 2"}
 
 
 @pytest.mark.parametrize(

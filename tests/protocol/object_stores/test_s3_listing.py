@@ -155,6 +155,7 @@ def test_what_does_not_say_what_it_has_to_is_refused(inside: str) -> None:
         pytest.param(b"{}", id="JSON"),
         pytest.param(b"\xff\xff\x00", id="no text"),
         pytest.param(listing(WHOLE) + b"<more/>", id="more behind the end"),
+        pytest.param(listing(WHOLE) + b"<mo", id="more behind the end, and cut"),
         pytest.param(listing(WHOLE, head="<!DOCTYPE x>"), id="a document type"),
         pytest.param(
             listing(
