@@ -12,13 +12,13 @@ taken as it is, and said to be no DICOM file.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from asyncdicom.errors import ContentError, UidMismatch
 from asyncdicom.protocol.object_stores.digests import RunningDigests
 from asyncdicom.protocol.part10 import DEFAULT_TAGS, Part10Walker, read_file_meta
 from asyncdicom.protocol.part10_shapes import DataSetReader
+from asyncdicom.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

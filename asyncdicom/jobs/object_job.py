@@ -11,7 +11,7 @@ fetched stays.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from asyncdicom.errors import ObjectChanged
@@ -21,6 +21,7 @@ from asyncdicom.jobs.object_survey import Lister, accept_all
 from asyncdicom.jobs.object_there import Presence
 from asyncdicom.jobs.object_transfer import PartOptions, Transfer
 from asyncdicom.model import Failed, ObjectTarget, Resource, Stored
+from asyncdicom.records import dataclass
 from asyncdicom.storage.room import free_bytes, require_room_for
 
 if TYPE_CHECKING:

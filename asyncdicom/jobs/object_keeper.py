@@ -11,12 +11,12 @@ same object is. Two objects of a run that come out under one name never replace 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from asyncdicom.errors import NameTaken
 from asyncdicom.jobs.object_intake import LookOptions, ObjectLook
 from asyncdicom.protocol.part10 import DEFAULT_TAGS
+from asyncdicom.records import dataclass
 from asyncdicom.storage.committing import GroupCommitter
 from asyncdicom.storage.inventory import claimed_uid
 from asyncdicom.storage.naming import collision_key

@@ -13,12 +13,13 @@ that could have been asked for before.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from asyncdicom.errors import Incomplete, NotFound
 from asyncdicom.model import ObjectTarget, Resource
 from asyncdicom.protocol.object_stores.globs import matcher
+from asyncdicom.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -6,13 +6,13 @@ await keeper.commit(Kept(task, received.entry, path, received.content), received
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from asyncdicom.jobs.object_fetch import WholeFetch, check_listed, is_same_version
 from asyncdicom.jobs.object_intake import check_group
 from asyncdicom.jobs.object_ranges import IgnoresRanges, Lanes, RangedFetch, Ranges
 from asyncdicom.policy.object_parts import plan_parts
+from asyncdicom.records import dataclass
 from asyncdicom.storage.positional import PositionalFile
 
 if TYPE_CHECKING:

@@ -15,12 +15,13 @@ UUIDs are given, and never otherwise. Their rows have numbers below 0.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from asyncdicom.model import is_uid
 from asyncdicom.protocol.idc.selection import COLUMNS, AnalysisResults, Kind, is_uuid
 from asyncdicom.protocol.idc.series import ROUNDED_BYTES, Series, Totals
+from asyncdicom.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -10,10 +10,10 @@ only the others were looked for in it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from asyncdicom.protocol.idc.selection import COLUMNS, Kind, is_uuid
+from asyncdicom.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -16,6 +16,7 @@ import contextlib
 import os
 import time
 from abc import ABC, abstractmethod
+from itertools import chain
 from typing import TYPE_CHECKING, ClassVar, Generic, Self, TypeVar
 
 from asyncdicom.errors import AsyncDicomError, ConnectionLost, LimitExceeded, Stalled, UsageError
@@ -183,7 +184,7 @@ class Exchange(ABC, Generic[ClientT]):
             self._expected_bytes = content_length(self._values("content-length"))
 
     def _head_bytes(self) -> int:
-        return sum(len(name) + len(value) for name, value in self.headers)
+        return sum(map(len, chain.from_iterable(self.headers)))
 
     def _values(self, name: str) -> list[str]:
         return field_values(self.headers, name)
