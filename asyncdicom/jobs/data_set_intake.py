@@ -93,7 +93,7 @@ class DataSetIntake(Generic[WriterT]):
         self._stage: DataSetWalker | DeflatedDataSet | None = None
         self._digest: hashlib._Hash | None = None
 
-    def write(self, data: Buffer) -> None:
+    def write(self, *pieces: Buffer) -> None:
         """Take bytes; they are only lent.
 
         Raises:
@@ -102,21 +102,24 @@ class DataSetIntake(Generic[WriterT]):
 
         """
         base = self._byte_count
-        self._byte_count = base + len(data)
-        if self._stage is None:
+        self._byte_count = base + sum(map(len, pieces))
+        stage = self._stage
+        if stage is None:
             if self._byte_count <= HELD_BYTES:
-                self._held.append(bytes(data))
+                self._held += map(bytes, pieces)
                 return
-            self._begin_walk()
-        assert self._stage is not None, "begun above"
-        self._stage.receive_data(data, base)
+            stage = self._begin_walk()
+        for data in pieces:
+            stage.receive_data(data, base)
+            base += len(data)
         if self._digest is not None:
-            self._digest.update(data)
+            for data in pieces:
+                self._digest.update(data)
         if self._writer is not None:
-            self._writer.write(data)
+            self._writer.write_many(pieces)
         else:
             self._writer = self._begin()
-            self._writer.write_many([*self._held, data])
+            self._writer.write_many([*self._held, *pieces])
             self._held.clear()
 
     def end(self) -> Arrival[WriterT]:
@@ -145,7 +148,7 @@ class DataSetIntake(Generic[WriterT]):
             self._writer.discard()
             self._writer = None
 
-    def _begin_walk(self) -> None:
+    def _begin_walk(self) -> DataSetWalker | DeflatedDataSet:
         """Walk what is held, as more comes than may be held."""
         self._walker, self._stage = self._terms.reader.stages(self._meta, self._start)
         base = 0
@@ -155,6 +158,7 @@ class DataSetIntake(Generic[WriterT]):
             base += len(piece)
         if self._terms.computes_digests:
             self._digest = hashlib.sha256(b"".join(self._held))
+        return self._stage
 
     def _end_small(self, content: bytes) -> Arrival[WriterT]:
         facts = self._trusted(*self._terms.reader.read(self._meta, content, self._start))

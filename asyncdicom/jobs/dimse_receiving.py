@@ -118,7 +118,7 @@ class Refusal:
     def __init__(self, status: int) -> None:
         self._status = status
 
-    def write(self, fragment: Buffer) -> None:
+    def write(self, *fragments: Buffer) -> None:
         """Do nothing."""
 
     async def end(self) -> int:
@@ -148,12 +148,12 @@ class _Sink(Generic[WriterT]):
         self._arrival: Arrival[WriterT] | None = None
         self._error: AsyncDicomError | None = None
 
-    def write(self, fragment: Buffer) -> None:
+    def write(self, *fragments: Buffer) -> None:
         """Take bytes; after an error they are counted and swallowed."""
-        self._reception.count_bytes(len(fragment))
+        self._reception.count_bytes(sum(map(len, fragments)))
         if self._error is None:
             try:
-                self._intake.write(fragment)
+                self._intake.write(*fragments)
             except AsyncDicomError as error:
                 self._refuse(error)
 

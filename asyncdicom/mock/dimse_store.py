@@ -61,12 +61,13 @@ class _Sink:
         self._status = status
         self._data = bytearray()
 
-    def write(self, fragment: Buffer) -> None:
+    def write(self, *fragments: Buffer) -> None:
         """Take bytes, as long as there is room."""
         if self._status is not None:
             return
-        self._data += fragment
-        self._storage.taken_bytes += len(fragment)
+        for fragment in fragments:
+            self._data += fragment
+            self._storage.taken_bytes += len(fragment)
         if self._storage.taken_bytes > self._storage.max_bytes:
             self.discard()
             self._status = Status.OUT_OF_RESOURCES

@@ -134,8 +134,8 @@ class StoreRequest(NamedTuple):
 class StoreSink(Protocol):
     """Takes one data set while it arrives."""
 
-    def write(self, fragment: Buffer, /) -> object:
-        """Take the next bytes of the data set; they are only lent."""
+    def write(self, *fragments: Buffer) -> object:
+        """Take the next bytes of the data set, in one piece or several; they are only lent."""
 
     async def end(self) -> int:
         """Take note that the last fragment came; return the status to answer with.

@@ -86,9 +86,8 @@ class DataSetWalker:
         self._is_defined = False
         self._watched_at_top = watch.of(encoding)
         self._watched = self._watched_at_top
-        self._fragment_items = 0
+        self._fragment_items = self._padding_at = 0
         self._is_counting = False
-        self._padding_at = 0
 
     def receive_data(self, data: Buffer, base: int) -> None:
         """Walk on.
@@ -102,10 +101,11 @@ class DataSetWalker:
             LimitExceeded: If sequences are nested too deeply.
 
         """
-        self._received = base + len(data)
+        self._received = end = base + len(data)
         if self._pending:
             self._walk_pending(data)
-        self._walk(data, base)
+        if self._at < end:
+            self._walk(data, base)
 
     def receive_eof(self) -> None:
         """Confirm that the data set is whole.

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from asyncdicom.errors import AsyncDicomError
@@ -157,9 +157,11 @@ class ConnectionFailed:
         return {"event": "connectionFailed", "address": self.address, **facts}
 
 
-@dataclass(frozen=True, slots=True)
-class InstanceStored:
-    """An instance is in place, as durable as was asked for, and its sender will be told so."""
+class InstanceStored(NamedTuple):
+    """An instance is in place, as durable as was asked for, and its sender will be told so.
+
+    A tuple, as one is made for each instance that arrives.
+    """
 
     caller: Caller
     path: str

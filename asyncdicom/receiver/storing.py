@@ -19,7 +19,7 @@ from asyncdicom.errors import (
     UnexpectedContent,
 )
 from asyncdicom.jobs.data_set_intake import DataSetIntake
-from asyncdicom.model import parse_uid
+from asyncdicom.model import is_uid, parse_uid
 from asyncdicom.policy.store_answers import answer_to
 from asyncdicom.protocol.dimse.statuses import Status
 from asyncdicom.receiver.events import (
@@ -73,8 +73,10 @@ class Storing:
         """
         if not self.takes(request.sop_class_uid):
             raise NotNegotiated("instances of this SOP class are not taken")
-        parse_uid(request.sop_instance_uid)
-        require_room(self.root, self.rules.min_free_bytes)
+        if not is_uid(request.sop_instance_uid):
+            parse_uid(request.sop_instance_uid)
+        if self.rules.min_free_bytes:
+            require_room(self.root, self.rules.min_free_bytes)
 
 
 class AssociationStorage:
@@ -121,14 +123,14 @@ class ReceivedDataSet:
         except AsyncDicomError as error:
             self._fail(error)
 
-    def write(self, fragment: Buffer) -> None:
+    def write(self, *fragments: Buffer) -> None:
         """Take bytes; what is refused or ignored is counted and swallowed."""
-        byte_count = len(fragment)
+        byte_count = sum(map(len, fragments))
         self._storing.statistics.byte_count += byte_count
         self._association.byte_count += byte_count
         if self._intake is not None:
             try:
-                self._intake.write(fragment)
+                self._intake.write(*fragments)
             except AsyncDicomError as error:
                 self._fail(error)
 

@@ -341,7 +341,7 @@ class FileWriter:
     def _write_some(self, buffers: Sequence[Buffer]) -> None:
         written = self._rules.system.writev(self._fd, buffers)
         self.byte_count += written
-        for buffer in buffers:
+        for buffer in () if written == sum(map(len, buffers)) else buffers:
             view = memoryview(buffer).cast("B")
             if written < len(view):
                 self.byte_count += self._write_rest(view[written:])

@@ -134,8 +134,9 @@ class _Sink:
         self._kept = kept
         self._data = bytearray()
 
-    def write(self, fragment: Buffer) -> None:
-        self._data += fragment
+    def write(self, *fragments: Buffer) -> None:
+        for fragment in fragments:
+            self._data += fragment
 
     async def end(self) -> int:
         return self.end_nowait()

@@ -103,6 +103,11 @@ class MessageAssembler:
             return None
         return command if command.has_data_set else None
 
+    def end_data_set(self) -> None:
+        """Say that the data set that is due came to its end; its fragments were not told."""
+        assert self._phase is _DATA, "no data set is due"
+        self._phase = _IDLE
+
     def receive(self, fragment: PdvFragment) -> Sequence[MessageEvent]:
         """Take the next fragment; return what it came to, often nothing.
 

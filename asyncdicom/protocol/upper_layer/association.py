@@ -68,7 +68,7 @@ if TYPE_CHECKING:
     from asyncdicom.model import Buffer
     from asyncdicom.protocol.upper_layer.negotiation import Negotiated
     from asyncdicom.protocol.upper_layer.pdu import Pdu
-    from asyncdicom.protocol.upper_layer.reader import PduLimits, WholeMessage
+    from asyncdicom.protocol.upper_layer.reader import PduLimits
 
 __all__ = [
     "NEED_DATA",
@@ -305,14 +305,11 @@ class AssociationMachine:
             self._end()
         return NEED_DATA
 
-    def whole_message(self) -> WholeMessage | None:
-        """Return a message that came whole, for `pass_message`; None leaves it to `next_event`."""
+    @property
+    def data_reader(self) -> PduReader | None:
+        """What reads P-DATA-TF, for whoever takes several at once; None while none may come."""
         may_come = self._progress.takes_data and not self._is_deaf
-        return self._reader.whole_message() if may_come else None
-
-    def pass_message(self, message: WholeMessage) -> None:
-        """Go on behind the message that was returned just now."""
-        self._reader.pass_message(message)
+        return self._reader if may_come else None
 
     def _take(self, received: Pdu | PdvFragment) -> AssociationEvent | None:
         """Do what the table says about a PDU; return or raise what is to be told about it."""

@@ -25,7 +25,7 @@ from __future__ import annotations
 import struct
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from asyncdicom.errors import LimitExceeded, ProtocolError, Truncated, UsageError
 from asyncdicom.protocol.payload_events import NEED_DATA, NeedData
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from asyncdicom.model import Buffer
     from asyncdicom.protocol.upper_layer.pdu import Pdu
 
-__all__ = ["NEED_DATA", "NeedData", "PduLimits", "PduReader", "WholeMessage"]
+__all__ = ["NEED_DATA", "NeedData", "PduLimits", "PduReader"]
 
 ODD_IDS: Final = frozenset(range(1, 256, 2))
 """Presentation context IDs that can be (PS3.8 §9.3.2.2)."""
@@ -66,17 +66,6 @@ _IS_LAST = 0b10
 _WHOLE_COMMAND = _IS_COMMAND | _IS_LAST
 _WHOLE_DATA_SET = _IS_LAST
 _EMPTY: Final = memoryview(b"")
-
-
-class WholeMessage(NamedTuple):
-    """A command set and its data set, each one PDV in one PDU, as small ones come."""
-
-    context_id: int
-    command: memoryview
-    dataset: memoryview
-    """Not empty."""
-    end: int
-    """Where the next PDU begins, for `PduReader.pass_message`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +96,7 @@ class PduReader:
         self._view = _EMPTY
         self._at = 0
         self._end = 0
+        self._message_end = 0  # of what `whole_message` found
         self._passed_bytes = 0  # of chunks before this one
         self._held = bytearray()  # beginning of a header or of a control PDU
         self._wanted_bytes = _HEADER_BYTES  # of which the whole has as many
@@ -187,8 +177,13 @@ class PduReader:
             raise
         return event
 
-    def whole_message(self) -> WholeMessage | None:
-        """Return a message that lies in the chunk whole, or None if `next_event` has to judge.
+    @property
+    def is_drained(self) -> bool:
+        """Whether all that was received was read: `next_event` would say `NEED_DATA`."""
+        return self._at == self._end and not self._chunks
+
+    def whole_message(self) -> tuple[int, memoryview, memoryview] | None:
+        """Return context ID, command set and data set, each one PDV, if they lie in the chunk.
 
         Nothing is read by this: either `pass_message` follows, or `next_event` tells it in parts.
         """
@@ -218,12 +213,34 @@ class PduReader:
             or end > self._end
         ):
             return None
-        command, dataset = view[at + _BOTH_BYTES : middle], view[middle + _BOTH_BYTES : end]
-        return WholeMessage(context_id, command, dataset, end)
+        self._message_end = end
+        return context_id, view[at + _BOTH_BYTES : middle], view[middle + _BOTH_BYTES : end]
 
-    def pass_message(self, message: WholeMessage) -> None:
+    def pass_message(self) -> None:
         """Go on behind the message that `whole_message` returned just now."""
-        self._at = message.end
+        self._at = self._message_end
+
+    def take_data(self, context_id: int) -> tuple[list[memoryview], bool]:
+        """Return what lies in the chunk of a data set that has begun, and whether it ends there.
+
+        What is cut, or of another context, is left to `next_event`.
+        """
+        pieces: list[memoryview] = []
+        if self._held or (self._at == self._end and not self._take_chunk()):
+            return pieces, False
+        while self._pdv_left or self._read_both_headers():
+            if self._is_command or self._context_id != context_id:
+                break
+            at = self._at
+            self._at = stop = min(at + self._pdv_left, self._end)
+            self._pdv_left -= stop - at
+            if stop > at:
+                pieces.append(self._view[at:stop])
+            if self._pdv_left:
+                break
+            if self._is_last:
+                return pieces, True
+        return pieces, False
 
     def _whole_pdv(self) -> PdvFragment | None:
         """Return a PDU of one PDV that lies in the chunk whole, as short ones do; else None."""

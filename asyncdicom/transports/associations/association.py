@@ -70,7 +70,7 @@ class RefusingSink:
     def __init__(self, status: int) -> None:
         self._status = status
 
-    def write(self, _fragment: Buffer, /) -> None:
+    def write(self, *_fragments: Buffer) -> None:
         """Drop the bytes."""
 
     async def end(self) -> int:
@@ -150,8 +150,8 @@ class _Operation:
         async with self._finishing:
             if self.is_over or self._association.is_over or self._wire.is_over:
                 return
-            # Messages are parsed one by one, so that no sink is under way here.
             self._storage = None
+            self._wire.refuse(RefusingSink(statuses.Status.OUT_OF_RESOURCES))
             try:
                 async with asyncio.timeout(self._association.settings.idle_timeout_s):
                     await self._wire.send(self.context.context_id, CCancelRequest(self.message_id))

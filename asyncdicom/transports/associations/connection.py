@@ -141,10 +141,10 @@ class Connection(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int, /) -> None:
         """Note what came (asyncio)."""
         self._filled += nbytes
-        if self._plain is not None:
-            nbytes += self._read_on(self._plain, nbytes)
-        elif self._socket is not None:
+        if self._socket is not None:
             sockets.acknowledge_at_once(self._socket)
+        if self._plain is not None and nbytes < SMALL_READ_BYTES:
+            nbytes += self._read_on(self._plain)
         self._window_bytes += nbytes
         self._heard_s = self._loop.time()
         self._was_full = self._was_full or self._is_full
@@ -315,14 +315,13 @@ class Connection(asyncio.BufferedProtocol):
     def _is_full(self) -> bool:
         return len(self._view) - self._filled < LEAST_READ_BYTES
 
-    def _read_on(self, plain: socket.socket, came: int) -> int:
-        """Acknowledge, and read what a peer with Nagle's algorithm sends because of that.
+    def _read_on(self, plain: socket.socket) -> int:
+        """Read what a peer with Nagle's algorithm sends because we acknowledged.
 
         It comes while the system call lasts, if the peer is near; who sends a message in
         five pieces costs us one turn of the loop then, and not five.
         """
-        more_bytes = 0
-        sockets.acknowledge_at_once(plain)
+        more_bytes = came = 0
         while came < SMALL_READ_BYTES and not self._is_full:
             came = sockets.read_at_once(plain, self._view[self._filled :])
             if not came:

@@ -66,7 +66,7 @@ class Refusing:
         """Take a data set, to drop it."""
         return self
 
-    def write(self, _fragment: Buffer, /) -> None:
+    def write(self, *_fragments: Buffer) -> None:
         """Drop the bytes."""
 
     async def end(self) -> int:

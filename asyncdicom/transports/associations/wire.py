@@ -7,13 +7,15 @@
 Rule: data sets of C-STORE requests go to a sink, fragment by fragment, without a copy;
 all others are identifiers, small, and held. What a sink raises is raised by `next`.
 
-Strategy: a peer that stores waits for each answer. Where the sink need not wait for anything
+Strategy: an archive that stores waits for each answer, and for nothing else: how far a C-GET
+has come is told when what came with it was answered. Where the sink need not wait for anything
 (`end_nowait`), the answer leaves while the loop hands over what came, and whoever called
 `next` hears nothing of it: to wake a task for it would take as long as to parse and write.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from asyncdicom.errors import (
@@ -24,7 +26,8 @@ from asyncdicom.errors import (
     TransportError,
 )
 from asyncdicom.protocol.dimse.assembler import DataFragment, MessageAssembler, MessageBegan
-from asyncdicom.protocol.dimse.messages import CStoreRequest
+from asyncdicom.protocol.dimse.messages import CGetResponse, CStoreRequest
+from asyncdicom.protocol.dimse.statuses import is_pending
 from asyncdicom.protocol.dimse.store_answers import encode_store_response
 from asyncdicom.protocol.upper_layer.association import NEED_DATA, AssociationEvent
 from asyncdicom.protocol.upper_layer.p_data import fragment_bytes
@@ -36,9 +39,9 @@ if TYPE_CHECKING:
 
     from asyncdicom.model import Buffer
     from asyncdicom.ports.dimse import DimseStatistics, StoreSink
-    from asyncdicom.protocol.dimse.assembler import MessageEvent
     from asyncdicom.protocol.dimse.messages import Message
     from asyncdicom.protocol.upper_layer.association import AssociationMachine
+    from asyncdicom.protocol.upper_layer.reader import PduReader
     from asyncdicom.transports.associations.connection import Connection, Patience
 
 __all__ = ["Arrival", "Arrived", "Wire"]
@@ -65,6 +68,13 @@ class Arrived(NamedTuple):
 
 
 Arrival: TypeAlias = Arrived | AssociationEvent
+
+
+def _may_be_late(arrival: Arrival) -> bool:
+    """Tell whether it only says how far an operation has come."""
+    if not isinstance(arrival, Arrived) or not isinstance(arrival.command, CGetResponse):
+        return False
+    return is_pending(arrival.command.status)
 
 
 class Wire:
@@ -100,6 +110,7 @@ class Wire:
         self._over: AsyncDicomError | None = None
         self._fragment_bytes = 1
         self._answers = 0
+        self._late: deque[Arrival] = deque()
 
     @property
     def is_over(self) -> bool:
@@ -183,6 +194,12 @@ class Wire:
             self._sink.discard()
             self._sink = None
 
+    def refuse(self, sink: StoreSink) -> None:
+        """Give up the data set that is under way, if there is one; a sink takes the rest."""
+        if self._sink is not None:
+            self._sink.discard()
+            self._sink = sink
+
     async def end(self) -> None:
         """Close the connection, wait for that, and cut the cycles in which all of this hangs.
 
@@ -213,31 +230,50 @@ class Wire:
             raise
 
     def _parse(self) -> Arrival | None:
-        machine, assembler, receive = self.machine, self._assembler, self._assembler.receive
-        if self.connection.holds_more:
-            self._feed()
+        """Parse on; what may be told late is told when nothing else is left to do."""
+        if self._late:
+            return self._late.popleft()
+        machine = self.machine
         while True:
-            if assembler.is_idle and (message := machine.whole_message()) is not None:
-                command = assembler.command_of(message.command)
-                if command is not None:
-                    machine.pass_message(message)
-                    self._begin(message.context_id, command)
-                    self._take(message.dataset)
-                    if (arrived := self._ended()) is not None:
-                        return arrived
-                    continue
-            event = machine.next_event()
-            if isinstance(event, PdvFragment):
-                for one in receive(event):
-                    arrived = self._happened(one)
-                    if arrived is not None:
-                        return arrived
-            elif event is NEED_DATA:
+            arrived: Arrival | None = None
+            reader = None if self._is_eof_told else machine.data_reader
+            if reader is not None and reader.is_drained:
                 if not self._feed():
-                    self.connection.is_within_message = self.is_within_message
-                    return None
-            else:
-                return event
+                    break
+            elif reader is not None and self._has_ended_at_once(reader):
+                arrived = self._ended()
+            elif (event := machine.next_event()) is not NEED_DATA:
+                arrived = self._happened(event)
+            elif not self._feed():
+                break
+            if arrived is not None:
+                self._late.append(arrived)
+                if not _may_be_late(arrived):
+                    return self._late.popleft()
+        self.connection.is_within_message = self.is_within_message
+        return self._late.popleft() if self._late else None
+
+    def _has_ended_at_once(self, reader: PduReader) -> bool:
+        """Take a whole message, or what came of a data set, at once; tell whether it ended."""
+        if self._began is not None:
+            if self._sink is None:
+                return False
+            pieces, is_last = reader.take_data(self._began[0])
+            if pieces:
+                self._sink.write(*pieces)
+            if is_last:
+                self._assembler.end_data_set()
+            return is_last
+        if not self._assembler.is_idle or (message := reader.whole_message()) is None:
+            return False
+        context_id, command_set, dataset = message
+        command = self._assembler.command_of(command_set)
+        if command is None:
+            return False
+        reader.pass_message()
+        self._begin(context_id, command)
+        self._take(dataset)
+        return True
 
     def _feed(self) -> bool:
         """Hand the machine what there is, the end included; tell whether it was anything."""
@@ -256,14 +292,18 @@ class Wire:
         self.machine.receive_eof()
         return True
 
-    def _happened(self, event: MessageEvent) -> Arrived | None:
-        if isinstance(event, DataFragment):
-            self._take(event.data)
-        elif isinstance(event, MessageBegan):
-            self._begin(*event)
-        else:
-            return self._ended()
-        return None
+    def _happened(self, event: AssociationEvent) -> Arrival | None:
+        if not isinstance(event, PdvFragment):
+            return event
+        arrived: Arrived | None = None
+        for one in self._assembler.receive(event):
+            if isinstance(one, DataFragment):
+                self._take(one.data)
+            elif isinstance(one, MessageBegan):
+                self._begin(*one)
+            else:
+                arrived = self._ended()
+        return arrived
 
     def _begin(self, context_id: int, command: Message) -> None:
         self._began = context_id, command

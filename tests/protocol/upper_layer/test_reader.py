@@ -37,7 +37,7 @@ from tests.protocol.upper_layer.samples import (
 from tests.support.chunking import bytewise, cut, every_split, feedings, whole
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 MAX_PDU_BYTES = 64
 
@@ -53,7 +53,36 @@ def drained(reader: PduReader) -> Iterator[Pdu | PdvFragment]:
         yield event
 
 
-def told(chunks: list[bytes], reader: PduReader | None = None) -> list[object]:
+def drained_at_once(reader: PduReader) -> Iterator[Pdu | PdvFragment]:
+    """Read whole messages and all data of a chunk at once, where that is possible."""
+    while True:
+        if (message := reader.whole_message()) is not None:
+            reader.pass_message()
+            context_id, command, dataset = message
+            yield PdvFragment(context_id, True, True, command)
+            yield PdvFragment(context_id, False, True, dataset)
+        elif taken := [*data_of(reader, 1), *data_of(reader, 3)]:
+            yield from taken
+        elif (event := reader.next_event()) is not NEED_DATA:
+            yield event
+        else:
+            assert reader.is_drained
+            return
+
+
+def data_of(reader: PduReader, context_id: int) -> Iterator[PdvFragment]:
+    pieces, has_ended = reader.take_data(context_id)
+    for piece in pieces:
+        yield PdvFragment(context_id, False, False, piece)
+    if has_ended:
+        yield PdvFragment(context_id, False, True, memoryview(b""))
+
+
+def told(
+    chunks: list[bytes],
+    reader: PduReader | None = None,
+    drain: Callable[[PduReader], Iterator[Pdu | PdvFragment]] = drained,
+) -> list[object]:
     """Return PDUs, joined data and how it ended: all that no cut may change."""
     reader = reader or new_reader()
     seen: list[object] = []
@@ -61,7 +90,7 @@ def told(chunks: list[bytes], reader: PduReader | None = None) -> list[object]:
     try:
         for chunk in chunks:
             reader.receive_data(chunk)
-            for event in drained(reader):
+            for event in drain(reader):
                 if not isinstance(event, PdvFragment):
                     seen.append(event)
                     continue
@@ -334,12 +363,16 @@ def test_an_association_pdu_of_a_mebibyte_takes_a_few_of_them() -> None:
     assert peak_bytes_while_feeding(reader, [bytes(1023)], 1024) < 4 * 1024 * 1024
 
 
+CONTROLS = st.one_of(st.sampled_from((0, 1, 2, 3)), st.integers(0, 255))
+"""What PDVs are, most of them without the reserved bits."""
+
+
 @given(
     st.lists(
         st.one_of(
             pdus.map(encode),
             st.lists(
-                st.tuples(st.sampled_from((1, 3)), st.integers(0, 255), st.binary(max_size=20)),
+                st.tuples(st.sampled_from((1, 3)), CONTROLS, st.binary(max_size=20)),
                 min_size=1,
                 max_size=2,
             ).map(lambda pdvs: data_pdu(*pdvs)),
@@ -354,5 +387,7 @@ def test_no_cut_changes_what_is_told(written: list[bytes], draw: st.DataObject) 
     expected = told(whole(data))
     places = draw.draw(st.lists(st.integers(0, len(data)), max_size=6))
     assert told(cut(data, places)) == expected
+    assert told(whole(data), drain=drained_at_once) == expected
+    assert told(cut(data, places), drain=drained_at_once) == expected
     if len(data) < 80:
         assert all(told(chunks) == expected for chunks in every_split(data))

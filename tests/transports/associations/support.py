@@ -86,8 +86,9 @@ class KeptSink:
     is_whole: bool = False
     is_discarded: bool = False
 
-    def write(self, fragment: Buffer, /) -> None:
-        self.data += fragment
+    def write(self, *fragments: Buffer) -> None:
+        for fragment in fragments:
+            self.data += fragment
 
     def end_nowait(self) -> None:
         """Have to be waited for."""

@@ -88,8 +88,9 @@ class Sink:
     data: bytearray = field(default_factory=bytearray)
     is_discarded: bool = False
 
-    def write(self, fragment: Buffer) -> None:
-        self.data += fragment
+    def write(self, *fragments: Buffer) -> None:
+        for fragment in fragments:
+            self.data += fragment
 
     def end_nowait(self) -> int | None:
         return self._end() if self.is_prompt else None
@@ -120,9 +121,17 @@ WAYS = (Way(is_prompt=False, reads_whole=False), Way(is_prompt=True, reads_whole
 FAST = (Way(is_prompt=True), Way(is_prompt=False))
 
 
-def established() -> AssociationMachine:
+class OneByOne(AssociationMachine):
+    """Tells each event."""
+
+    @property
+    def data_reader(self) -> None:
+        """Let nobody take several at once."""
+
+
+def established(kind: type[AssociationMachine] = AssociationMachine) -> AssociationMachine:
     """Return an acceptor's machine with contexts 1 and 3."""
-    machine = AssociationMachine.acceptor()
+    machine = kind(is_requestor=False)
     machine.connected()
     asked = propose(
         [ContextProposal(CT, (EXPLICIT,)), ContextProposal("1.2.840.10008.1.1", (EXPLICIT,))],
@@ -158,9 +167,8 @@ class Seen:
 async def serve(chunks: list[bytes], way: Way) -> Seen:
     """Let a wire read and answer all chunks."""
     seen, statistics, sinks = Seen(), DimseStatistics(), list[Sink]()
-    connection, machine = Scripted(list(chunks)), established()
-    if not way.reads_whole:
-        setattr(machine, "whole_message", lambda: None)  # noqa: B010 -- a method
+    connection = Scripted(list(chunks))
+    machine = established(AssociationMachine if way.reads_whole else OneByOne)
     wire = wire_on(connection, machine, statistics)
 
     def begin(_context_id: int, command: CStoreRequest) -> Sink:
