@@ -101,8 +101,11 @@ def get(**options: Any) -> int:
     nothing else to fetch).
     """
     selection = selection_of(options)
-    if selection.is_empty and not manifests_of(options) and not options["retry_failed"]:
+    ways = (not selection.is_empty, bool(manifests_of(options)), bool(options["retry_failed"]))
+    if not any(ways):
         raise click.UsageError("say what to get: an ID, a MANIFEST or an option as --patient-id")
+    if ways[2] and any(ways[:2]):
+        raise click.UsageError("--retry-failed names its series itself: give no other selection")
     _settle(options)
     from asyncdicom.cli.idc_told import ToldPlan  # noqa: PLC0415 -- help must not pay for it
     from asyncdicom.engine.processes import worker_processes  # noqa: PLC0415 -- as above
@@ -112,10 +115,9 @@ def get(**options: Any) -> int:
 
         tell_plan(sock, options, selection)
 
-    with worker_processes(1, serve) as (worker,):
+    with worker_processes(1, serve) as (worker,), ToldPlan(worker.sock) as told:
         from asyncdicom.cli.run import run  # noqa: PLC0415 -- while the index is read
 
-        told = ToldPlan(worker.sock)
         return run(lambda interrupts: _get(options, told, interrupts))
 
 

@@ -1,9 +1,9 @@
 """What `idc get` will do, found out by a process of its own while this one gets ready.
 
     with worker_processes(1, lambda sock: tell_plan(sock, options, selection)) as (worker,):
-        told = ToldPlan(worker.sock)            # ... import everything else, meanwhile
-        head = await told.head()
-        for group in told.groups(): ...
+        with ToldPlan(worker.sock) as told:     # ... import everything else, meanwhile
+            head = await told.head()
+            for group in told.groups(): ...
 
 Reading the index takes DuckDB, which takes 60 MB and a core. In a process of its own
 it shares neither with what fetches: it works on another core while this one imports, and
@@ -15,7 +15,7 @@ What is told: a `PlanHead`, or an error, then lists of groups until there are no
 from __future__ import annotations
 
 import pickle
-from typing import IO, TYPE_CHECKING, Any, cast
+from typing import IO, TYPE_CHECKING, Any, Self, cast
 
 from asyncdicom.errors import AsyncDicomError, StorageError
 from asyncdicom.records import dataclass
@@ -46,6 +46,14 @@ class ToldPlan:
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
         self._stream: IO[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # A socket stays open as long as a file of it is: the other process would not hear it.
+        if self._stream is not None:
+            self._stream.close()
 
     async def head(self) -> PlanHead:
         """Wait for the head.

@@ -23,6 +23,7 @@ from asyncdicom.model import Failed, ObjectTarget, Resource
 from asyncdicom.protocol.idc.buckets import IDC_BUCKETS
 from asyncdicom.protocol.idc.manifest import ManifestId, ManifestUrl, NotUnderstood
 from asyncdicom.protocol.idc.selection import Selection, is_uuid
+from asyncdicom.protocol.idc.series import Totals
 from asyncdicom.records import dataclass
 from asyncdicom.sources.idc_selection import choose
 from asyncdicom.sources.idc_unmatched import Unmatched, unmatched_in
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from asyncdicom.jobs.idc_groups import SeriesGroups
     from asyncdicom.jobs.object_groups import ObjectGroup
     from asyncdicom.protocol.idc.manifest import ManifestEntry
-    from asyncdicom.protocol.idc.series import Series, Totals
+    from asyncdicom.protocol.idc.series import Series
     from asyncdicom.sources.idc_index import IdcIndex
     from asyncdicom.sources.idc_selection import Chosen
 
@@ -89,7 +90,20 @@ def plan_manifest(
     manifest = Manifest.of(entries)
     chosen = choose(index, Selection(ids=manifest.ids))
     unmatched = tuple(manifest.unmatched(chosen))
-    return _plan(manifest.groups(chosen, groups), chosen.totals, unmatched)
+    plan = _plan(manifest.groups(chosen, groups), chosen.totals, unmatched)
+    return replace(plan, totals=_totals_of(plan.groups)) if plan.is_held else plan
+
+
+def _totals_of(groups: Iterable[ObjectGroup]) -> Totals:
+    """Sum up groups, which may be single objects of large series."""
+    series = {group.prefix.partition("/")[0] for group in groups}
+    counts = [1 if group.is_single else group.expected_count for group in groups]
+    return Totals(
+        len(series),
+        sum(count or 0 for count in counts),
+        sum(group.expected_bytes or 0 for group in groups),
+        counts.count(None),
+    )
 
 
 def _plan(

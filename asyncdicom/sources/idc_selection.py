@@ -2,7 +2,7 @@
 
     chosen = choose(index, Selection(collection_id=("prostate_3t",)))
     chosen.totals                   # series, instances, bytes
-    for series in chosen.series():  # streamed, in the order of the index
+    for series in chosen.series():  # streamed
         ...
 
 How: the values of each kind are a small table that the index is joined with, so that
@@ -33,6 +33,9 @@ __all__ = ["Chosen", "IndexedInstance", "choose", "indexed_instances", "source_d
 
 # Megabytes of 1,000,000 bytes; six decimals make them exact, but of earlier versions there are two.
 _BYTES = "CAST(round(series_size_MB * 1e6) AS BIGINT)"
+
+MAX_ORDERED = 100_000
+"""Series that are put in order: more of them would be held in memory for it."""
 
 _VIEWS = (
     """CREATE OR REPLACE TEMP VIEW series AS
@@ -67,18 +70,20 @@ class Chosen:
         self.totals = Totals(series, int(instances), int(byte_count), uncounted)
 
     def series(self, columns: Iterable[str] = ()) -> Iterator[Series]:
-        """Yield what is chosen, in the order of the index, earlier versions last.
+        """Yield what is chosen, earlier versions last; up to 100,000 in the order of the index.
 
         Args:
             columns: Further columns of the index that are wanted as `Series.values`.
 
         """
         wanted = sorted(columns)
+        # DuckDB joins in the order of the scan but for blocks of few rows, which it collects.
+        order = " ORDER BY c.row" if self.totals.series <= MAX_ORDERED else ""
         further = "".join(f", CAST(s.{column} AS VARCHAR)" for column in wanted)
         for row in self.index.stream(
             "SELECT s.crdc_series_uuid, s.collection_id, s.PatientID, s.StudyInstanceUID, "  # noqa: S608 -- names of ours
             "s.SeriesInstanceUID, s.Modality, s.aws_bucket, c.instances, c.bytes"
-            f"{further} FROM chosen c JOIN series s ON c.row = s.row"
+            f"{further} FROM chosen c JOIN series s ON c.row = s.row{order}"
         ):
             yield _current(row, wanted)
         if self.totals.uncounted_series:

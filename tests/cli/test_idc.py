@@ -289,6 +289,7 @@ def test_a_resolver_that_is_not_there_is_told(index: str) -> None:
         pytest.param(
             ["get", "x.txt", "--patient-id", "P1"], "no other selection", id="manifest and"
         ),
+        pytest.param(["get", "--retry-failed", "x", "P1"], "no other selection", id="a report and"),
         pytest.param(["estimate", "x.txt"], "cannot read the manifest x.txt", id="no manifest"),
         pytest.param(["select", "--instance", "1.2.3"], "leave --sop-instance-uid", id="instances"),
         pytest.param(["select", "P1", "--index", "/nowhere"], "no such file", id="no index"),

@@ -24,7 +24,7 @@ from tests.support.idc_layout import (
     other_buckets,
     prior_versions,
 )
-from tests.support.peers import require_peer
+from tests.support.peers import peer_program, require_peer
 from tests.support.rclone import RcloneOptions, running_rclone
 
 if TYPE_CHECKING:
@@ -421,6 +421,26 @@ def test_the_commands_of_idc_index_are_understood(idc: Idc, tmp_path: Path) -> N
         done = cli("idc", *words, *where, "--endpoint-url", idc.server.url)
         assert done.code == 0, (name, done.err)
         assert stored(output) == truth, name
+
+
+@pytest.mark.peer("s5cmd")
+def test_a_manifest_of_ours_is_one_of_s5cmd(idc: Idc, tmp_path: Path) -> None:
+    manifest = tmp_path / "manifest.s5cmd"
+    where = ("--index", str(idc.index))
+    assert cli("idc", "manifest", "--patient-id", CR, "-o", str(manifest), *where).code == 0
+    (tmp_path / "out").mkdir()
+    subprocess.run(
+        [
+            *(peer_program("s5cmd"), "--no-sign-request"),
+            *("--endpoint-url", idc.server.url, "run", str(manifest)),
+        ],
+        cwd=tmp_path / "out",
+        env=clean_environ(),
+        check=True,
+        timeout=20,
+        capture_output=True,
+    )
+    assert stored(tmp_path / "out") == idc.truth(idc.of(patient_id=CR), "")
 
 
 def test_nothing_is_left_in_the_folder_for_temporary_files(idc: Idc, tmp_path: Path) -> None:

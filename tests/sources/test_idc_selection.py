@@ -176,6 +176,15 @@ def test_a_series_is_what_its_row_says(index: IdcIndex) -> None:
     assert (series.study_instance_uid, series.series_instance_uid) == ("1.2.1", "1.2.3")
 
 
+def test_many_series_of_several_collections_come_in_the_order_of_the_index() -> None:
+    names = ("rider_pilot", "prostate_3t", "qin_pet_phantom")
+    with IdcIndex.open() as index:
+        series = choose(index, Selection(collection_id=names)).series()
+        found = [one.collection_id for one in series]
+    assert len(found) > 800
+    assert found == sorted(found)
+
+
 def test_further_columns_are_read_where_they_are_wanted(index: IdcIndex) -> None:
     columns = ["analysis_result_id", "source_DOI"]
     first, third = choose(index, Selection(ids=("1.2.1", "1.2.3"))).series(columns)

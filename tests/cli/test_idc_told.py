@@ -1,0 +1,129 @@
+"""The plan of `idc get`, told by another process."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import socket
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from asyncdicom.cli import idc_plan
+from asyncdicom.cli.idc_plan import tell_plan
+from asyncdicom.cli.idc_told import ToldPlan
+from asyncdicom.errors import ConfigError, StorageError
+from asyncdicom.jobs.idc_plan import IdcPlan
+from asyncdicom.protocol.idc.buckets import Location
+from asyncdicom.protocol.idc.selection import Selection
+from asyncdicom.protocol.idc.series import Totals
+from tests.support.idc_index import index_row, write_index
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """Run once: nothing here depends on the loop."""
+    return "asyncio"
+
+
+@pytest.fixture
+def ends() -> Iterator[tuple[socket.socket, socket.socket]]:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        yield ours, theirs
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    rows = [
+        index_row(
+            SeriesInstanceUID=f"1.2.{number}",
+            crdc_series_uuid=f"00000000-0000-4000-8000-{number:012}",
+        )
+        for number in range(5)
+    ]
+    return write_index(tmp_path_factory.mktemp("index"), rows)
+
+
+def options_for(index: Path, **values: Any) -> dict[str, Any]:
+    return {
+        "names": (),
+        "manifest_file": None,
+        "retry_failed": None,
+        "dir_template": "%SeriesInstanceUID",
+        "source_bucket_location": None,
+        "index": index,
+        "instance_index": None,
+        **values,
+    }
+
+
+async def test_a_plan_is_told_with_all_its_groups(
+    ends: tuple[socket.socket, socket.socket], index: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(idc_plan, "GROUPS_AT_ONCE", 2)
+    ours, theirs = ends
+    selection = Selection(collection_id=("c_one",))
+    teller = threading.Thread(target=tell_plan, args=(theirs, options_for(index), selection))
+    teller.start()
+    with ToldPlan(ours) as told:
+        head = await told.head()
+        series = [group.series_instance_uid for group in told.groups()]
+    assert isinstance(head.plan, IdcPlan)
+    assert (head.location, head.plan.totals) == (Location.AWS, Totals(5, 10, 10_000))
+    assert series == [f"1.2.{number}" for number in range(5)]
+    teller.join()
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        pytest.param({"dir_template": "PatientID"}, "a variable is written", id="template"),
+        pytest.param({"manifest_file": "/nowhere"}, "cannot read the manifest", id="manifest"),
+        pytest.param({"retry_failed": "/nowhere"}, "/nowhere", id="report"),
+    ],
+)
+async def test_an_error_is_told_with_its_facts(
+    ends: tuple[socket.socket, socket.socket], index: Path, values: dict[str, Any], told: str
+) -> None:
+    ours, theirs = ends
+    tell_plan(theirs, options_for(index, **values), Selection())
+    with ToldPlan(ours) as plan, pytest.raises(ConfigError, match=told):
+        await plan.head()
+
+
+async def test_a_process_that_was_ended_is_told(ends: tuple[socket.socket, socket.socket]) -> None:
+    ours, theirs = ends
+    theirs.close()
+    told = "the process that read the index was ended"
+    with ToldPlan(ours) as plan, pytest.raises(StorageError, match=told):
+        await plan.head()
+
+
+async def test_a_process_that_was_ended_between_groups_is_told(
+    ends: tuple[socket.socket, socket.socket],
+) -> None:
+    ours, theirs = ends
+    os.write(theirs.fileno(), pickle.dumps("head") + pickle.dumps(["a", "b"]))
+    theirs.close()
+    with ToldPlan(ours) as told:
+        await told.head()
+        groups: Iterator[Any] = told.groups()
+        assert [next(groups), next(groups)] == ["a", "b"]
+        with pytest.raises(StorageError):
+            next(groups)
+
+
+async def test_who_has_left_needs_no_plan(
+    ends: tuple[socket.socket, socket.socket], index: Path
+) -> None:
+    ours, theirs = ends
+    ours.close()
+    tell_plan(theirs, options_for(index), Selection(collection_id=("c_one",)))
