@@ -39,6 +39,7 @@ from tests.support.origin import (
     Wait,
     open_origin,
 )
+from tests.support.peers import require_peer
 from tests.support.rclone import Rclone, RcloneOptions, running_rclone
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ engines = pytest.mark.parametrize("engine", ENGINES)
 @pytest.fixture(scope="module")
 def rclone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rclone]:
     """Serve a bucket whose objects hold their own names, to who signs."""
+    require_peer("rclone")
     folder = tmp_path_factory.mktemp("rclone")
     for key in KEYS:
         path = folder / "root" / BUCKET / key
@@ -222,6 +224,7 @@ GCS_CONTENT = {key: key.encode() for key in (*KEYS, "a//b", "a/../b")}
 @pytest.mark.peer("fake-gcs-server")
 @engines
 async def test_google_s_json_interface(engine: str, tmp_path: Path) -> None:
+    require_peer("fake-gcs-server")
     with running_gcs(tmp_path, {BUCKET: GCS_CONTENT}) as server:
         options = {"endpoint_url": server.url, "http_engine": engine, "gcs_json": True}
         async with open_object_store(f"gs://{BUCKET}/", options) as store:
@@ -239,6 +242,7 @@ async def test_google_s_json_interface(engine: str, tmp_path: Path) -> None:
 @engines
 @one_loop
 async def test_google_s_xml_interface(engine: str, tmp_path: Path) -> None:
+    require_peer("fake-gcs-server")
     # The emulator's lists in XML do not say whether they are whole, as Google's do.
     with running_gcs(tmp_path, {BUCKET: GCS_CONTENT}) as server:
         options = {"endpoint_url": server.url, "http_engine": engine}

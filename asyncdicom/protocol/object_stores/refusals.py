@@ -162,10 +162,7 @@ def _kind_of(refusal: Refusal, what: str) -> tuple[type[OriginError | Unexpected
     if status_code == 412:
         return ObjectChanged, "the object is another version than before"
     if 300 <= status_code < 400:
-        return (
-            RedirectRefused,
-            "the bucket is elsewhere, and the store does not say where",
-        )
+        return RedirectRefused, "the bucket is elsewhere, and the store does not say where"
     if status_code < 400:
         return UnexpectedContent, f"the answer is no {what}"
     return OriginError, "the store refused" if status_code < 500 else "the store failed"
