@@ -6,13 +6,16 @@ import importlib
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from asyncdicom._version import __version__
 from asyncdicom.cli.exit_codes import ExitCode
 from asyncdicom.errors import AsyncDicomError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 __all__ = ["COMMANDS", "application", "file_values", "main"]
 
@@ -89,9 +92,18 @@ def file_values(ctx: click.Context, name: str, command: click.Command) -> dict[s
     path = given or config.default_path(os.environ)
     if given is None and not path.exists():
         return {}
-    options = option_names(command)
     commands = {other: _option_names_of(ctx, other) for other in COMMANDS}
-    values = config.values_for(config.load(path, commands=commands), name, options)
+    content = config.load(path, commands=commands)
+    if isinstance(command, click.Group):
+        return {sub: _values_in(content, name, one) for sub, one in command.commands.items()}
+    return _values_in(content, name, command)
+
+
+def _values_in(content: Mapping[str, Any], name: str, command: click.Command) -> dict[str, Any]:
+    from asyncdicom import config  # noqa: PLC0415 -- as above
+
+    options = option_names(command)
+    values = config.values_for(content, name, options)
     return {options[long_name]: value for long_name, value in values.items()}
 
 
@@ -103,7 +115,16 @@ def _option_names_of(ctx: click.Context, name: str) -> dict[str, str]:
 
 
 def option_names(command: click.Command) -> dict[str, str]:
-    """Return the name of the parameter for each long option, written with underscores."""
+    """Return the name of the parameter for each long option, written with underscores.
+
+    Of a group, those of all its commands.
+    """
+    if isinstance(command, click.Group):
+        return {
+            long_name: parameter
+            for one in command.commands.values()
+            for long_name, parameter in option_names(one).items()
+        }
     return {
         spelling.lstrip("-").replace("-", "_"): parameter.name
         for parameter in command.params

@@ -46,30 +46,48 @@ def command() -> None:
 
 
 @command.command("show")
-@click.argument("name", metavar="COMMAND", default="get")
+@click.argument("words", metavar="COMMAND", nargs=-1)
 @click.pass_context
-def show(ctx: click.Context, name: str) -> None:
-    """List the settings that COMMAND would run with: value and origin.
+def show(ctx: click.Context, words: tuple[str, ...]) -> None:
+    """List the settings that COMMAND (such as `get`, or `idc get`) would run with.
 
     The configuration file is overridden by the environment, and that by flags.
     """
-    from asyncdicom.cli.app import application, file_values  # noqa: PLC0415 -- app imports us
-
-    root = ctx.find_root()
-    chosen = application.get_command(root, name)
-    if chosen is None:
-        raise click.BadParameter(f"no command {name!r}", param_hint="COMMAND")
-    # The file's values are what the command itself would be given.
-    root.default_map = {name: file_values(root, name, chosen)}
-    trial = chosen.make_context(name, [], parent=root, resilient_parsing=True)
+    trial = _trial_of(ctx.find_root(), words or ("get",))
     rows = [
         (_spelling(p), _shown(p.name, trial.params.get(p.name)), _origin(trial, p))
-        for p in chosen.params
+        for p in trial.command.params
         if isinstance(p, click.Option) and p.name is not None
     ]
     widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
     for option, value, origin in rows:
         click.echo(f"{option:<{widths[0]}}  {value:<{widths[1]}}  {origin}")
+
+
+def _trial_of(root: click.Context, words: tuple[str, ...]) -> click.Context:
+    """Return the context that a command would run in, without running it.
+
+    Raises:
+        click.BadParameter: If there is no such command.
+
+    """
+    from asyncdicom.cli.app import application, file_values  # noqa: PLC0415 -- app imports us
+
+    parent = root
+    command: click.Command = application
+    for word in words:
+        chosen = command.get_command(parent, word) if isinstance(command, click.Group) else None
+        if chosen is None:
+            raise click.BadParameter(f"no command {' '.join(words)!r}", param_hint="COMMAND")
+        if parent is root:
+            # The file's values are what the command itself would be given.
+            root.default_map = {word: file_values(root, word, chosen)}
+        parent = chosen.make_context(word, [], parent=parent, resilient_parsing=True)
+        command = chosen
+    if isinstance(command, click.Group):
+        known = ", ".join(command.commands)
+        raise click.BadParameter(f"name one of its commands: {known}", param_hint="COMMAND")
+    return parent
 
 
 def _spelling(option: click.Option) -> str:

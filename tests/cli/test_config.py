@@ -142,3 +142,31 @@ def test_a_file_that_is_not_there_is_refused(
         main(["--config", str(tmp_path / "nowhere"), "config", "show"])
     assert caught.value.code == 2
     assert "cannot read" in capsys.readouterr().err
+
+
+def test_commands_of_a_group_share_its_section(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = written(
+        tmp_path, "concurrency = 3\n[idc]\ndir-template = '%PatientID'\nby = 'PatientID'"
+    )
+    settings = shown(capsys, "--config", path, "config", "show", "idc", "get")
+    assert settings["--concurrency"] == ("3", "file")
+    assert settings["--dir-template"] == ("%PatientID", "file")
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        pytest.param(["idc"], "name one of its commands: get, select", id="a group"),
+        pytest.param(["idc", "gett"], "no command 'idc gett'", id="no command of it"),
+        pytest.param(["get", "idc"], "no command 'get idc'", id="no group"),
+    ],
+)
+def test_what_is_no_command_has_no_settings(
+    capsys: pytest.CaptureFixture[str], words: list[str], told: str
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["config", "show", *words])
+    assert caught.value.code == 2
+    assert told in capsys.readouterr().err

@@ -18,6 +18,9 @@ from asyncdicom import (
     Extracted,
     Failed,
     Finished,
+    IDCClient,
+    IdcResult,
+    IdcTable,
     Incomplete,
     Instance,
     InstanceStored,
@@ -139,3 +142,18 @@ async def receiving() -> None:
             if isinstance(event, AssociationEnded):
                 assert_type(event.failure, str | None)
         await receiver.stop(grace=5.0)
+
+
+async def imaging_data_commons(client: IDCClient) -> None:
+    result = await asyncdicom.download_from_selection("data", collection_id="nlst", dry_run=True)
+    assert_type(result, IdcResult)
+    assert_type(result.ended, RunEnded | None)
+    assert_type(result.failed, tuple[Failed, ...])
+    await asyncdicom.download_from_manifest("manifest.txt", Path("data"), dirTemplate="")
+    rows = client.sql_query("SELECT 1 AS one")
+    assert_type(rows, IdcTable)
+    assert_type(rows[0], dict[str, Any])
+    assert_type(rows[1:], IdcTable)
+    assert_type(client.download_from_selection("data", patientId=["4711"]), IdcResult)
+    client.download_from_selection("data", patientID="4711")  # type: ignore[call-arg]  # -- Id
+    client.download_from_selection("data", analysis_results="no")  # type: ignore[arg-type]  # -- only
