@@ -49,7 +49,12 @@ __all__ = [
     "transport_settings",
 ]
 
-_SCHEMES_TO_COME = frozenset({"s3", "gs", "idc"})
+_OTHER_SOURCES = {
+    "s3": ("an object store", "get and verify work with it"),
+    "gs": ("an object store", "get and verify work with it"),
+    "idc": ("the Imaging Data Commons", "asyncdicom idc get ID fetches from it"),
+}
+"""What else a URL may name, and who works with it."""
 
 _CREDENTIAL_OPTIONS = frozenset(
     {"authorization", "user", "bearer", "bearer_command", "oauth2_token_url", "netrc"}
@@ -139,11 +144,9 @@ def root_of(text: str) -> Root:
             f"this needs DICOMweb, and {scheme}: is a Cloud-Optimized DICOM store",
             hint="get and cod work with it",
         )
-    if scheme in _SCHEMES_TO_COME:
-        raise ConfigError(
-            f"sources of the kind {scheme}: are not supported yet",
-            hint="this version speaks DICOMweb (http://, https://) and DIMSE (dicom://, dicoms://)",
-        )
+    if scheme in _OTHER_SOURCES:
+        what, hint = _OTHER_SOURCES[scheme]
+        raise ConfigError(f"this needs DICOMweb, and {scheme}: is {what}", hint=hint)
     return parse_root(text)
 
 
