@@ -69,8 +69,10 @@ class _State(Enum):
 
 
 _BLANKS: Final = re.compile(rb"[ \t\r\n]*")
-_TOKEN: Final = re.compile(rb'([{\[])|([}\]])|"(?:[^"\\]++|\\.)*+("?)', re.DOTALL)
+_RUN: Final = re.compile(rb'(?:[^{}\[\]"]++|"(?:[^"\\]++|\\.)*+")*+([{}\[\]"])?', re.DOTALL)
+"""Everything up to a bracket outside of strings, or to a string that does not end here."""
 _REST_OF_STRING: Final = re.compile(rb'(?:[^"\\]++|\\.)*+("?)', re.DOTALL)
+_QUOTE: Final = ord('"')
 _SCALAR: Final = re.compile(rb"[^ \t\r\n,}\]]*")
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 
@@ -96,19 +98,30 @@ class _Scan:
             self._is_in_string = False
             if not self._depth:
                 return self.at
-        for token in _TOKEN.finditer(buffer, self.at):
-            if token[1]:
-                self._depth += 1
-            elif token[2]:
-                self._depth -= 1
-            elif not token[3]:
-                self._is_in_string = True
-                self.at = token.end()
-                return None
-            if self._depth <= 0:
-                return token.end()
-        self.at = len(buffer)
-        return None
+        elif not self._depth and buffer[self.at] == _QUOTE:
+            return self._end_of_string(buffer, self.at + 1)
+        return self._end_of_brackets(buffer)
+
+    def _end_of_brackets(self, buffer: bytearray) -> int | None:
+        depth, at = self._depth, self.at
+        while True:
+            run = _RUN.match(buffer, at)
+            assert run is not None, "the pattern matches nothing as well"
+            at, mark = run.end(), run[1]
+            if mark is None or mark == b'"':
+                self._depth, self.at = depth, at
+                return None if mark is None else self._end_of_string(buffer, at)
+            depth += 1 if mark in b"{[" else -1
+            if depth <= 0:
+                return at
+
+    def _end_of_string(self, buffer: bytearray, at: int) -> int | None:
+        """Go on behind a quotation mark."""
+        rest = _REST_OF_STRING.match(buffer, at)
+        assert rest is not None, "the pattern matches nothing as well"
+        self._is_in_string = not rest[1]
+        self.at = rest.end()
+        return self.at if rest[1] else None
 
 
 class JsonMembers:
