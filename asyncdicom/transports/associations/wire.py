@@ -50,6 +50,8 @@ SLICE_BYTES = 1024 * 1024
 """Of a data set that is handed to the connection at a time, so that it need not hold all."""
 MAX_ANSWERS = 8
 """At a time: a peer that sends more requests before it reads answers lets others have a turn."""
+MAX_LATE = 1
+"""Responses that are told late: archives send one with each instance; a flood is no progress."""
 MAX_IDENTIFIER_BYTES = 8 * 1024 * 1024
 """Longest data set that is held: the failed UIDs of 100,000 instances are 6.5 MB."""
 
@@ -248,7 +250,7 @@ class Wire:
                 break
             if arrived is not None:
                 self._late.append(arrived)
-                if not _may_be_late(arrived):
+                if len(self._late) > MAX_LATE or not _may_be_late(arrived):
                     return self._late.popleft()
         self.connection.is_within_message = self.is_within_message
         return self._late.popleft() if self._late else None
