@@ -32,6 +32,7 @@ from tests.support.cod_store import BUCKET, SERIES, running_cod_store
 from tests.support.dicom import ct, small_instance
 from tests.support.gcs_scripted import CutAfter, ScriptedGcs, StallAfter, Status
 from tests.support.peers import require_peer
+from tests.support.rclone import running_rclone
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -360,6 +361,56 @@ def test_what_a_run_could_not_have_the_next_one_gets_alone(
         assert [line for line in gcs.asked if ".tar" in line] == [f"get {key} {span}"]
     assert done.code == 0
     assert files_below(tmp_path / "out") == names_of(series)
+
+
+@pytest.mark.peer("rclone")
+def test_a_store_behind_s3_is_read_whole_and_by_spans(
+    objects: CodObjects, series: SeriesMaker, tmp_path: Path
+) -> None:
+    require_peer("rclone")
+    root, out = tmp_path / "root", tmp_path / "out"
+    for key, content in objects.items():
+        (root / "bucket" / key).parent.mkdir(parents=True, exist_ok=True)
+        (root / "bucket" / key).write_bytes(content)
+    with running_rclone(tmp_path, root) as server:
+        store = ("cod+s3://bucket/p/dicomweb", "--endpoint-url", server.url, "--no-sign-request")
+        words = ("cod", "get", *store, "--study", series.study, "-o", str(out))
+        assert cli(*words).code == 0
+        assert files_below(out) == names_of(series)
+        (out / next(iter(names_of(series)))).unlink()
+        done = cli(*words)
+        assert done.last_line.startswith("1 stored")
+        assert files_below(out) == names_of(series)
+        done = cli("cod", "stats", *store, "--study", series.study, "-o", str(out), "--json")
+    assert totals(done)["savedInstances"] == len(series.instances)
+
+
+def test_a_store_of_gcs_is_named_by_its_path_and_opened_by_a_token(
+    objects: CodObjects, series: SeriesMaker, tmp_path: Path
+) -> None:
+    with ScriptedGcs(objects, token=TOKEN) as gcs:
+        store = ("cod+gs://bucket/p/dicomweb", "--endpoint-url", gcs.url, "--bearer", TOKEN)
+        done = cli("cod", "get", *store, "--study", series.study, "-o", str(tmp_path))
+    assert done.code == 0
+    assert files_below(tmp_path) == names_of(series)
+
+
+def test_a_list_of_what_was_saved_once_proves_nothing_and_is_left_alone(
+    objects: CodObjects, series: SeriesMaker, tmp_path: Path
+) -> None:
+    logs = [f"{series.study}/{series.series}/{series.uid_of(one)}" for one in series.instances]
+    log = json.dumps({"logs": logs}).encode()
+    (tmp_path / "log.json").write_bytes(log)
+    (name, content), *_ = names_of(series).items()
+    (tmp_path / name).parent.mkdir(parents=True)
+    (tmp_path / name).write_bytes(content)
+    with ScriptedGcs(objects) as gcs:
+        words = (url_of(gcs), "--study", series.study, "-o", str(tmp_path))
+        found = totals(cli("cod", "stats", *words, "--json"))
+        done = cli("cod", "get", *words)
+    assert (found["savedSeries"], found["savedInstances"]) == (0, 1)
+    assert done.last_line.startswith("7 stored · 0 missing · 0 corrupt · 1 skipped")
+    assert files_below(tmp_path) == {**names_of(series), "log.json": log}
 
 
 def test_hostile_names_in_an_archive_stay_outside_of_the_file_system(
