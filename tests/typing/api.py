@@ -12,8 +12,11 @@ from pydicom import FileDataset
 import asyncdicom
 from asyncdicom import (
     AssociationEnded,
+    BucketDetails,
+    CodDownload,
     ConnectOptions,
     Downloaded,
+    DownloadStats,
     Event,
     Extracted,
     Failed,
@@ -33,9 +36,11 @@ from asyncdicom import (
     Receiving,
     Retrying,
     RunEnded,
+    SeriesStats,
     Skipped,
     Source,
     Stored,
+    StudyStats,
     Target,
     Uid,
     Withdrawn,
@@ -157,3 +162,20 @@ async def imaging_data_commons(client: IDCClient) -> None:
     assert_type(client.download_from_selection("data", patientId=["4711"]), IdcResult)
     client.download_from_selection("data", patientID="4711")  # type: ignore[call-arg]  # -- Id
     client.download_from_selection("data", analysis_results="no")  # type: ignore[arg-type]  # -- only
+
+
+async def downloading_from_a_store_of_archives() -> None:
+    async with CodDownload("out", concurrency=4, bearer="token") as cod:
+        assert_type(cod, CodDownload)
+        cod.init_bucket("https://a.test/bucket/prefix?token=t")
+        details: BucketDetails = {"bucket": "b", "bucketPrefix": None, "token": "t"}
+        cod.init_bucket(details)
+        cod.init_bucket({"bucketName": "b"})  # type: ignore[arg-type]  # -- misspelled
+        stats = await cod.get_stats(["1.2"])
+        assert_type(stats, DownloadStats)
+        assert_type(stats.studies, tuple[StudyStats, ...])
+        assert_type(stats.series, tuple[SeriesStats, ...])
+        assert_type(stats.saved_byte_count, int)
+        job = cod.download(["1.2"], zip_output=True)
+        assert_type(job, Job)
+        assert_type(await job.start(), RunEnded)
