@@ -5,27 +5,23 @@
     headers = await signer.signed(request, region="us-east-1")
 
 The one home of aiobotocore and botocore (extra `s3`): they find credentials as all tools of Amazon
-do, renew them before they expire, and sign (Signature Version 4). Nothing else of them is used:
-a request through them costs ten times what it does through our transports.
+do, and renew them before they expire. Nothing else of them is used: a request through them costs
+ten times what it does through our transports.
 
 Rules:
-* Only `host` and `x-amz-*` are signed: proxies, and Google, rewrite other fields.
 * Credentials are renewed once for all requests that were refused with them.
-* No key, token or signature is in a repr, a message or a log; botocore's own log of what it
-  signs is switched off.
+* No key, token or signature is in a repr, a message or a log.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import time
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from aiobotocore.session import AioSession
-from botocore.auth import S3SigV4Auth
-from botocore.awsrequest import AWSRequest
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
@@ -40,6 +36,7 @@ from botocore.exceptions import ConnectionError as BotoConnectionError
 
 from asyncdicom.errors import AsyncDicomError, ConfigError, Unreachable
 from asyncdicom.protocol.object_stores.endpoints import ProfileSettings
+from asyncdicom.protocol.object_stores.sigv4 import SigV4
 from asyncdicom.transports.messages import one_line
 
 if TYPE_CHECKING:
@@ -52,8 +49,6 @@ __all__ = ["AwsAccount", "AwsSigner", "map_botocore_errors"]
 
 FAILURE_HOLDS_S = 5.0
 """After a renewal that brought nothing new nobody tries again for so long, in seconds."""
-
-logging.getLogger("botocore.auth").setLevel(logging.INFO)
 
 
 class AwsAccount:
@@ -149,6 +144,8 @@ class AwsSigner:
         self._clock = clock
         self._lock = asyncio.Lock()
         self._useless_until_s = float("-inf")
+        self._signs_with: Any = None
+        self._sign = SigV4("", "").signed
 
     def __repr__(self) -> str:
         return "AwsSigner(<redacted>)"
@@ -172,14 +169,12 @@ class AwsSigner:
 
         """
         keys = await self._keys()
-        own = [pair for pair in request.headers if pair[0].startswith("x-amz-")]
-        # A store signs names with slashes, however they travelled (`urls.escape_key`).
-        path, mark, query = request.url.partition("?")
-        url = path.replace("%2F", "/") + mark + query
-        signing = AWSRequest(method=request.method, url=url, headers=dict(own))
-        S3SigV4Auth(keys, "s3", region).add_auth(signing)
-        others = [pair for pair in request.headers if not pair[0].startswith("x-amz-")]
-        return (*others, *signing.headers.items())
+        if keys != self._signs_with:
+            self._signs_with = keys
+            self._sign = SigV4(keys.access_key, keys.secret_key, keys.token).signed
+        return self._sign(
+            request.method, request.url, request.headers, region=region, now_utc=datetime.now(UTC)
+        )
 
     async def renew(self, rejected: tuple[Header, ...]) -> bool:
         """Find other credentials than those of a request that was refused."""

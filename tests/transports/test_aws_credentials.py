@@ -23,6 +23,7 @@ from botocore.tokens import SSOTokenProvider
 from asyncdicom.errors import AsyncDicomError, ConfigError, Unreachable
 from asyncdicom.ports.http import HttpRequest
 from asyncdicom.protocol.object_stores.endpoints import ProfileSettings
+from asyncdicom.transports import aws_credentials as module
 from asyncdicom.transports.aws_credentials import AwsAccount, AwsSigner, map_botocore_errors
 from tests.support.origin import Answer, Origin, open_origin
 
@@ -43,6 +44,14 @@ KEY, SECRET, TOKEN = "AKIDEXAMPLE", "wJalrXUtnFEMI/secret", "a-session-token"
 async def origin() -> AsyncIterator[Origin]:
     async with open_origin() as found:
         yield found
+
+
+class Fixed:
+    """A clock that stands."""
+
+    @staticmethod
+    def now(_: object) -> datetime:
+        return NOW
 
 
 class Home:
@@ -316,7 +325,7 @@ class Frozen:
 
 
 def key_in(headers: tuple[Header, ...]) -> str:
-    return dict(headers)["Authorization"].partition("Credential=")[2].partition("/")[0]
+    return dict(headers)["authorization"].partition("Credential=")[2].partition("/")[0]
 
 
 async def test_credentials_are_renewed_once_for_all_that_were_refused() -> None:
@@ -358,6 +367,7 @@ async def test_a_signature_is_that_of_botocore(
     url: str, home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(botocore.auth, "get_current_datetime", lambda: NOW)
+    monkeypatch.setattr(module, "datetime", Fixed)
     home.environment(AWS_ACCESS_KEY_ID=KEY, AWS_SECRET_ACCESS_KEY=SECRET, AWS_SESSION_TOKEN=TOKEN)
     signer = await AwsAccount().signer()
     headers = (("accept-encoding", "identity"), ("x-amz-checksum-mode", "ENABLED"))
@@ -377,6 +387,7 @@ async def test_a_slash_that_travels_escaped_is_signed_as_a_slash(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(botocore.auth, "get_current_datetime", lambda: NOW)
+    monkeypatch.setattr(module, "datetime", Fixed)
     signer = await ready("1")
     plain = HttpRequest("http://a.test/b/x/../y?prefix=a%2Fb")
     escaped = HttpRequest("http://a.test/b/x%2F..%2Fy?prefix=a%2Fb")
