@@ -216,3 +216,8 @@ def test_errors_say_where_and_not_what() -> None:
 def test_a_coding_that_is_declared_changes_nothing(coding: str) -> None:
     data = s3_listing(["é"], is_encoded=False).replace(b"UTF-8", coding.encode())
     assert read([data]).entries[0].key == "é"
+
+
+def test_an_object_may_be_as_large_as_any_file_system_holds() -> None:
+    data = listing(f"{WHOLE}<Contents><Key>k</Key><Size>{'9' * 18}</Size></Contents>")
+    assert read([data]).entries[0].byte_count == 10**18 - 1
