@@ -5,7 +5,8 @@
 Two whole collections of the Imaging Data Commons (1,258 objects and 298 MB; 2,816 and 246 MB),
 with the sizes that its index says, behind rclone's server of S3; one object of 182 MB; small
 objects through a relay that adds 50 ms to each round trip; a second run with nothing to do; and
-questions to the real index (74 MB).
+questions to the real index (74 MB). Far stores are reached by TLS: there a new connection is
+two round trips more. Without TLS it is one more, which stands beside.
 
 The whole life of each process counts, as nobody here says how long it took without its start.
 We walk every file as DICOM, compare it with what index and list say, and give it its name when
@@ -21,6 +22,7 @@ import shutil
 import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
+from urllib.parse import urlsplit
 
 from benchmarks.child import run
 from benchmarks.common import (
@@ -86,12 +88,19 @@ class Ground:
         self.settings = settings
         self._workloads: dict[str, Workload] = {}
 
-    def arena(self, name: str, *, etag_hash: str = "none") -> AbstractContextManager[Arena]:
+    def arena(
+        self, name: str, *, etag_hash: str = "none", speaks_tls: bool = False
+    ) -> AbstractContextManager[Arena]:
         """Serve a collection, or the large object."""
         if name not in self._workloads:
             series = [big_series()] if name == LARGE else collection(name)
             self._workloads[name] = Workload.written(self.settings.folder, name, series)
-        return running_arena(self.settings.folder, self._workloads[name], etag_hash=etag_hash)
+        return running_arena(
+            self.settings.folder,
+            self._workloads[name],
+            etag_hash=etag_hash,
+            speaks_tls=speaks_tls,
+        )
 
     def race(
         self, contenders: list[Contender], title: str, *, repetitions: int | None = None
@@ -158,19 +167,30 @@ def far(ground: Ground) -> Verdicts:
         f"\nthe relay: {proof.first_s * 1e3:.0f} ms to the answer on a new connection, "
         f"{proof.next_s * 1e3:.0f} ms on an open one, {proof.megabytes_per_s:.0f} MB/s on one"
     )
-    with ground.arena(SMALL) as near, delayed(near.port, delay_s=DELAY_S) as relay:
-        arena = replace(near, url=relay.url)
-        contenders = [
-            arena.ours(GET, *arena.get_words(FOLDER), "-c", str(FAR_WORKERS)),
-            arena.s5cmd_cp(S5CMD, workers=FAR_WORKERS),
-        ]
-        title = f"{title_of(arena)}, 50 ms away, {FAR_WORKERS} at once"
-        results = ground.race(contenders, title)
+    results: dict[bool, Results] = {}
+    for speaks_tls in (True, False):
+        with (
+            ground.arena(SMALL, speaks_tls=speaks_tls) as near,
+            delayed(near.port, delay_s=DELAY_S) as relay,
+        ):
+            away = replace(near, url=relay.url.replace("http:", urlsplit(near.url).scheme + ":"))
+            results[speaks_tls] = race_far(ground, away)
     return [
         Verdict("the relay: ms of a round trip", proof.next_s * 1e3, Target(at_least=50)),
         Verdict("the relay: MB/s of a connection", proof.megabytes_per_s, Target(at_least=100)),
-        faster(results, f"{SMALL}, 50 ms away", (GET, S5CMD), 1.5),
+        faster(results[True], f"{SMALL}, TLS, 50 ms away", (GET, S5CMD), 1.5),
     ]
+
+
+def race_far(ground: Ground, arena: Arena) -> Results:
+    """Race over a relay."""
+    contenders = [
+        arena.ours(GET, *arena.get_words(FOLDER), "-c", str(FAR_WORKERS)),
+        arena.s5cmd_cp(S5CMD, workers=FAR_WORKERS),
+    ]
+    way = "TLS" if arena.ca_file else "no TLS"
+    title = f"{title_of(arena)}, {way}, 50 ms away, {FAR_WORKERS} at once"
+    return ground.race(contenders, title)
 
 
 def again(ground: Ground) -> Verdicts:

@@ -12,7 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+import trustme
+
 from benchmarks.common import ASYNCDICOM, Contender, Job
+from tests.support.certificates import Identity
 from tests.support.idc_layout import IdcLayout
 from tests.support.peers import PEERS_PYTHON
 from tests.support.rclone import RcloneOptions, running_rclone
@@ -87,6 +90,8 @@ class Arena:
 
     workload: Workload
     url: str
+    ca_file: Path | None = None
+    """Whom to trust, if it speaks TLS."""
 
     @property
     def port(self) -> int:
@@ -99,7 +104,9 @@ class Arena:
 
     def command(self, *words: str) -> tuple[str, ...]:
         """Return our command line, with the way to the server."""
-        return (*ASYNCDICOM, *words, "--endpoint-url", self.url, "--no-sign-request", "--quiet")
+        trust = () if self.ca_file is None else ("--cacert", str(self.ca_file))
+        way = ("--endpoint-url", self.url, "--no-sign-request", *trust)
+        return (*ASYNCDICOM, *words, *way, "--quiet")
 
     def get_words(self, folder: str, key: str = "") -> tuple[str, ...]:
         """Return what `get` of the bucket is called with, or of a key in it."""
@@ -109,11 +116,14 @@ class Arena:
         """Return what `idc get` of the manifest is called with."""
         return ("idc", "get", str(self.workload.manifest), "-o", folder, *WITHOUT_SYNC)
 
-    def s5cmd(self, name: str, *words: str, workers: int | None = None) -> Contender:
+    def s5cmd(self, name: str, *arguments: str, workers: int | None = None) -> Contender:
         """Return s5cmd, working in the output folder, where `.` of a manifest is."""
-        command = s5cmd_command(self.url, *words, workers=workers)
+        command = s5cmd_command(self.url, *arguments, workers=workers)
         inside = ("sh", "-c", 'cd "$0" && exec "$@"', FOLDER)
-        return self.contender(name, [*inside, *REGION, *command], probe=(command[0], "version"))
+        trust = () if self.ca_file is None else (f"AWS_CA_BUNDLE={self.ca_file}",)
+        return self.contender(
+            name, [*inside, *REGION, *trust, *command], probe=(command[0], "version")
+        )
 
     def s5cmd_cp(self, name: str, *, workers: int | None = None) -> Contender:
         """Return s5cmd with the bucket."""
@@ -141,16 +151,24 @@ def _filled(words: Sequence[str]) -> Callable[[Path], Sequence[str]]:
 
 
 @contextmanager
-def running_arena(folder: Path, workload: Workload, *, etag_hash: str = "none") -> Iterator[Arena]:
+def running_arena(
+    folder: Path, workload: Workload, *, etag_hash: str = "none", speaks_tls: bool = False
+) -> Iterator[Arena]:
     """Serve a workload with rclone.
 
     Args:
-        folder: For its log.
+        folder: For its log, and certificates.
         workload: What it serves.
         etag_hash: `none`, as our baselines have it, or `MD5`.
+        speaks_tls: Whether it does, as public stores do.
 
     """
-    # What it reads stays in its memory: nothing changes below.
-    options = RcloneOptions(etag_hash=etag_hash, directory_cache="1h")
+    identity, ca_file = None, None
+    if speaks_tls:
+        authority, ca_file = trustme.CA(), folder / "ca.pem"
+        authority.cert_pem.write_to_path(str(ca_file))
+        identity = Identity.issue(authority, folder / "server")
+    # What it has read of folders stays in its memory: nothing changes below.
+    options = RcloneOptions(identity=identity, etag_hash=etag_hash, directory_cache="1h")
     with running_rclone(folder, workload.layout.root, options) as server:
-        yield Arena(workload, server.url)
+        yield Arena(workload, server.url, ca_file)
