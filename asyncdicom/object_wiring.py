@@ -91,6 +91,11 @@ async def _plan_of(scheme: str, options: Mapping[str, Any]) -> _Plan:
     is_anonymous = bool(options.get("no_sign_request"))
     if is_anonymous and has_authorization:
         raise ConfigError("--no-sign-request contradicts the credentials given")
+    if scheme == "gs" and options.get("request_payer"):
+        raise ConfigError(
+            "Google wants to know which project pays",
+            hint="give --header 'x-goog-user-project: PROJECT' instead of --request-payer",
+        )
     account = None
     if options.get("profile") or (scheme == "s3" and not (is_anonymous or has_authorization)):
         account = _account(options.get("profile"))

@@ -107,6 +107,7 @@ def test_a_profile_comes_last() -> None:
         pytest.param("s3://bucket", NOBODY | {"addressing_style": "x"}, id="no addressing style"),
         pytest.param("s3://bucket", NOBODY | {"bearer": "t"}, id="anonymous, and somebody"),
         pytest.param("s3://bucket", {"bearer": "t", "user": "a:b"}, id="somebody twice"),
+        pytest.param("gs://bucket", {"request_payer": True}, id="who pays, but not which project"),
         pytest.param("s3://bucket", NOBODY | {"bandwidth": "x"}, id="no bandwidth"),
         pytest.param("s3://bucket", NOBODY | {"header": ["x"]}, id="no field"),
         pytest.param("s3://bucket", {"profile": "nobody"}, id="no profile"),
