@@ -79,13 +79,15 @@ def citations(**options: Any) -> int:
 
 
 async def _fetch(dois: Sequence[str], options: Mapping[str, Any], interrupts: Interrupts) -> int:
-    from asyncdicom.connecting import transport_settings  # noqa: PLC0415 -- as in get
+    from asyncdicom.connecting import (  # noqa: PLC0415 -- as in get
+        scheduler_settings,
+        transport_settings,
+    )
     from asyncdicom.engine.scheduler import Scheduler  # noqa: PLC0415 -- as in get
     from asyncdicom.jobs.idc_citations import CitationJob  # noqa: PLC0415 -- as in get
     from asyncdicom.sources.citations import CitationResolver  # noqa: PLC0415 -- as in get
     from asyncdicom.transports.engines import open_transport  # noqa: PLC0415 -- as in get
     from asyncdicom.transports.redirects import Session  # noqa: PLC0415 -- as in get
-    from asyncdicom.wiring import scheduler_settings  # noqa: PLC0415 -- as in get
 
     kind = CitationFormat(options["format_"])
     url = options["resolver_url"]

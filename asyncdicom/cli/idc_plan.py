@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from asyncdicom.cli.idc_options import manifest_lines, manifests_of, open_index
 from asyncdicom.cli.idc_told import PlanHead
 from asyncdicom.errors import AsyncDicomError
-from asyncdicom.jobs.idc_plan import IdcPlan
+from asyncdicom.jobs.idc_plans import IdcPlan
 from asyncdicom.jobs.idc_request import IdcRequest
 from asyncdicom.protocol.idc.manifest import read_manifest
 

@@ -13,15 +13,12 @@ from asyncdicom.cli.driving import drive
 from asyncdicom.cli.exit_codes import ExitCode
 from asyncdicom.cli.get_objects import KEYS, object_options_of, open_keeper
 from asyncdicom.cli.idc_sizes import size
+from asyncdicom.connecting import scheduler_settings
 from asyncdicom.engine.scheduler import Scheduler
-from asyncdicom.jobs.idc_groups import SeriesGroups
-from asyncdicom.jobs.idc_instances import InstanceFinder
-from asyncdicom.jobs.idc_plan_instances import InstancePlan
-from asyncdicom.jobs.idc_request import ROOTS
+from asyncdicom.jobs.idc_plans import InstancePlan
 from asyncdicom.jobs.idc_room import free_bytes_for, require_room
 from asyncdicom.jobs.object_job import ObjectJob
 from asyncdicom.object_wiring import open_object_store
-from asyncdicom.wiring import scheduler_settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,7 +26,7 @@ if TYPE_CHECKING:
     from asyncdicom.cli.driving import Driver
     from asyncdicom.cli.idc_told import PlanHead, ToldPlan
     from asyncdicom.cli.run import Interrupts
-    from asyncdicom.jobs.idc_plan import IdcPlan
+    from asyncdicom.jobs.idc_plans import IdcPlan
     from asyncdicom.ports.objects import ObjectStore
 
 __all__ = ["carry_out"]
@@ -44,7 +41,7 @@ async def carry_out(options: dict[str, Any], told: ToldPlan, interrupts: Interru
 
     """
     head = await told.head()
-    async with open_object_store(ROOTS[head.location], options) as store:
+    async with open_object_store(head.location.root, options) as store:
         if isinstance(head.plan, InstancePlan):
             plan = await _completed(head, head.plan, store, options, interrupts)
         else:
@@ -69,6 +66,10 @@ async def _completed(
     interrupts: Interrupts,
 ) -> IdcPlan:
     """Look for the instances of a plan."""
+    # Imported here: hardly any run looks for instances.
+    from asyncdicom.jobs.idc_groups import SeriesGroups  # noqa: PLC0415 -- as said
+    from asyncdicom.jobs.idc_instances import InstanceFinder  # noqa: PLC0415 -- as said
+
     finder = InstanceFinder(store, plan.candidates, plan.wanted, head.location)
     scheduler = Scheduler(finder, scheduler_settings(options))
     interrupts.stops(scheduler)

@@ -24,8 +24,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Iterator
 
-    from asyncdicom.jobs.idc_plan import IdcPlan
-    from asyncdicom.jobs.idc_plan_instances import InstancePlan
+    from asyncdicom.jobs.idc_plans import IdcPlan, InstancePlan
     from asyncdicom.jobs.object_groups import ObjectGroup
     from asyncdicom.protocol.idc.buckets import Location
 

@@ -17,9 +17,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from asyncdicom.errors import NotFound
 from asyncdicom.jobs.idc_groups import NOT_IN_INDEX
-from asyncdicom.model import Failed, ObjectTarget, Resource
+from asyncdicom.jobs.idc_plans import IdcPlan
 from asyncdicom.protocol.idc.buckets import IDC_BUCKETS
 from asyncdicom.protocol.idc.manifest import ManifestId, ManifestUrl, NotUnderstood
 from asyncdicom.protocol.idc.selection import Selection, is_uuid
@@ -38,31 +37,10 @@ if TYPE_CHECKING:
     from asyncdicom.sources.idc_index import IdcIndex
     from asyncdicom.sources.idc_selection import Chosen
 
-__all__ = ["IdcPlan", "Manifest", "plan_manifest", "plan_selection"]
+__all__ = ["Manifest", "plan_manifest", "plan_selection"]
 
 MAX_HELD = 10_000
 """Series whose groups are held at once: some 10 MB."""
-
-
-@dataclass(frozen=True, slots=True)
-class IdcPlan:
-    """What will be fetched, and what will not."""
-
-    groups: Iterable[ObjectGroup]
-    totals: Totals
-    """Of what the index knows."""
-    unmatched: tuple[Unmatched, ...] = ()
-    is_empty: bool = False
-    """Whether there is nothing to fetch."""
-    is_held: bool = True
-    """Whether the index is not needed any more."""
-
-    def failures(self) -> Iterator[Failed]:
-        """Yield an outcome for each thing that was asked for and does not exist."""
-        for one in self.unmatched:
-            if one.is_missing:
-                target = ObjectTarget("idc", one.kind, one.value, Resource.LISTING)
-                yield Failed(target, NotFound(one.why, status_code=404))
 
 
 def plan_selection(index: IdcIndex, selection: Selection, groups: SeriesGroups) -> IdcPlan:

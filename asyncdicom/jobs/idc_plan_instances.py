@@ -15,57 +15,22 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from asyncdicom.errors import ConfigError
-from asyncdicom.jobs.idc_plan import MAX_HELD, IdcPlan
-from asyncdicom.model import Uid, parse_uid
-from asyncdicom.protocol.idc.series import Totals
-from asyncdicom.records import dataclass
+from asyncdicom.jobs.idc_plan import MAX_HELD
+from asyncdicom.jobs.idc_plans import INSTANCE, InstancePlan
+from asyncdicom.model import parse_uid
 from asyncdicom.sources.idc_selection import IndexedInstance, choose, indexed_instances
 from asyncdicom.sources.idc_unmatched import Unmatched, unmatched_in
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable
 
     from asyncdicom.jobs.idc_groups import SeriesGroups
-    from asyncdicom.jobs.idc_instances import FoundInstance
     from asyncdicom.jobs.object_groups import ObjectGroup
     from asyncdicom.protocol.idc.selection import Selection
     from asyncdicom.protocol.idc.series import Series
     from asyncdicom.sources.idc_index import IdcIndex
 
-__all__ = ["InstancePlan", "plan_instances"]
-
-KIND = "SOPInstanceUID"
-
-
-@dataclass(frozen=True, slots=True)
-class InstancePlan:
-    """What is known before a store was asked."""
-
-    groups: tuple[ObjectGroup, ...]
-    """Instances that an index of instances knows."""
-    unmatched: tuple[Unmatched, ...]
-    wanted: tuple[Uid, ...] = ()
-    """Instances to be looked for."""
-    candidates: tuple[Series, ...] = ()
-    """Where to look."""
-
-    def completed(
-        self,
-        groups: SeriesGroups,
-        found: Mapping[Uid, FoundInstance],
-        failed: Sequence[object] = (),
-    ) -> IdcPlan:
-        """Return the plan, with what was found."""
-        added = [
-            groups.single(one.series, one.key, sop_instance_uid=uid) for uid, one in found.items()
-        ]
-        unlooked = f"; {len(failed)} objects could not be looked into" if failed else ""
-        why = f"in none of the {len(self.candidates)} series selected{unlooked}"
-        missing = [Unmatched(KIND, uid, why) for uid in self.wanted if uid not in found]
-        whole = [*self.groups, *added]
-        byte_count = sum(group.expected_bytes or 0 for group in whole)
-        totals = Totals(len({group.series_instance_uid for group in whole}), len(whole), byte_count)
-        return IdcPlan(whole, totals, (*self.unmatched, *missing), is_empty=not whole)
+__all__ = ["plan_instances"]
 
 
 def plan_instances(index: IdcIndex, selection: Selection, groups: SeriesGroups) -> InstancePlan:
@@ -117,7 +82,7 @@ def _indexed(
             found += [_group(groups, each, one) for one in instances]
     why = "has no series that the other options select"
     outside = [
-        Unmatched(KIND, one.sop_instance_uid, why) for of in by_series.values() for one in of
+        Unmatched(INSTANCE, one.sop_instance_uid, why) for of in by_series.values() for one in of
     ]
     return tuple(found), tuple(outside)
 

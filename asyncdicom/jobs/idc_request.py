@@ -5,21 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from asyncdicom.jobs.idc_groups import SeriesGroups
-from asyncdicom.jobs.idc_plan import IdcPlan, plan_manifest, plan_selection
-from asyncdicom.jobs.idc_plan_instances import InstancePlan, plan_instances
+from asyncdicom.jobs.idc_plan import plan_manifest, plan_selection
+from asyncdicom.jobs.idc_plan_instances import plan_instances
 from asyncdicom.protocol.idc.buckets import Location, location_of
 from asyncdicom.protocol.idc.manifest import ManifestUrl
 from asyncdicom.records import dataclass
 
 if TYPE_CHECKING:
+    from asyncdicom.jobs.idc_plans import IdcPlan, InstancePlan
     from asyncdicom.protocol.idc.manifest import ManifestEntry
     from asyncdicom.protocol.idc.selection import Selection
     from asyncdicom.sources.idc_index import IdcIndex
 
-__all__ = ["ROOTS", "IdcRequest"]
-
-ROOTS = {Location.AWS: "s3://idc-open-data", Location.GCS: "gs://idc-open-data"}
-"""A bucket of each cloud; the store that it opens serves all of them."""
+__all__ = ["IdcRequest"]
 
 
 @dataclass(frozen=True, slots=True)

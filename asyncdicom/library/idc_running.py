@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from asyncdicom.connecting import scheduler_settings
 from asyncdicom.engine.scheduler import Scheduler
 from asyncdicom.errors import Incomplete
 from asyncdicom.events import Finished, RunEnded
 from asyncdicom.jobs.idc_instances import InstanceFinder
-from asyncdicom.jobs.idc_plan_instances import InstancePlan
-from asyncdicom.jobs.idc_request import ROOTS, IdcRequest
+from asyncdicom.jobs.idc_plans import InstancePlan
 from asyncdicom.jobs.idc_room import require_room
 from asyncdicom.jobs.object_job import ObjectJob, ObjectOptions
 from asyncdicom.jobs.object_keeper import ObjectKeeper
@@ -25,14 +25,14 @@ from asyncdicom.object_wiring import open_object_store
 from asyncdicom.sources.idc_index import IdcIndex
 from asyncdicom.storage.folder import OutputFolder
 from asyncdicom.storage.rules import Durability
-from asyncdicom.wiring import scheduler_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from asyncdicom.events import Event, Observer
     from asyncdicom.jobs.idc_groups import SeriesGroups
-    from asyncdicom.jobs.idc_plan import IdcPlan
+    from asyncdicom.jobs.idc_plans import IdcPlan
+    from asyncdicom.jobs.idc_request import IdcRequest
     from asyncdicom.ports.objects import ObjectStore
 
 __all__ = ["IdcResult", "carry_out"]
@@ -125,7 +125,7 @@ async def carry_out(request: IdcRequest, output: Path, options: Mapping[str, Any
     try:
         plan = await asyncio.to_thread(request.plan, index, groups)
         values = {"concurrency": CONCURRENCY, "no_sign_request": True, **options}
-        async with open_object_store(ROOTS[request.location], values) as store:
+        async with open_object_store(request.location.root, values) as store:
             if isinstance(plan, InstancePlan):
                 plan = await _completed(plan, store, groups, request, values)
             return await _fetched(plan, store, output, values)

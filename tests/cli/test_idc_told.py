@@ -14,7 +14,7 @@ from asyncdicom.cli import idc_plan
 from asyncdicom.cli.idc_plan import tell_plan
 from asyncdicom.cli.idc_told import ToldPlan
 from asyncdicom.errors import ConfigError, StorageError
-from asyncdicom.jobs.idc_plan import IdcPlan
+from asyncdicom.jobs.idc_plans import IdcPlan
 from asyncdicom.protocol.idc.buckets import Location
 from asyncdicom.protocol.idc.selection import Selection
 from asyncdicom.protocol.idc.series import Totals

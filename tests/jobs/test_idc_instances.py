@@ -12,7 +12,7 @@ from asyncdicom.errors import ConfigError, ConnectionLost
 from asyncdicom.jobs import idc_plan_instances
 from asyncdicom.jobs.idc_groups import SeriesGroups
 from asyncdicom.jobs.idc_instances import FoundInstance, InstanceFinder
-from asyncdicom.jobs.idc_plan_instances import InstancePlan, plan_instances
+from asyncdicom.jobs.idc_plan_instances import plan_instances
 from asyncdicom.model import Uid
 from asyncdicom.protocol.idc.buckets import Location
 from asyncdicom.protocol.idc.selection import Selection
@@ -26,6 +26,8 @@ from tests.support.idc_index import UUID, index_row, instance_row, write_index, 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from asyncdicom.jobs.idc_plans import InstancePlan
 
 SECOND = "00000000-0000-4000-8000-000000000002"
 

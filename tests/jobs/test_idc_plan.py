@@ -7,7 +7,7 @@ import pytest
 from asyncdicom.errors import NotFound
 from asyncdicom.jobs import idc_plan
 from asyncdicom.jobs.idc_groups import SeriesGroups
-from asyncdicom.jobs.idc_plan import IdcPlan, plan_manifest, plan_selection
+from asyncdicom.jobs.idc_plan import plan_manifest, plan_selection
 from asyncdicom.protocol.idc.buckets import Location
 from asyncdicom.protocol.idc.manifest import read_manifest
 from asyncdicom.protocol.idc.selection import Selection
@@ -18,6 +18,8 @@ from tests.support.idc_index import EARLIER_UUID, UUID, index_row, prior_row, wr
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from asyncdicom.jobs.idc_plans import IdcPlan
 
 SECOND = "00000000-0000-4000-8000-000000000002"
 UNKNOWN = "00000000-0000-4000-8000-0000000000ff"

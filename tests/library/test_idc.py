@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
     from tests.support.rclone import Rclone
 
+pytestmark = pytest.mark.timeout(60)
+
 
 @pytest.fixture(scope="module")
 def layout(tmp_path_factory: pytest.TempPathFactory) -> IdcLayout:
@@ -152,7 +154,7 @@ def test_the_python_of_the_readme_runs(server: Rclone, layout: IdcLayout, tmp_pa
         env={**os.environ, "AWS_ENDPOINT_URL": server.url},
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=50,
         check=False,
     )
     assert done.returncode == 0, done.stderr

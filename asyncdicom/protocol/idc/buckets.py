@@ -24,6 +24,11 @@ class Location(StrEnum):
         """Where it answers the S3 API."""
         return _ENDPOINTS[self]
 
+    @property
+    def root(self) -> str:
+        """A bucket as a URL; the store behind it has all of them."""
+        return f"{'gs' if self is Location.GCS else 's3'}://idc-open-data"
+
     def bucket_of(self, bucket: str) -> str:
         """Return the bucket here that holds what a bucket of either cloud holds.
 

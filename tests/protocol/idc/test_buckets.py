@@ -50,3 +50,4 @@ def test_an_address_tells_which_cloud_it_means(
 def test_each_cloud_has_an_endpoint() -> None:
     assert Location.AWS.endpoint_url == "https://s3.amazonaws.com"
     assert Location.GCS.endpoint_url == "https://storage.googleapis.com"
+    assert (Location.AWS.root, Location.GCS.root) == ("s3://idc-open-data", "gs://idc-open-data")
