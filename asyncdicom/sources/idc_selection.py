@@ -123,8 +123,7 @@ def choose(index: IdcIndex, selection: Selection) -> Chosen:
 
     """
     files = {name: index.file_of(name) for name in ("index", "prior_versions_index")}
-    for view in _VIEWS:
-        index.execute(view.format_map(files))
+    index.execute("; ".join(view.format_map(files) for view in _VIEWS))
     kinds = dict(selection.restrictions())
     for kind, values in kinds.items():
         want(index, COLUMNS[kind], values)
