@@ -170,7 +170,10 @@ def map_aiohttp_errors(error: Exception, url: str) -> AsyncDicomError:
             return _lost(why, origin)
         case aiohttp.ClientPayloadError() if "not enough data" in why.lower():
             return ConnectionLost("the body ended too early", origin=origin)
-        case aiohttp.ClientPayloadError() | aiohttp.ClientResponseError() | HttpProcessingError():
+        case aiohttp.ClientResponseError() | HttpProcessingError():
+            # Its status is that of an answer to be made up, which nobody here gives.
+            return ProtocolError(f"the answer breaks HTTP: {one_line(error.message)}")
+        case aiohttp.ClientPayloadError():
             return ProtocolError(f"the answer breaks HTTP: {why}")
         case _:
             return TransportError(f"{type(error).__name__}: {why}", origin=origin)

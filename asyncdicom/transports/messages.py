@@ -14,18 +14,26 @@ if TYPE_CHECKING:
 __all__ = ["one_line", "system_reason", "whole_story"]
 
 MAX_CHARACTERS = 160
+MAX_READ_CHARACTERS = 4096
+"""Of a text: some libraries quote what a server has sent, as much as it was."""
 MAX_DEPTH = 16
 
-_URL = re.compile(r"[a-z][a-z0-9+.-]*://\S+", re.IGNORECASE)
+# It begins where a run of these characters does: no run is looked at twice.
+_URL = re.compile(r"(?<![a-z0-9+.-])[a-z0-9+.-]++://\S+", re.IGNORECASE)
 _ERRNO = re.compile(r"\s*[(\[](?:os error|errno) -?\d+[)\]]\s*", re.IGNORECASE)
+_BYTES = re.compile(r"\s*(?:bytearray\()?\bb\\*['\"].*")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
 
 
 def one_line(text: str) -> str:
-    """Return one line in lower case, without URLs, which may hold credentials or patient data."""
-    flat = _CONTROL.sub(" ", text)
-    flat = _ERRNO.sub(" ", _URL.sub("the URL", flat))
-    flat = " ".join(flat.split()).rstrip(". ")
+    """Return one line in lower case, without what may hold credentials or patient data.
+
+    Those are URLs, and bytes that a parser quotes because they are not what it expects.
+    """
+    # Blanks first: behind long runs of them each pattern would look again and again.
+    flat = " ".join(_CONTROL.sub(" ", text[:MAX_READ_CHARACTERS]).split())
+    flat = _ERRNO.sub(" ", _URL.sub("the URL", _BYTES.sub("", flat)))
+    flat = " ".join(flat.split()).rstrip(".: ")
     if len(flat) > MAX_CHARACTERS:
         flat = flat[: MAX_CHARACTERS - 3] + "..."
     return flat[:1].lower() + flat[1:] if flat else "no reason was given"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import time
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -160,10 +161,20 @@ def test_even_what_nobody_expects_is_mapped(
         pytest.param("", "no reason was given", id="nothing"),
         pytest.param("Ends with a stop.", "ends with a stop", id="no period"),
         pytest.param("a" * 500, "a" * 157 + "...", id="long"),
+        pytest.param("no line: bytearray(b'DOE^JANE')", "no line", id="bytes that h11 quotes"),
+        pytest.param("no line:\n\n b'DOE^JANE'\n   ^", "no line", id="bytes that aiohttp quotes"),
+        pytest.param("it's a web's fault", "it's a web's fault", id="no bytes"),
     ],
 )
 def test_foreign_texts_are_made_fit(text: str, shown: str) -> None:
     assert one_line(text) == shown
+
+
+@pytest.mark.parametrize("piece", ["a", " ", "x0 ", "b", "http:", "("])
+def test_long_texts_take_no_time(piece: str) -> None:
+    begun_s = time.perf_counter()
+    one_line(piece * 1_000_000)
+    assert time.perf_counter() - begun_s < 0.1
 
 
 def test_what_the_system_said_is_found_at_the_root() -> None:
