@@ -55,7 +55,8 @@ class Driver:
             observe=self.tally.tell,
         )
         self.interrupts.stops(scheduler)
-        wanted = not (self.options["quiet"] or self.options["verbose"] or self.options["as_json"])
+        says_else = any(self.options[name] for name in ("quiet", "verbose", "as_json"))
+        wanted = self.options.get("show_progress_bar", True) and not says_else
         async with progress_bar(self.tally, wanted=wanted):
             ended = await run_job(job, tasks, scheduler=scheduler, tally=self.tally, finish=finish)
         return exit_code_of(ended, self.tally)

@@ -25,6 +25,7 @@ CONCURRENCY = 4
 
 @click.command(
     "citations",
+    short_help="Write what to cite for a selection.",
     cls=IdcCommand,
     epilog="""\b
 Examples:

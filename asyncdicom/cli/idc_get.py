@@ -44,7 +44,7 @@ _IDENTITIES = (
 _LEVELS = {"debug": "verbose", "info": None, "warning": None, "error": "quiet", "critical": "quiet"}
 
 
-@click.command("get", cls=IdcCommand, epilog=EPILOG)
+@click.command("get", cls=IdcCommand, epilog=EPILOG, short_help="Fetch series, proven complete.")
 @click.argument("names", nargs=-1, metavar="[ID,…|MANIFEST]...")
 @selection_options
 @option(
@@ -128,7 +128,6 @@ def _settle(options: dict[str, Any]) -> None:
         options["no_sign_request"] = True
     if (meant := _LEVELS[options["log_level"]]) is not None:
         options[meant] = True
-    options["progress"] = options["show_progress_bar"]
 
 
 async def _get(options: dict[str, Any], told: ToldPlan, interrupts: Interrupts) -> int:

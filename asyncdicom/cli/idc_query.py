@@ -54,6 +54,7 @@ _GROUPS = ("collection_id", "Modality", "PatientID", "StudyInstanceUID")
 
 @click.command(
     "select",
+    short_help="List the series of a selection.",
     cls=IdcCommand,
     epilog="""\b
 Examples:
@@ -96,6 +97,7 @@ def _row(series: Series) -> Sequence[Any]:
 
 @click.command(
     "estimate",
+    short_help="Say how much a selection is.",
     cls=IdcCommand,
     epilog="""\b
 Examples:
@@ -163,6 +165,7 @@ def _estimate_json(choice: Choice, by: Sequence[str]) -> None:
 
 @click.command(
     "manifest",
+    short_help="Write a manifest of a selection.",
     cls=IdcCommand,
     epilog="""\b
 Examples:
@@ -218,6 +221,7 @@ def _line(series: Series, location: Location, kind: str) -> str:
 
 @click.command(
     "sql",
+    short_help="Ask the index in SQL.",
     epilog="""\b
 Tables: index, prior_versions_index, collections_index, analysis_results_index,
 version_metadata_index; with --instance-index also sm_instance_index.
@@ -251,6 +255,7 @@ def sql(**options: Any) -> int:
 
 @click.command(
     "versions",
+    short_help="Say which release the index describes.",
     epilog="""\b
 Examples:
   asyncdicom idc versions
