@@ -256,8 +256,11 @@ def test_an_extended_header_may_be_empty() -> None:
     assert read([extended(b"") + archive(CONTENTS)]).members == CONTENTS
 
 
-def test_a_lone_block_of_zeros_is_stepped_over() -> None:
+def test_lone_blocks_of_zeros_are_stepped_over() -> None:
     assert read([bytes(512) + archive(CONTENTS)]).members == CONTENTS
+    empty = tarfile.TarInfo("empty").tobuf(tarfile.USTAR_FORMAT)
+    found = read([bytes(512) + empty + bytes(512) + archive(CONTENTS)])
+    assert found.members == {"empty": b"", **CONTENTS}
 
 
 def test_what_follows_the_end_is_padding() -> None:
