@@ -13,6 +13,7 @@ from asyncdicom.cli.get import StoredPaths, index_stored
 from asyncdicom.cli.object_options import is_given, refuse
 from asyncdicom.cli.object_roots import find_root
 from asyncdicom.connecting import byte_count
+from asyncdicom.errors import ConfigError
 from asyncdicom.events import object_from_json
 from asyncdicom.jobs.object_groups import ObjectGroup
 from asyncdicom.jobs.object_job import ObjectJob, ObjectOptions
@@ -94,9 +95,10 @@ def _groups_of(
     root: ObjectRoot, options: Mapping[str, Any], naming: ObjectNaming | None = None
 ) -> Iterable[ObjectGroup]:
     """Return what is to be fetched: what the URL names, or what of it failed in another run."""
+    scheme = parse_object_url(options["source"]).scheme
     naming = naming or KeyNaming(root.prefix)
     if options["retry_failed"] is not None:
-        return _failed_groups(options["retry_failed"], naming)
+        return _failed_groups(options["retry_failed"], naming, scheme)
     return (root.group(naming),)
 
 
@@ -121,11 +123,11 @@ def object_options_of(options: Mapping[str, Any]) -> ObjectOptions:
     return ObjectOptions(accepts=accepts, parts=parts)
 
 
-def _failed_groups(report: str, naming: ObjectNaming) -> Iterator[ObjectGroup]:
+def _failed_groups(report: str, naming: ObjectNaming, scheme: str) -> Iterator[ObjectGroup]:
     """Yield what a report names as failed, each once.
 
     Raises:
-        ConfigError: If it cannot be read, or a line names no object.
+        ConfigError: If it cannot be read, or a line names no object, or one of another store.
 
     """
     from asyncdicom.storage.reports import read_report  # noqa: PLC0415 -- as above
@@ -135,6 +137,8 @@ def _failed_groups(report: str, naming: ObjectNaming) -> Iterator[ObjectGroup]:
         target = object_from_json(line) if line.get("outcome") == "failed" else None
         if target is None or target in seen:
             continue
+        if target.scheme != scheme:
+            raise ConfigError(f"{report} names {target.url}, which is no object of SOURCE")
         seen.add(target)
         yield ObjectGroup(
             target.bucket,

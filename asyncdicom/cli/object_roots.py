@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from asyncdicom.errors import NotFound
+from asyncdicom.errors import NotFound, Unauthorized
 from asyncdicom.jobs.object_groups import ObjectGroup
 from asyncdicom.protocol.object_stores.globs import has_wildcard, literal_prefix
 from asyncdicom.records import dataclass
@@ -53,7 +53,8 @@ async def find_root(store: ObjectStore, url: ObjectUrl, *, is_quiet: bool) -> Ob
         return ObjectRoot(url.bucket, url.key)
     try:
         await store.entry(url.bucket, url.key)
-    except NotFound:
+    except (NotFound, Unauthorized):
+        # S3 tells those who may not list a bucket 403 of what is not there; a list says more.
         if not is_quiet:
             sys.stderr.write(f"{url} is no object: everything below {url}/ is meant\n")
         return ObjectRoot(url.bucket, f"{url.key}/")

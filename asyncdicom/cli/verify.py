@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from asyncdicom.cli.exit_codes import ExitCode
 from asyncdicom.cli.object_options import is_given, is_object_source, object_store_options
 from asyncdicom.cli.options import connection_options, dimse_options, option, run_options
 from asyncdicom.errors import ConfigError
@@ -129,7 +130,10 @@ async def _drive(
     async with drive(options, interrupts, sentence=sentence) as driver:
         job = sentence.job = VerifyJob(folder, driver.tally, what)
         tasks = job.tasks(study_uids(options["study"]))
-        return _judged(await driver.run(job, tasks, finish=job.finish), driver.tally)
+        code = _judged(await driver.run(job, tasks, finish=job.finish), driver.tally)
+        # What is damaged here counts for more than an archive that does not answer.
+        is_refused = job.was_refused and code == ExitCode.INCOMPLETE and not driver.tally.corrupt
+        return ExitCode.UNREACHABLE if is_refused else code
 
 
 async def _verify_objects(
@@ -163,8 +167,6 @@ def _sees_digests(options: dict[str, Any]) -> bool:
 
 def _judged(code: int, tally: Tally) -> int:
     """Return the exit code: a folder without a file proves nothing."""
-    from asyncdicom.cli.exit_codes import ExitCode  # noqa: PLC0415 -- as above
-
     nothing = not (tally.skipped or tally.missing or tally.corrupt)
     return ExitCode.NO_MATCH if nothing and code == ExitCode.COMPLETE else code
 

@@ -14,7 +14,14 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from asyncdicom.errors import AsyncDicomError, Doubtful, Incomplete, RunAborted
+from asyncdicom.errors import (
+    AsyncDicomError,
+    Doubtful,
+    Incomplete,
+    RunAborted,
+    TransportError,
+    Unauthorized,
+)
 from asyncdicom.events import Planned, Remarked
 from asyncdicom.jobs.verify_files import FileVerdict, Known, check_file
 from asyncdicom.model import Failed, ObjectTarget, Resource, Skipped, Target, Uid, is_uid
@@ -86,6 +93,13 @@ class VerifyJob:
         self.unlisted = 0
         self.doubtful = 0
         self.unproven = 0
+        self._answers = 0
+        self._refusals = 0
+
+    @property
+    def was_refused(self) -> bool:
+        """Whether there is an archive that answered nothing: it is unreachable, or refuses us."""
+        return self._refusals > 0 and self._answers == 0
 
     def tasks(self, studies: Iterable[Uid] = ()) -> Iterator[VerifyTask]:
         """Yield what is to be looked at: studies, what the catalog names, all other files."""
@@ -124,6 +138,9 @@ class VerifyJob:
     ) -> Iterable[VerifyTask]:
         """Name what could not be looked at."""
         self._is_cut = self._is_cut or isinstance(error, RunAborted)
+        self._refusals += task.study is not None and isinstance(
+            error, TransportError | Unauthorized
+        )
         self._tally.record(Failed(task.target, error, attempts))
         return ()
 
@@ -143,6 +160,7 @@ class VerifyJob:
     async def _look_up(self, study: Uid) -> None:
         assert self._options.finder is not None, "studies are looked up where there is an archive"
         found = await self._options.finder.expectation_of(Target(Resource.STUDY, study))
+        self._answers += 1
         self._studies[study] = found
         self._tally.tell(Planned(study, len(found), 0))
         if found.unlisted:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from asyncdicom.cli.object_options import is_object_source
 from asyncdicom.cli.object_roots import ObjectRoot, find_root
+from asyncdicom.errors import Unauthorized
 from asyncdicom.protocol.object_stores.urls import parse_object_url
 from tests.jobs.object_support import MemoryStore
+
+if TYPE_CHECKING:
+    from asyncdicom.ports.objects import ObjectEntry
 
 pytestmark = pytest.mark.anyio
 
@@ -39,6 +45,15 @@ async def test_what_a_url_means(
     assert ("is no object: everything below s3://bucket/a/ is meant" in told) == (
         asked == ["head a"]
     )
+
+
+async def test_a_store_that_tells_strangers_nothing_is_asked_for_a_list() -> None:
+    class Closed(MemoryStore):
+        async def entry(self, bucket: str, key: str) -> ObjectEntry:
+            raise Unauthorized(f"{bucket}/{key} does not open", status_code=403)
+
+    root = await find_root(Closed({}), parse_object_url("s3://bucket/a"), is_quiet=True)
+    assert root == ObjectRoot("bucket", "a/")
 
 
 async def test_the_quiet_are_not_told(capsys: pytest.CaptureFixture[str]) -> None:

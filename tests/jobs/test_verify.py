@@ -15,6 +15,7 @@ from asyncdicom.errors import (
     NotFound,
     ProtocolError,
     Truncated,
+    Unreachable,
 )
 from asyncdicom.events import Remarked
 from asyncdicom.jobs.expectation import Expectation
@@ -200,6 +201,23 @@ async def test_a_study_that_the_archive_does_not_have_is_named(tmp_path: Path) -
     other = parse_uid("1.2.3")
     run, _ = await verified(tmp_path, studies=(other,), finder=Archive(1))
     assert [(str(f.target), type(f.error)) for f in run.failed] == [("study 1.2.3", NotFound)]
+
+
+class Refusing:
+    """A finder that nobody can reach."""
+
+    async def expectation_of(self, target: Target) -> Expectation:
+        """Refuse."""
+        raise Unreachable(f"nobody answers for {target}")
+
+
+async def test_an_archive_that_does_not_answer_is_told_apart(tmp_path: Path) -> None:
+    write_series(tmp_path, 1)
+    run, job = await verified(tmp_path, finder=Refusing())
+    assert [type(f.error) for f in run.failed] == [Unreachable]
+    assert job.was_refused
+    _, job = await verified(tmp_path, finder=Archive(1))
+    assert not job.was_refused
 
 
 async def listed(
