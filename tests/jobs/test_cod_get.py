@@ -23,7 +23,7 @@ from asyncdicom.protocol.cod.places import metadata_key, series_prefix, tar_key
 from asyncdicom.sources.cod import CodSource
 from tests.jobs.support import IMPATIENT, Run, files_in, open_store
 from tests.support.cod import ROOT, CodObjects, Fault, MemoryCodStore, SeriesMaker, hashed
-from tests.support.dicom import samples, small_instance, uid
+from tests.support.dicom import ct, samples, small_instance, uid
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -561,3 +561,54 @@ async def test_what_was_read_is_forgotten_in_time(
     for series in (made[0], made[1], made[0], made[2], made[1], made[0]):
         await finder.expectation_of(Target(Resource.SERIES, series.study, series.series))
     assert len(memory.asked) == 3 + 2
+
+
+async def test_a_stream_goes_on_behind_a_server_that_knows_no_ranges(
+    objects: CodObjects, series: SeriesMaker, tmp_path: Path
+) -> None:
+    faults: dict[str, list[Fault | None]] = {
+        tar_of(series): [Fault(ConnectionLost("reset"), 3 * 4096)]
+    }
+    memory = MemoryCodStore(objects, faults=faults, honours_ranges=False)
+    async with open_store(tmp_path, layout=LAYOUT) as store:
+        run = await get(memory, store, study_of(series))
+    assert run.is_complete
+    assert files_in(tmp_path) == names_of(series)
+    assert len([line for line in memory.asked if ".tar" in line]) == 2
+
+
+async def test_an_archive_that_ends_early_is_told_although_no_connection_broke(
+    objects: CodObjects, series: SeriesMaker, tmp_path: Path
+) -> None:
+    faults: dict[str, list[Fault | None]] = {tar_of(series): [Fault(None, 3 * 4096)]}
+    async with open_store(tmp_path, layout=LAYOUT) as store:
+        run = await get(MemoryCodStore(objects, faults=faults), store, study_of(series))
+    assert run.is_complete
+    assert [line.rpartition(" ")[2] for line in run.retried] == ["truncated"]
+
+
+async def test_a_zip_of_a_study_with_a_refused_instance_is_not_called_whole(
+    objects: CodObjects, instances: list[bytes], tmp_path: Path
+) -> None:
+    series = objects.add_series(instances, change=changed(uid("instance", 3), version="9"))
+    async with open_store(tmp_path, layout=IN_ZIP, as_zip=True) as store:
+        await get(MemoryCodStore(objects), store, study_of(series))
+    assert list(files_in(tmp_path)) == [f"{series.study}.incomplete.zip"]
+
+
+@pytest.mark.parametrize("is_hashed", [False, True])
+async def test_a_zip_whose_series_was_written_anew_has_each_instance_once(
+    objects: CodObjects,
+    instances: list[bytes],
+    tmp_path: Path,
+    is_hashed: bool,  # noqa: FBT001 -- a column
+) -> None:
+    newer = [ct(number=number, rows=32) for number in range(1, COUNT + 1)]
+    for contents in (instances, newer):
+        series = objects.add_series(contents, is_hashed=is_hashed)
+        async with open_store(tmp_path, layout=IN_ZIP, as_zip=True) as store:
+            run = await get(MemoryCodStore(objects), store, study_of(series))
+        assert run.is_complete
+    with zipfile.ZipFile(tmp_path / f"{series.study}.zip") as archive:
+        assert sorted(archive.namelist()) == sorted(names_of(series, in_zip=True))
+    assert zipped(tmp_path / f"{series.study}.zip") == names_of(series, in_zip=True)

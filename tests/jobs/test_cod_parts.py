@@ -299,3 +299,14 @@ async def test_an_entry_that_is_refused_is_named(tmp_path: Path) -> None:
     ]
     (content,) = files_in(tmp_path).values()
     assert len(json.loads(content)) == 1
+
+
+async def test_frames_out_of_a_damaged_instance_are_refused(tmp_path: Path) -> None:
+    objects = CodObjects()
+    series = objects.add_series([COMPRESSED])
+    key = tar_key(ROOT, series.study, series.series)
+    at = objects[key].index(frames_of(COMPRESSED)[1]) + 20
+    objects[key] = objects[key][:at] + b"!" + objects[key][at + 1 :]
+    run = await fetch(MemoryCodStore(objects), tmp_path, study_of(series))
+    assert [one.error.reason for one in run.failed] == ["digest-mismatch"]
+    assert files_in(tmp_path) == {}

@@ -137,7 +137,8 @@ class CodObjects(dict[str, bytes]):
 class Fault:
     """What one request for a key meets: an error, or a body that is cut."""
 
-    error: AsyncDicomError
+    error: AsyncDicomError | None
+    """None for a body that ends as if it were whole."""
     after_bytes: int | None = None
     """Of the answer; None for no answer at all."""
 
@@ -153,7 +154,7 @@ class _Answer:
 
     async def read(self) -> bytes:
         piece, self._body = self._body[:PIECE_BYTES], self._body[PIECE_BYTES:]
-        if not piece and self._fault is not None:
+        if not piece and self._fault is not None and self._fault.error is not None:
             raise self._fault.error
         return piece
 
@@ -232,5 +233,6 @@ class MemoryCodStore:
         waiting = self._faults.get(key)
         fault = waiting.popleft() if waiting else None
         if fault is not None and fault.after_bytes is None:
+            assert fault.error is not None, "no answer has a reason"
             raise fault.error
         return fault
