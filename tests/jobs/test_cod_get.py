@@ -564,10 +564,11 @@ async def test_what_was_read_is_forgotten_in_time(
 
 
 async def test_a_stream_goes_on_behind_a_server_that_knows_no_ranges(
-    objects: CodObjects, series: SeriesMaker, tmp_path: Path
+    objects: CodObjects, tmp_path: Path
 ) -> None:
+    series = objects.add_series([ct(number=number, rows=64, columns=64) for number in range(1, 5)])
     faults: dict[str, list[Fault | None]] = {
-        tar_of(series): [Fault(ConnectionLost("reset"), 3 * 4096)]
+        tar_of(series): [Fault(ConnectionLost("reset"), 6 * 4096)]
     }
     memory = MemoryCodStore(objects, faults=faults, honours_ranges=False)
     async with open_store(tmp_path, layout=LAYOUT) as store:
