@@ -20,7 +20,15 @@ from asyncdicom.cli.idc import command
 from asyncdicom.cli.idc_options import IdcCommand
 from asyncdicom.cli.idc_sizes import size
 from asyncdicom.cli.idc_tables import RowFormat, write_rows
-from tests.support.idc_index import EARLIER_UUID, UUID, index_row, prior_row, write_index
+from tests.support.idc_index import (
+    EARLIER_UUID,
+    UUID,
+    index_row,
+    instance_row,
+    prior_row,
+    write_index,
+    write_instances,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -137,6 +145,18 @@ def test_nothing_that_matches_has_an_exit_code_of_its_own(idc: Runner, name: str
     ran = idc(name, "nobody")
     assert ran.code == 4
     assert "id 'nobody': not in the index" in ran.err
+
+
+def test_instances_are_series_for_questions_where_an_index_knows_them(
+    idc: Runner, tmp_path: Path
+) -> None:
+    rows = [instance_row(SOPInstanceUID="1.2.7", SeriesInstanceUID="1.2.2")]
+    file = write_instances(tmp_path / "instances.parquet", rows)
+    words = ("select", "--sop-instance-uid", "1.2.7", "--instance-index", str(file), "--json")
+    assert [row["crdc_series_uuid"] for row in json.loads(idc(*words).out)] == [SECOND]
+    # Of another series, it is none: which must not mean all of that series.
+    ran = idc(*words, "--series-instance-uid", "1.2.1.1")
+    assert (ran.code, json.loads(ran.out)) == (4, [])
 
 
 def test_options_that_exclude_each_other_select_nothing(idc: Runner) -> None:
