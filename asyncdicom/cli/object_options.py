@@ -22,8 +22,11 @@ __all__ = [
     "transfer_options",
 ]
 
-OBJECT_CONCURRENCY = 32
-"""What one machine keeps busy, and a thousandth of what a prefix of S3 takes per second."""
+OBJECT_CONCURRENCY = 24
+"""What one machine keeps busy, and a thousandth of what a prefix of S3 takes per second.
+
+More were no faster on loopback; each takes 1 to 2 MB, and 32 had 105 to 127 MB together.
+"""
 
 object_store_options = together(
     option("--endpoint-url", metavar="URL", help="Endpoint of an S3 service other than Amazon's."),
