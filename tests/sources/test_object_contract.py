@@ -270,7 +270,7 @@ async def scripted(
     async with open_origin() as origin:
         if steps:
             origin.serve(f"/{BUCKET}/{key}", *steps)
-        settings = {"endpoint_url": origin.url(""), "http_engine": engine, "timeout": 0.3}
+        settings = {"endpoint_url": origin.url(""), "http_engine": engine, "timeout": 10.0}
         settings |= {"no_sign_request": True} | options
         async with open_object_store(f"s3://{BUCKET}/", settings) as store:
             yield store, origin
@@ -313,7 +313,8 @@ HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n"
 async def test_faults_are_errors(
     engine: str, steps: tuple[Step, ...], kind: type[AsyncDicomError]
 ) -> None:
-    async with scripted(engine, steps=steps) as (store, _):
+    patience_s = 0.3 if kind is Stalled else 10.0
+    async with scripted(engine, steps=steps, timeout=patience_s) as (store, _):
         with pytest.raises(kind):
             await fetched(store, "k")
 
@@ -346,7 +347,7 @@ async def test_no_engine_changes_a_name(engine: str, key: str) -> None:
 
 @engines
 async def test_connections_are_used_again(engine: str) -> None:
-    async with scripted(engine, steps=(media(bytes(100_000)),), timeout=10.0) as (store, origin):
+    async with scripted(engine, steps=(media(bytes(100_000)),)) as (store, origin):
         for _ in range(5):
             assert len(await fetched(store, "k")) == 100_000
         assert origin.connections == 1
@@ -354,7 +355,7 @@ async def test_connections_are_used_again(engine: str) -> None:
 
 @engines
 async def test_as_many_connections_as_requests_at_once_are_kept(engine: str) -> None:
-    async with scripted(engine, steps=(media(bytes(1000)),), timeout=10.0) as (store, origin):
+    async with scripted(engine, steps=(media(bytes(1000)),)) as (store, origin):
         for _ in range(4):
             await asyncio.gather(*[fetched(store, "k") for _ in range(24)])
         assert len(origin.requests) == 4 * 24
@@ -364,7 +365,7 @@ async def test_as_many_connections_as_requests_at_once_are_kept(engine: str) -> 
 @engines
 async def test_who_is_cancelled_leaves_the_store_usable(engine: str) -> None:
     slow = (Send(HEAD + b"abc"), Wait())
-    async with scripted(engine, steps=slow, timeout=10.0) as (store, origin):
+    async with scripted(engine, steps=slow) as (store, origin):
         origin.serve(f"/{BUCKET}/k", media(b"abcdef"))
         reading = asyncio.create_task(fetched(store, "k"))
         await origin.until(lambda: len(origin.requests) == 1)
