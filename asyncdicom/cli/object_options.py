@@ -22,10 +22,10 @@ __all__ = [
     "transfer_options",
 ]
 
-OBJECT_CONCURRENCY = 24
+OBJECT_CONCURRENCY = 20
 """What one machine keeps busy, and a thousandth of what a prefix of S3 takes per second.
 
-More were no faster on loopback; each takes 1 to 2 MB, and 32 had 105 to 127 MB together.
+More were no faster on loopback; each takes 1 to 2 MB, and with 32 a run had up to 127 MB.
 """
 
 object_store_options = together(
