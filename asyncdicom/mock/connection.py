@@ -31,6 +31,10 @@ JOIN_BELOW_BYTES = 16 * 1024
 than another system call."""
 
 
+DRAINS_PER_TURN = 16
+"""After so many writes the loop gets a turn, whether they had to wait or not."""
+
+
 class Connection(asyncio.Protocol):
     """One connection of the mock.
 
@@ -53,6 +57,7 @@ class Connection(asyncio.Protocol):
         self._writable = asyncio.Event()
         self.closed = asyncio.Event()
         self.bytes_sent = 0
+        self._drains = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Start to serve."""
@@ -144,9 +149,11 @@ class Connection(asyncio.Protocol):
 
     async def drain(self) -> None:
         """Wait until the socket has room."""
-        if self.transport.is_closing():
-            # Nothing is written any more, so nothing else gives the loop a turn: an
-            # endless body would keep it from ever telling that the client has left.
+        self._drains += 1
+        if self.transport.is_closing() or self._drains % DRAINS_PER_TURN == 0:
+            # What is dropped is never in the way of the next write, so that an endless body
+            # would keep the loop from ever telling that the client has left. A transport
+            # of TLS drops it without closing, once the client has taken its leave.
             await asyncio.sleep(0)
         if not self._writable.is_set():
             await self._writable.wait()

@@ -95,10 +95,10 @@ class S3Mock(Mock):
 
 @contextmanager
 def portal_bucket(
-    portal: BlockingPortal, truth: BucketTruth, *, max_keys: int = 1000
+    portal: BlockingPortal, truth: BucketTruth, *, max_keys: int = 1000, tls: bool = False
 ) -> Iterator[S3Mock]:
     """Serve a bucket from the thread of a portal; a bug of the mock is raised at the end."""
-    server = S3Server(truth.archive, s3=S3Options(max_keys=max_keys))
+    server = S3Server(truth.archive, tls=tls, s3=S3Options(max_keys=max_keys))
     with (
         tempfile.TemporaryDirectory(prefix="mock-") as folder,
         portal.wrap_async_context_manager(server),

@@ -1,17 +1,16 @@
 """`get s3://` against every fault of the mock's bucket: what is damaged is named, nothing is torn.
 
-The *story* of a fault: one object, the victim, has it for good; in a second run into the
-same folder it happens once; a third run is undisturbed, where the second left something
-to do. For lists the same, with all lists as the victim. What s5cmd is known to do wrong
-has tests of its own at the end.
+Each object of a bucket is the *victim* of one fault: it has it for good; in a second run
+into the same folder it happens once; a third run is undisturbed. A list is the victim
+of its fault alone. What s5cmd is known to do wrong has tests of its own at the end.
 """
 
 from __future__ import annotations
 
 import os
-from concurrent.futures import ThreadPoolExecutor
+import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from anyio.from_thread import start_blocking_portal
@@ -25,8 +24,9 @@ from tests.e2e.object_support import (
     get,
     other_version,
     portal_bucket,
+    s3_environ,
 )
-from tests.e2e.support import WORKERS, Runs
+from tests.e2e.support import Runs, cli
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,76 +36,26 @@ if TYPE_CHECKING:
 
 BUCKET = BucketTruth(series=2, instances=3, rows=32)
 VICTIM = BUCKET.keys[-1]
-LONGEST_RUN_S = 12.0
+LONGEST_RUN_S = 15.0
 
-NOWHERE = "http://127.0.0.1:1/dicom/x.dcm"
-
-
-TOLD_BELOW = {"extra-key", "missing-key", "other-object", "repeat-token"}
+TOLD_BELOW = {"extra-key", "ignore-range", "missing-key", "other-object", "repeat-token"}
 """These have tests of their own."""
 
-RUN_THRICE = ("truncate", "cut", "corrupt")
-"""Of those that the second run mends."""
+PATIENT = ("-c", "16", "--timeout", "2")
+"""Who shares the machine with many is not silent because it is busy."""
 
-DAMAGING = [one for one in ROWS if one.values[0].reasons]
-WRONG_LISTS = [one for one in LISTS if one.values[0].reasons]
+PARADE = BucketTruth(instances=len(ROWS) + 5, rows=32)
+"""An object for each fault, and some that have none."""
 
-INDEX: dict[Row, int] = {one.values[0]: index for index, one in enumerate((*ROWS, *LISTS))}
-
-
-def needs_third(case: Row) -> bool:
-    return not case.is_mended or case.fault in RUN_THRICE
+VICTIMS: dict[Row, str] = {one.values[0]: key for one, key in zip(ROWS, PARADE.keys, strict=False)}
+SLOW = {one.values[0] for one in ROWS if one.id == "a body that trickles"}
+"""Takes half a minute where a trickle counts as progress."""
 
 
 @pytest.fixture(scope="module")
 def portal() -> Iterator[BlockingPortal]:
     with start_blocking_portal() as portal:
         yield portal
-
-
-@pytest.fixture(scope="module")
-def pool() -> Iterator[ThreadPoolExecutor]:
-    with ThreadPoolExecutor(WORKERS) as pool:
-        yield pool
-
-
-@dataclass(frozen=True, slots=True)
-class Story:
-    """Three runs into one folder."""
-
-    first: Told
-    """The fault for good."""
-    second: Told | None
-    """The fault once; None where the fault is harmless."""
-    third: Told | None
-    """No fault; None where the second has shown what it would show."""
-
-
-@pytest.fixture(scope="module")
-def stories(
-    request: pytest.FixtureRequest, portal: BlockingPortal, pool: Any, tmp_path_factory: Any
-) -> Iterator[Runs[Row, Story]]:
-    base = tmp_path_factory.mktemp("objects")
-
-    def perform(case: Row) -> Story:
-        folder = base / f"{INDEX[case]}"
-        folder.mkdir()
-        is_list = isinstance(case, ListRow)
-        kind, *options = ("listing",) if is_list else ("object", f"path=*{VICTIM}")
-        # Two pages, where the list is the victim.
-        with portal_bucket(portal, BUCKET, max_keys=4 if is_list else 1000) as mock:
-            mock.set_faults(case.of(kind, *options))
-            first = get(mock, BUCKET, folder)
-            if not case.reasons:
-                return Story(first, None, None)
-            mock.set_faults(case.of(kind, *options, "times=1"))
-            second = get(mock, BUCKET, folder)
-            mock.set_faults()
-            third = get(mock, BUCKET, folder) if needs_third(case) else None
-            return Story(first, second, third)
-
-    with Runs.of_module(request, Row, perform, pool) as runs:
-        yield runs
 
 
 def test_the_tables_cover_every_fault_of_the_mock() -> None:
@@ -117,78 +67,148 @@ def test_the_tables_cover_every_fault_of_the_mock() -> None:
 # Objects
 
 
-@pytest.mark.parametrize("case", ROWS)
-def test_what_is_damaged_is_named_with_a_reason(stories: Runs[Row, Story], case: Row) -> None:
-    first = stories[case].first
-    assert set(first.failed) == ({VICTIM} if case.reasons else set())
-    assert {line["reason"] for line in first.failed.values()} <= case.reasons
-    assert first.done.code == (1 if case.reasons else 0)
+@dataclass(frozen=True, slots=True)
+class Story:
+    """Three runs into one folder."""
+
+    first: Told
+    """Each victim has its fault for good."""
+    second: Told
+    """Each has it once."""
+    third: Told
+    """None has any."""
+
+
+@pytest.fixture(scope="module")
+def story(portal: BlockingPortal, tmp_path_factory: pytest.TempPathFactory) -> Story:
+    folder = tmp_path_factory.mktemp("parade")
+    with portal_bucket(portal, PARADE) as mock:
+        mock.set_faults(*(case.of("object", f"path=*{key}") for case, key in VICTIMS.items()))
+        first = get(mock, PARADE, folder, *PATIENT)
+        mock.set_faults(
+            *(case.of("object", f"path=*{key},times=1") for case, key in VICTIMS.items())
+        )
+        second = get(mock, PARADE, folder, *PATIENT)
+        mock.set_faults()
+        return Story(first, second, get(mock, PARADE, folder))
 
 
 @pytest.mark.parametrize("case", ROWS)
-def test_whatever_is_not_damaged_is_stored(stories: Runs[Row, Story], case: Row) -> None:
-    first = stories[case].first
-    assert set(first.there) == set(BUCKET.keys) - set(first.failed)
-    assert first.done.seconds < LONGEST_RUN_S
+def test_what_is_damaged_is_named_with_a_reason(story: Story, case: Row) -> None:
+    failed = story.first.failed.get(VICTIMS[case])
+    assert (failed is not None) == bool(case.reasons)
+    assert failed is None or failed["reason"] in case.reasons
+
+
+def test_whatever_is_not_damaged_is_stored(story: Story) -> None:
+    damaged = {key for case, key in VICTIMS.items() if case.reasons}
+    assert set(story.first.failed) == damaged
+    assert set(story.first.there) == set(PARADE.keys) - damaged
+    assert story.first.done.code == 1
 
 
 @pytest.mark.parametrize("case", ROWS)
-def test_a_try_too_many_is_not_made(stories: Runs[Row, Story], case: Row) -> None:
-    first = stories[case].first
-    tries = first.fetched.count(VICTIM)
-    assert tries == (2 if case.reasons and case.is_mended else 1)
-    assert len(first.fetched) == len(BUCKET.keys) - 1 + tries
-
-
-@pytest.mark.parametrize("case", DAMAGING)
-def test_the_second_run_asks_only_for_what_is_missing(stories: Runs[Row, Story], case: Row) -> None:
-    second = stories[case].second
-    assert second is not None
-    assert set(second.fetched) == {VICTIM}
-    if case.is_mended:
-        assert second.done.code == 0
+def test_a_try_too_many_is_not_made(story: Story, case: Row) -> None:
+    tries = story.first.fetched.count(VICTIMS[case])
+    if case.reasons:
+        assert tries == (2 if case.is_mended else 1)
     else:
-        assert set(second.failed) == {VICTIM}
+        # What is slow may be too slow once, on a machine that is busy.
+        assert tries <= 2
 
 
-@pytest.mark.parametrize("case", [one for one in DAMAGING if needs_third(one.values[0])])
-def test_the_third_run_finds_or_brings_what_is_left(stories: Runs[Row, Story], case: Row) -> None:
-    third = stories[case].third
-    assert third is not None
-    assert third.done.code == 0
-    assert third.fetched == ([] if case.is_mended else [VICTIM])
+@pytest.mark.parametrize("case", ROWS)
+def test_a_fault_that_happens_once_is_mended_or_named(story: Story, case: Row) -> None:
+    key = VICTIMS[case]
+    assert (key in story.second.fetched) == bool(case.reasons)
+    assert (key in story.second.there) == (case.is_mended or not case.reasons)
+
+
+def test_the_third_run_brings_what_is_left_and_nothing_else(story: Story) -> None:
+    left = {key for case, key in VICTIMS.items() if not case.is_mended}
+    assert set(story.second.failed) == left
+    assert sorted(story.third.fetched) == sorted(left)
+    assert story.third.done.code == 0
+
+
+@pytest.mark.parametrize(
+    ("engine", "tls"),
+    [
+        pytest.param("pyreqwest", True, id="pyreqwest over TLS"),
+        pytest.param("httpx", False, id="httpx"),
+        pytest.param("aiohttp", False, id="aiohttp"),
+    ],
+)
+def test_every_engine_catches_every_fault(
+    portal: BlockingPortal, tmp_path: Path, engine: str, *, tls: bool
+) -> None:
+    victims = {case: key for case, key in VICTIMS.items() if case not in SLOW}
+    with portal_bucket(portal, PARADE, tls=tls) as mock:
+        mock.set_faults(*(case.of("object", f"path=*{key}") for case, key in victims.items()))
+        trust = ("--cacert", str(mock.ca_file)) if tls else ()
+        told = get(mock, PARADE, tmp_path, "--http-engine", engine, *PATIENT, *trust)
+    assert told.done.code == 1
+    assert set(told.failed) == {key for case, key in victims.items() if case.reasons}
 
 
 # Lists
 
 
+@dataclass(frozen=True, slots=True)
+class ListStory:
+    """Runs of which the lists are wrong."""
+
+    first: Told
+    """For good."""
+    second: Told | None
+    """Once; None where the first shows what this would show."""
+
+
+ONCE = ("truncate", "cut", "stall", "corrupt:at=100", "503:retry-after=0", "404")
+
+
+@pytest.fixture(scope="module")
+def list_stories(
+    request: pytest.FixtureRequest,
+    portal: BlockingPortal,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Runs[ListRow, ListStory]]:
+    base = tmp_path_factory.mktemp("lists")
+
+    def perform(case: ListRow) -> ListStory:
+        folder = base / re.sub(r"\W", "-", case.fault)
+        folder.mkdir()
+        # Two pages.
+        with portal_bucket(portal, BUCKET, max_keys=4) as mock:
+            mock.set_faults(case.of("listing"))
+            first = get(mock, BUCKET, folder, *PATIENT)
+            if case.fault not in ONCE:
+                return ListStory(first, None)
+            mock.set_faults(case.of("listing", "times=1"))
+            return ListStory(first, get(mock, BUCKET, folder, *PATIENT))
+
+    with Runs.of_module(request, ListRow, perform) as runs:
+        yield runs
+
+
 @pytest.mark.parametrize("case", LISTS)
-def test_a_list_that_is_wrong_is_named(stories: Runs[Row, Story], case: ListRow) -> None:
-    first = stories[case].first
+def test_a_list_that_is_wrong_is_named(
+    list_stories: Runs[ListRow, ListStory], case: ListRow
+) -> None:
+    first = list_stories[case].first
     assert first.done.code == (case.code if case.reasons else 0)
     assert set(first.failed) == ({""} if case.reasons else set())
     assert {line["reason"] for line in first.failed.values()} <= case.reasons
     assert first.done.seconds < LONGEST_RUN_S
 
 
-@pytest.mark.parametrize("case", WRONG_LISTS)
+@pytest.mark.parametrize("case", [one for one in LISTS if one.values[0].fault in ONCE])
 def test_a_list_that_is_wrong_once_is_asked_for_again_or_named(
-    stories: Runs[Row, Story], case: ListRow
+    list_stories: Runs[ListRow, ListStory], case: ListRow
 ) -> None:
-    second = stories[case].second
+    second = list_stories[case].second
     assert second is not None
-    if case.is_mended:
-        assert second.done.code == 0
-    else:
-        assert second.failed
-
-
-@pytest.mark.parametrize("case", [one for one in WRONG_LISTS if needs_third(one.values[0])])
-def test_with_true_lists_everything_comes(stories: Runs[Row, Story], case: ListRow) -> None:
-    third = stories[case].third
-    assert third is not None
-    assert third.done.code == 0
-    assert set(third.there) == set(BUCKET.keys)
+    assert (second.done.code == 0) == case.is_mended
 
 
 def test_a_list_that_leads_to_itself_ends(portal: BlockingPortal, tmp_path: Path) -> None:
@@ -259,6 +279,13 @@ def test_an_object_that_was_replaced_is_stored_as_it_is_now(
 
 
 # What s5cmd does wrong
+
+
+def test_nobody_there_is_told_soon(tmp_path: Path) -> None:
+    where = ("--endpoint-url", "http://127.0.0.1:1", "--no-sign-request")
+    done = cli("get", "s3://dicom/", *where, "-o", str(tmp_path), env=s3_environ())
+    assert done.code == 5
+    assert done.seconds < 10
 
 
 def test_a_short_object_is_never_taken_for_whole(portal: BlockingPortal, tmp_path: Path) -> None:
