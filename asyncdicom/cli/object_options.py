@@ -41,6 +41,12 @@ object_store_options = together(
         help="Where the name of the bucket goes: into the path or into the host.",
     ),
     option("--request-payer", is_flag=True, help="Pay for the requests (requester-pays buckets)."),
+    option(
+        "--trust-etag/--no-trust-etag",
+        "trusts_etag",
+        default=True,
+        help="Whether an ETag that looks like an MD5 is one (default: yes, unless encrypted).",
+    ),
 )
 """How a store is reached."""
 

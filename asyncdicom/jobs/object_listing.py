@@ -16,7 +16,7 @@ from collections import deque
 from dataclasses import field
 from typing import TYPE_CHECKING
 
-from asyncdicom.errors import Incomplete, NotFound
+from asyncdicom.errors import Incomplete, NotFound, ProtocolError
 from asyncdicom.model import ObjectTarget, Resource
 from asyncdicom.protocol.object_stores.globs import matcher
 from asyncdicom.records import dataclass
@@ -75,6 +75,8 @@ class GroupListing:
     _entries: deque[ObjectEntry] = field(default_factory=deque)
     _listed: frozenset[str] = frozenset()
     """Keys of the last page."""
+    _tokens: set[int] = field(default_factory=set)
+    """Of the pages so far."""
     _is_drawn: bool = False
     _is_listing: bool = True
     _matches: Callable[[str], bool] | None = None
@@ -115,7 +117,16 @@ class GroupListing:
         """Take a page, and return what is wanted of it.
 
         What is listed twice counts once, or it would stand in for something that is missing.
+
+        Raises:
+            ProtocolError: If the pages go round in a circle.
+
         """
+        if page.continuation is not None:
+            token = hash(page.continuation)
+            if token in self._tokens:
+                raise ProtocolError("the pages of the list go round in a circle")
+            self._tokens.add(token)
         fresh = {entry.key: entry for entry in page.entries if entry.key not in self._listed}
         wanted = tuple(entry for entry in fresh.values() if self._is_wanted(entry))
         self._listed = frozenset(fresh)

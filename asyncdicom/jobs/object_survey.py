@@ -26,7 +26,12 @@ def accept_all(group: ObjectGroup, key: str) -> bool:  # noqa: ARG001 -- a defau
 
 
 class Lister:
-    """Lists groups, page by page."""
+    """Lists groups, page by page.
+
+    Attributes:
+        store: What is listed.
+
+    """
 
     def __init__(
         self,
@@ -42,14 +47,14 @@ class Lister:
             accepts: Tells of a key of a group whether it is wanted.
 
         """
-        self._store = store
+        self.store = store
         self._tally = tally
         self._accepts = accepts
 
     def tasks(self, groups: Iterable[ObjectGroup]) -> Iterator[ObjectTask]:
         """Yield the first task of each group."""
         for group in groups:
-            yield ObjectTask(GroupListing(group, self._store.scheme, self._accepts))
+            yield ObjectTask(GroupListing(group, self.store.scheme, self._accepts))
 
     async def next_page(self, listing: GroupListing) -> tuple[ObjectEntry, ...]:
         """List the next page of a group, and return what is wanted of it.
@@ -62,9 +67,9 @@ class Lister:
         """
         group = listing.group
         if group.is_single:
-            page = ListingPage((await self._store.entry(group.bucket, group.prefix),))
+            page = ListingPage((await self.store.entry(group.bucket, group.prefix),))
         else:
-            page = await self._store.page(
+            page = await self.store.page(
                 group.bucket, group.prefix, continuation=listing.continuation
             )
         wanted = listing.take(page)

@@ -7,7 +7,8 @@ Cases, cheapest first:
        had then: one look at the file.
     2. The catalog names that version, and the file was touched: it is read, and its SHA-256
        compared.
-    3. The list promises an MD5 (or parts of one): the file is read, and compared.
+    3. The list has an ETag like an MD5 (or parts of one): the file is read, and compared. Should
+       it differ, the head of the object says whether the ETag is one: encrypted objects lie.
     4. It promises nothing, and the file is a whole DICOM file of the right size: its first
        bytes are compared with those of the object, for it might be another one's file.
     5. Anything else is fetched, and takes the place of what is there if it may.
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from asyncdicom.storage.catalog import CatalogEntry
     from asyncdicom.storage.folder import FileFacts
 
-__all__ = ["Presence", "is_same_listed"]
+__all__ = ["Presence", "has_likely_md5", "is_same_listed", "promises_md5", "with_likely_md5"]
 
 HEAD_BYTES = 8 * 1024
 """Compared where nothing is promised: the SOP Instance UID is in the first kilobyte or two."""
@@ -43,6 +44,24 @@ HEAD_BYTES = 8 * 1024
 
 SECONDS = len("2026-11-30T12:00:00")
 """Of a time: lists of some stores have fractions that the heads of their answers lack."""
+
+
+def has_likely_md5(entry: ObjectEntry) -> bool:
+    """Tell whether a list promises nothing of an object but an ETag that may be its MD5."""
+    return not entry.digests and md5_of_etag(entry.etag) is not None
+
+
+def with_likely_md5(entry: ObjectEntry) -> ObjectEntry:
+    """Return what a list says of an object, its ETag taken for the MD5 that it looks like."""
+    md5 = md5_of_etag(entry.etag)
+    if md5 is None or entry.digests:
+        return entry
+    return replace(entry, digests=(ObjectDigest("md5", md5),))
+
+
+def promises_md5(head: ObjectEntry) -> bool:
+    """Tell whether the head of an object confirms that its ETag is an MD5."""
+    return any(digest.algorithm == "md5" for digest in head.digests)
 
 
 class Presence:
@@ -78,7 +97,11 @@ class Presence:
             return None
         if noted is not None and is_as_noted(noted, entry, found):
             return Skipped(task.target, path, found.byte_count, noted.sha256)
-        content = await asyncio.to_thread(self._content_of, task, entry, path)
+        content = await asyncio.to_thread(self._content_of, task, with_likely_md5(entry), path)
+        if content is None and has_likely_md5(entry):
+            head = await self._store.entry(task.listing.group.bucket, entry.key)
+            if not promises_md5(head):
+                content = await asyncio.to_thread(self._content_of, task, head, path)
         if content is None:
             return None
         kept = Kept(task, entry, path, content)
@@ -90,9 +113,6 @@ class Presence:
     def _content_of(self, task: ObjectTask, entry: ObjectEntry, path: str) -> ObjectContent | None:
         """Read a file; None if it is damaged, or not the object. In a thread."""
         look = self._keeper.look()
-        md5 = md5_of_etag(entry.etag)
-        if md5 is not None and not entry.digests:
-            entry = replace(entry, digests=(ObjectDigest("md5", md5),))
         look.begin(entry)
         try:
             for data in read_chunks(self._keeper.folder, path):

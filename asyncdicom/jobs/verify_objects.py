@@ -8,18 +8,20 @@ where there is no such line, a DICOM file is walked to its last byte.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from asyncdicom.errors import AsyncDicomError, DigestMismatch, Doubtful
 from asyncdicom.events import Remarked
 from asyncdicom.jobs.object_intake import LookOptions, ObjectLook
-from asyncdicom.jobs.object_there import is_same_listed
+from asyncdicom.jobs.object_there import (
+    has_likely_md5,
+    is_same_listed,
+    promises_md5,
+    with_likely_md5,
+)
 from asyncdicom.jobs.verify import MAX_DEPTH
 from asyncdicom.jobs.verify_files import FileVerdict, Known, check_file, not_there
 from asyncdicom.model import Failed, Skipped
-from asyncdicom.ports.objects import ObjectDigest
-from asyncdicom.protocol.object_stores.digests import md5_of_etag
 from asyncdicom.storage.inventory import files_below
 from asyncdicom.storage.reading import read_chunks
 
@@ -73,7 +75,7 @@ class ObjectVerifyJob:
         naming = task.listing.group.naming
         path = noted.path if noted is not None else naming.path_of(task.entry, None)
         self._paths.add(hash(path))
-        verdict = await asyncio.to_thread(self._check, task.entry, path, noted)
+        verdict = await self._verdict(task, task.entry, path, noted)
         self._tally.count_bytes(verdict.byte_count)
         self._settle(task, path, verdict)
         return ()
@@ -101,6 +103,17 @@ class ObjectVerifyJob:
         target = task.target
         return self._catalog.find(target.scheme, target.bucket, target.key)
 
+    async def _verdict(
+        self, task: ObjectTask, entry: ObjectEntry, path: str, noted: CatalogEntry | None
+    ) -> FileVerdict:
+        """Look at a file; accuse it of other bytes only if the ETag is known to be a digest."""
+        verdict = await asyncio.to_thread(self._check, with_likely_md5(entry), path, noted)
+        if isinstance(verdict.error, DigestMismatch) and has_likely_md5(entry):
+            head = await self._lister.store.entry(task.target.bucket, entry.key)
+            if not promises_md5(head):
+                return await asyncio.to_thread(self._check, head, path, noted)
+        return verdict
+
     def _check(self, entry: ObjectEntry, path: str, noted: CatalogEntry | None) -> FileVerdict:
         """Look at a file; in a thread."""
         try:
@@ -119,9 +132,6 @@ class ObjectVerifyJob:
 
     def _look_at(self, entry: ObjectEntry, path: str) -> FileVerdict:
         look = ObjectLook(LookOptions({}))
-        md5 = md5_of_etag(entry.etag)
-        if md5 is not None and not entry.digests:
-            entry = replace(entry, digests=(ObjectDigest("md5", md5),))
         look.begin(entry)
         for data in read_chunks(self._folder, path):
             look.receive_data(data)

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from asyncdicom.engine.scheduler import Scheduler
-from asyncdicom.errors import NotFound, Unauthorized
+from asyncdicom.errors import NotFound, ProtocolError, Unauthorized
 from asyncdicom.events import Listed
 from asyncdicom.jobs.object_survey import Lister, ObjectSurvey
 from asyncdicom.jobs.run import run_job
 from asyncdicom.jobs.tally import Tally
+from asyncdicom.ports.objects import ListingPage
 from tests.jobs.object_support import MemoryStore, group_of
 from tests.jobs.support import IMPATIENT, Run
 
@@ -70,3 +71,20 @@ async def test_a_size_that_an_index_has_rounded_may_be_off() -> None:
         group_of(expected_count=1, expected_bytes=8, rounded_by_bytes=2),
     )
     assert [str(f.error) for f in run.failed] == ["8 bytes expected, 5 listed"]
+
+
+class Circling(MemoryStore):
+    """Leads from the first page to a second, and back."""
+
+    async def page(
+        self, bucket: str, prefix: str, *, delimiter: str = "", continuation: str | None = None
+    ) -> ListingPage:
+        found = await super().page(bucket, prefix, delimiter=delimiter)
+        return ListingPage(found.entries, (), "second" if continuation != "second" else "first")
+
+
+async def test_pages_that_go_round_are_no_list() -> None:
+    store = Circling({"a": b"x"})
+    run, _ = await surveyed(store, group_of())
+    assert [type(f.error) for f in run.failed] == [ProtocolError]
+    assert len(store.asked) <= 6

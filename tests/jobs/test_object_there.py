@@ -68,6 +68,17 @@ async def test_what_the_list_proves_is_read_and_not_fetched(tmp_path: Path) -> N
     assert requests(store) == []
 
 
+async def test_an_etag_that_is_no_digest_makes_nobody_fetch_again(tmp_path: Path) -> None:
+    store = MemoryStore({"a": CONTENT, "b": b"no dicom"}, is_encrypted=True)
+    await fetched(store, tmp_path)
+    requests(store)
+    run = await fetched(store, tmp_path)
+    assert [s.path for s in run.skipped] == ["a"]
+    # What is no DICOM file, and has no digest, is proven by nothing.
+    asked = f"head a|get a 0-{len(CONTENT) - 1}|head b|get b"
+    assert requests(store) == asked.split("|")
+
+
 async def test_without_a_digest_the_first_bytes_say_whose_file_it_is(tmp_path: Path) -> None:
     store = MemoryStore({"a": CONTENT, "b": b"no dicom"}, has_etags=False)
     await fetched(store, tmp_path)

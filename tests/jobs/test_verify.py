@@ -254,7 +254,20 @@ async def test_what_a_store_lists_has_to_be_there(tmp_path: Path, *, has_etags: 
         expected["object s3://bucket/3.dcm"] = DigestMismatch
     assert {str(f.target): type(f.error) for f in run.failed} == expected
     assert job.unproven == (0 if has_etags else 1)
-    assert (job.unlisted, store.counts()) == (1, {"list": 1})
+    # Before a file is called damaged, the head of its object has to confirm the digest.
+    heads = {"head": 2} if has_etags else {}
+    assert (job.unlisted, store.counts()) == (1, {"list": 1, **heads})
+
+
+async def test_an_etag_that_is_no_digest_accuses_nobody(tmp_path: Path) -> None:
+    objects = {"1.dcm": ct(number=1), "2.dcm": ct(number=2), "3.txt": b"text"}
+    for key, content in objects.items():
+        (tmp_path / key).write_bytes(content)
+    (tmp_path / "2.dcm").write_bytes(ct(number=2)[:-10] + bytes(10) + b"x")
+    run, job = await listed(MemoryStore(objects, is_encrypted=True), tmp_path)
+    assert [s.path for s in run.skipped] == ["1.dcm"]
+    assert [str(f.target) for f in run.failed] == ["object s3://bucket/2.dcm"]
+    assert job.unproven == 1
 
 
 async def test_the_catalog_proves_what_a_store_cannot(tmp_path: Path) -> None:
