@@ -45,10 +45,12 @@ class Workload:
     manifest: Path
 
     @classmethod
-    def written(cls, folder: Path, name: str, series: Sequence[IdcSeries]) -> Workload:
+    def written(
+        cls, folder: Path, name: str, series: Sequence[IdcSeries], *, scale: float = 1.0
+    ) -> Workload:
         """Write all objects, and a manifest as the portal hands it out."""
         layout = IdcLayout(folder / name)
-        layout.add(series)
+        layout.add(series, scale=scale)
         manifest = folder / f"{name}.txt"
         lines = [f"cp s3://{one.bucket}/{one.crdc_series_uuid}/* ." for one in series]
         manifest.write_text("\n".join(lines) + "\n")
