@@ -48,7 +48,13 @@ Examples:
 @click.argument("directory", metavar="DIR", type=click.Path())
 @click.argument("source", metavar="[SOURCE]", required=False)
 @option("--catalog", metavar="FILE", help="What get --catalog noted when it stored the files.")
-@option("--study", "-s", multiple=True, metavar="UID", help="Study to ask SOURCE for.")
+@option(
+    "--study",
+    "-s",
+    multiple=True,
+    metavar="UID",
+    help="Study to ask SOURCE for (default: all in DIR).",
+)
 @run_options
 @object_store_options
 @connection_options

@@ -89,6 +89,7 @@ class VerifyJob:
         self._options = options
         self._studies: dict[Uid, Expectation | None] = {}
         self._whole: set[Uid] = set()
+        self._discovers = True
         self._is_cut = False
         self.unlisted = 0
         self.doubtful = 0
@@ -102,8 +103,15 @@ class VerifyJob:
         return self._refusals > 0 and self._answers == 0
 
     def tasks(self, studies: Iterable[Uid] = ()) -> Iterator[VerifyTask]:
-        """Yield what is to be looked at: studies, what the catalog names, all other files."""
+        """Yield what is to be looked at: studies, what the catalog names, all other files.
+
+        Args:
+            studies: What is looked up at the archive; without any, the studies that files are of.
+                A store that hashes its names knows no study by the name that its files have.
+
+        """
         for study in studies:
+            self._discovers = False
             self._studies[study] = None
             yield VerifyTask(study=study)
         noted_paths: set[int] = set()
@@ -192,7 +200,7 @@ class VerifyJob:
         study, instance = _uids_of(task, verdict)
         if instance is not None:
             self._whole.add(instance)
-        if study is None or study in self._studies:
+        if study is None or study in self._studies or not self._discovers:
             return ()
         self._studies[study] = None
         return (VerifyTask(study=study),)

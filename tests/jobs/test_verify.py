@@ -181,6 +181,13 @@ async def test_what_an_archive_lists_has_to_be_there(
     }
 
 
+async def test_studies_that_are_named_are_the_only_ones_looked_up(tmp_path: Path) -> None:
+    write_series(tmp_path, 1)
+    archive = Archive(1)
+    await verified(tmp_path, studies=(parse_uid("9.9"),), finder=archive)
+    assert archive.asked == ["9.9"]
+
+
 async def test_the_catalog_says_which_instances_are_there(tmp_path: Path) -> None:
     out, catalog = tmp_path / "out", tmp_path / "catalog"
     await noted(out, catalog, {f"{n}": ct(number=n) for n in (1, 2)})
