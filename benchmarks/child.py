@@ -34,7 +34,7 @@ class Sample:
     rss_timeline: tuple[tuple[float, int], ...] = ()
     """Seconds since the start, and resident bytes."""
     peak_of_all_bytes: int = 0
-    """The most that the process and those it started had together, as sampled."""
+    """The most that the process and those it started had together, what they share once."""
 
 
 def run(command: Sequence[str]) -> Sample:
@@ -106,8 +106,9 @@ class _MemoryWatch:
                 self.timeline.append((elapsed_s, resident))
                 if len(self.timeline) % _SAMPLES_PER_SEARCH == 1:
                     self._others = _descendants(self._process_id)
-                of_others = sum(map(_resident_bytes, self._others))
-                self.peak_of_all_bytes = max(self.peak_of_all_bytes, resident + of_others)
+                if self._others:
+                    resident = sum(map(_share_bytes, (self._process_id, *self._others)))
+                self.peak_of_all_bytes = max(self.peak_of_all_bytes, resident)
 
 
 def _descendants(process_id: int) -> list[int]:
@@ -119,12 +120,13 @@ def _descendants(process_id: int) -> list[int]:
     return [*found, *(other for child in found for other in _descendants(child))]
 
 
-def _resident_bytes(process_id: int) -> int:
+def _share_bytes(process_id: int) -> int:
+    """Return what a process has, its part of what it shares: a copy of one shares much with it."""
     try:
-        pages = int(Path(f"/proc/{process_id}/statm").read_text().split()[1])
+        lines = Path(f"/proc/{process_id}/smaps_rollup").read_text().splitlines()
     except OSError:
         return 0
-    return pages * os.sysconf("SC_PAGE_SIZE")
+    return sum(_kilobytes(line.partition(":")[2]) for line in lines if line.startswith("Pss:"))
 
 
 def _kilobytes(field_text: str) -> int:
