@@ -17,6 +17,7 @@ from asyncdicom.connecting import scheduler_settings
 from asyncdicom.engine.scheduler import Scheduler
 from asyncdicom.jobs.idc_plans import InstancePlan
 from asyncdicom.jobs.idc_room import free_bytes_for, require_room
+from asyncdicom.jobs.object_ahead import ListedAhead
 from asyncdicom.jobs.object_job import ObjectJob
 from asyncdicom.object_wiring import open_object_store
 
@@ -24,12 +25,16 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from asyncdicom.cli.driving import Driver
-    from asyncdicom.cli.idc_told import PlanHead, ToldPlan
+    from asyncdicom.cli.idc_told import ToldPlan
     from asyncdicom.cli.run import Interrupts
     from asyncdicom.jobs.idc_plans import IdcPlan
     from asyncdicom.ports.objects import ObjectStore
+    from asyncdicom.protocol.idc.buckets import Location
 
 __all__ = ["carry_out"]
+
+LISTED_AT_ONCE = 8
+"""Series listed while the index is read, which takes a core."""
 
 
 async def carry_out(options: dict[str, Any], told: ToldPlan, interrupts: Interrupts) -> int:
@@ -40,10 +45,17 @@ async def carry_out(options: dict[str, Any], told: ToldPlan, interrupts: Interru
         DiskFull: If the folder has no room for it.
 
     """
-    head = await told.head()
-    async with open_object_store(head.location.root, options) as store:
+    places = await told.places()
+    async with (
+        open_object_store(places.location.root, options) as opened,
+        ListedAhead(opened) as store,
+    ):
+        # What is asked for ahead is not held to a rate.
+        if not (options["dry_run"] or options["rate"]):
+            store.begin(places.listings, at_once=min(options["concurrency"], LISTED_AT_ONCE))
+        head = await told.head()
         if isinstance(head.plan, InstancePlan):
-            plan = await _completed(head, head.plan, store, options, interrupts)
+            plan = await _completed(places.location, head.plan, store, options, interrupts)
         else:
             plan = replace(head.plan, groups=told.groups())
         for one in plan.unmatched:
@@ -59,7 +71,7 @@ async def carry_out(options: dict[str, Any], told: ToldPlan, interrupts: Interru
 
 
 async def _completed(
-    head: PlanHead,
+    location: Location,
     plan: InstancePlan,
     store: ObjectStore,
     options: Mapping[str, Any],
@@ -70,11 +82,11 @@ async def _completed(
     from asyncdicom.jobs.idc_groups import SeriesGroups  # noqa: PLC0415 -- as said
     from asyncdicom.jobs.idc_instances import InstanceFinder  # noqa: PLC0415 -- as said
 
-    finder = InstanceFinder(store, plan.candidates, plan.wanted, head.location)
+    finder = InstanceFinder(store, plan.candidates, plan.wanted, location)
     scheduler = Scheduler(finder, scheduler_settings(options))
     interrupts.stops(scheduler)
     await scheduler.run(finder.tasks())
-    groups = SeriesGroups(options["dir_template"], head.location)
+    groups = SeriesGroups(options["dir_template"], location)
     return plan.completed(groups, finder.found, finder.failed)
 
 

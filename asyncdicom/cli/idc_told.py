@@ -2,6 +2,7 @@
 
     with worker_processes(1, lambda sock: tell_plan(sock, options, selection)) as (worker,):
         with ToldPlan(worker.sock) as told:     # ... import everything else, meanwhile
+            places = await told.places()        # ... list them, meanwhile
             head = await told.head()
             for group in told.groups(): ...
 
@@ -9,7 +10,8 @@ Reading the index takes DuckDB, which takes 60 MB and a core. In a process of it
 it shares neither with what fetches: it works on another core while this one imports, and
 its memory is back when the first byte comes.
 
-What is told: a `PlanHead`, or an error, then lists of groups until there are no more.
+What is told: `PlanPlaces`, a `PlanHead`, then lists of groups until there are no more; an
+error in the place of any of them.
 """
 
 from __future__ import annotations
@@ -28,15 +30,23 @@ if TYPE_CHECKING:
     from asyncdicom.jobs.object_groups import ObjectGroup
     from asyncdicom.protocol.idc.buckets import Location
 
-__all__ = ["PlanHead", "ToldPlan"]
+__all__ = ["PlanHead", "PlanPlaces", "ToldPlan"]
+
+
+@dataclass(frozen=True, slots=True)
+class PlanPlaces:
+    """What is known before the index is read."""
+
+    location: Location
+    listings: tuple[tuple[str, str], ...] = ()
+    """Bucket and prefix of series that a manifest names by their addresses, some of them."""
 
 
 @dataclass(frozen=True, slots=True)
 class PlanHead:
-    """A plan without its groups, and where it is carried out."""
+    """A plan without its groups."""
 
     plan: IdcPlan | InstancePlan
-    location: Location
 
 
 class ToldPlan:
@@ -54,6 +64,18 @@ class ToldPlan:
         if self._stream is not None:
             self._stream.close()
 
+    async def places(self) -> PlanPlaces:
+        """Wait for what is known before the index is read; before anything else.
+
+        Raises:
+            ConfigError: If the manifest, or an option, is not usable.
+            StorageError: If the process that reads it was ended.
+
+        """
+        self._sock.setblocking(True)
+        self._stream = self._sock.makefile("rb")
+        return cast("PlanPlaces", await self._told())
+
     async def head(self) -> PlanHead:
         """Wait for the head.
 
@@ -62,14 +84,15 @@ class ToldPlan:
             StorageError: If the process that made it was ended.
 
         """
+        return cast("PlanHead", await self._told())
+
+    async def _told(self) -> object:
         import asyncio  # noqa: PLC0415 -- this module is imported before there is time for it
 
-        self._sock.setblocking(True)
-        self._stream = self._sock.makefile("rb")
         told = await asyncio.to_thread(self._next)
         if isinstance(told, AsyncDicomError):
             raise told
-        return cast("PlanHead", told)
+        return told
 
     def groups(self) -> Iterator[ObjectGroup]:
         """Yield the groups as they are told; the other process is ahead by some thousands.

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from asyncdicom.sources.idc_index import IdcIndex
     from asyncdicom.sources.idc_selection import Chosen
 
-__all__ = ["Manifest", "plan_manifest", "plan_selection"]
+__all__ = ["Manifest", "names_whole_series", "plan_manifest", "plan_selection"]
 
 MAX_HELD = 10_000
 """Series whose groups are held at once: some 10 MB."""
@@ -153,7 +153,7 @@ class Manifest:
 
     def _of_series(self, series: Series, groups: SeriesGroups) -> Iterator[ObjectGroup]:
         urls = self.urls.get(series.crdc_series_uuid, ())
-        if not urls or self._is_named(series) or any(map(_is_whole, urls)):
+        if not urls or self._is_named(series) or any(map(names_whole_series, urls)):
             yield groups.whole(series, bucket=_own_bucket(urls))
             return
         for url in urls:
@@ -168,7 +168,8 @@ class Manifest:
         return not self.named.isdisjoint((*ids, series.patient_id))
 
 
-def _is_whole(url: ManifestUrl) -> bool:
+def names_whole_series(url: ManifestUrl) -> bool:
+    """Tell whether an address means a series as a whole."""
     return not url.is_single and url.pattern is None and url.prefix.count("/") == 1
 
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from asyncdicom.jobs.idc_groups import SeriesGroups
-from asyncdicom.jobs.idc_plan import plan_manifest, plan_selection
+from asyncdicom.jobs.idc_plan import names_whole_series, plan_manifest, plan_selection
 from asyncdicom.jobs.idc_plan_instances import plan_instances
 from asyncdicom.protocol.idc.buckets import Location, location_of
 from asyncdicom.protocol.idc.manifest import ManifestUrl
 from asyncdicom.records import dataclass
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from asyncdicom.jobs.idc_plans import IdcPlan, InstancePlan
     from asyncdicom.protocol.idc.manifest import ManifestEntry
     from asyncdicom.protocol.idc.selection import Selection
@@ -42,6 +44,13 @@ class IdcRequest:
             if isinstance(entry, ManifestUrl)
         }
         return Location.GCS if said - {None} == {Location.GCS} else Location.AWS
+
+    def whole_series(self) -> Iterator[tuple[str, str]]:
+        """Yield bucket and prefix of the series that a manifest names by their addresses."""
+        location = self.location
+        for entry in self.entries or ():
+            if isinstance(entry, ManifestUrl) and names_whole_series(entry):
+                yield location.bucket_of(entry.bucket), entry.prefix
 
     def groups(self) -> SeriesGroups:
         """Return what makes groups of series.

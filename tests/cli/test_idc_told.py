@@ -12,7 +12,7 @@ import pytest
 
 from asyncdicom.cli import idc_plan
 from asyncdicom.cli.idc_plan import tell_plan
-from asyncdicom.cli.idc_told import ToldPlan
+from asyncdicom.cli.idc_told import PlanPlaces, ToldPlan
 from asyncdicom.errors import ConfigError, StorageError
 from asyncdicom.jobs.idc_plans import IdcPlan
 from asyncdicom.protocol.idc.buckets import Location
@@ -74,12 +74,33 @@ async def test_a_plan_is_told_with_all_its_groups(
     teller = threading.Thread(target=tell_plan, args=(theirs, options_for(index), selection))
     teller.start()
     with ToldPlan(ours) as told:
+        places = await told.places()
         head = await told.head()
         series = [group.series_instance_uid for group in told.groups()]
     assert isinstance(head.plan, IdcPlan)
-    assert (head.location, head.plan.totals) == (Location.AWS, Totals(5, 10, 10_000))
+    assert places == PlanPlaces(Location.AWS)
+    assert head.plan.totals == Totals(5, 10, 10_000)
     assert series == [f"1.2.{number}" for number in range(5)]
     teller.join()
+
+
+async def test_what_a_manifest_names_is_told_before_the_index_is_read(
+    ends: tuple[socket.socket, socket.socket], index: Path, tmp_path: Path
+) -> None:
+    uuids = [f"00000000-0000-4000-8000-{number:012}" for number in range(3)]
+    manifest = tmp_path / "manifest"
+    lines = [f"cp s3://idc-open-data-cr/{uuids[0]}/* .", f"s3://own/{uuids[1]}/", uuids[2], "1.2.3"]
+    manifest.write_text("\n".join([*lines, f"s3://idc-open-data/{uuids[2]}/one.dcm"]))
+    ours, theirs = ends
+    tell_plan(theirs, options_for(index, manifest_file=str(manifest)), Selection())
+    with ToldPlan(ours) as told:
+        places = await told.places()
+        head = await told.head()
+        groups = {str(group.series_instance_uid): group for group in told.groups()}
+    listings = (("idc-open-data-cr", f"{uuids[0]}/"), ("own", f"{uuids[1]}/"))
+    assert places == PlanPlaces(Location.AWS, listings)
+    assert isinstance(head.plan, IdcPlan)
+    assert (groups["1.2.1"].bucket, groups["1.2.1"].prefix) == listings[1]
 
 
 @pytest.mark.parametrize(
@@ -96,7 +117,7 @@ async def test_an_error_is_told_with_its_facts(
     ours, theirs = ends
     tell_plan(theirs, options_for(index, **values), Selection())
     with ToldPlan(ours) as plan, pytest.raises(ConfigError, match=told):
-        await plan.head()
+        await plan.places()
 
 
 async def test_a_process_that_was_ended_is_told(ends: tuple[socket.socket, socket.socket]) -> None:
@@ -104,16 +125,17 @@ async def test_a_process_that_was_ended_is_told(ends: tuple[socket.socket, socke
     theirs.close()
     told = "the process that read the index was ended"
     with ToldPlan(ours) as plan, pytest.raises(StorageError, match=told):
-        await plan.head()
+        await plan.places()
 
 
 async def test_a_process_that_was_ended_between_groups_is_told(
     ends: tuple[socket.socket, socket.socket],
 ) -> None:
     ours, theirs = ends
-    os.write(theirs.fileno(), pickle.dumps("head") + pickle.dumps(["a", "b"]))
+    os.write(theirs.fileno(), b"".join(map(pickle.dumps, ("places", "head", ["a", "b"]))))
     theirs.close()
     with ToldPlan(ours) as told:
+        await told.places()
         await told.head()
         groups: Iterator[Any] = told.groups()
         assert [next(groups), next(groups)] == ["a", "b"]
