@@ -65,10 +65,10 @@ async def test_data_sets_come_in_slices_and_sinks_run_in_the_loop() -> None:
             sink = super().begin(request)
             write = sink.write
 
-            def watched(fragment: Buffer, /) -> None:
+            def watched(*fragments: Buffer) -> None:
                 threads.add(threading.get_ident())
-                sizes.append(len(fragment))
-                write(fragment)
+                sizes.extend(map(len, fragments))
+                write(*fragments)
 
             sink.write = watched  # type: ignore[method-assign]  # -- a sink of our own
             return sink
