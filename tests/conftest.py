@@ -6,6 +6,11 @@ import os
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# How fast examples are made depends on who else uses the machine, and says nothing about us.
+settings.register_profile("asyncdicom", suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("asyncdicom")
 
 
 @pytest.fixture(

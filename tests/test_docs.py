@@ -411,7 +411,7 @@ async def test_the_examples_for_stores_run(cod_environment: dict[str, str], tmp_
     command = [sys.executable, "-W", "error", "example.py"]
     done = await anyio.run_process(command, cwd=tmp_path, env=cod_environment, check=False)
     assert done.returncode == 0, done.stderr.decode()
-    assert done.stdout.decode().startswith("1 series, 1 saved, ")
+    assert done.stdout.decode().startswith("1 of 1 series saved")
 
 
 def shape_of(value: Any) -> Any:

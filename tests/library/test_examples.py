@@ -34,8 +34,8 @@ EXAMPLES = {
     name: textwrap.dedent(example[1])
     for name, text in documented()
     if (example := EXAMPLE.search(text + "\n"))
-    # It needs a store and no archive: test_cod.py runs it.
-    and name != "CodDownload"
+    # They need a store and no archive, as test_cod.py and test_idc.py have them.
+    and name not in ("CodDownload", "IDCClient")
 }
 
 

@@ -145,7 +145,7 @@ def _entries_in(number: int, text: str) -> Iterator[ManifestEntry]:
         return
     words_or_cells = text.replace(",", " ").replace(";", " ").split()
     ids = [word.strip("\"'") for word in words_or_cells]
-    if all(map(_is_id, ids)):
+    if ids and all(map(_is_id, ids)):
         yield from (ManifestId(number, one) for one in ids)
     else:
         yield _not_understood(number, text)

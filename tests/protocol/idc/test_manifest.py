@@ -139,6 +139,11 @@ def test_what_names_no_series_is_told_with_its_line(line: str) -> None:
     assert str(entries[1]) == f"line 3 names no series: {line!r}"
 
 
+@pytest.mark.parametrize("line", [",", " ; ;", "\x1f"])
+def test_a_line_of_separators_is_named(line: str) -> None:
+    assert [entry.line_number for entry in entries_of("1.2.3", line)] == [1, 2]
+
+
 def test_a_long_line_is_told_by_its_beginning() -> None:
     (entry,) = entries_of("x" * 1000)
     assert isinstance(entry, NotUnderstood)
