@@ -28,11 +28,13 @@ help: ## List the targets
 demo: $(VENV)/.installed ## Install into .venv, then show every part at work on this machine
 	@$(BIN)/asyncdicom demo
 
-# Whole processes, and what is timed, run by themselves; all else shares two cores.
+# Tests share two cores, but for those whose archives stall while all processes wait for them.
+ALONE := tests/e2e/test_honesty_dump.py tests/e2e/test_honesty_get.py
 test: $(VENV)/.developer peers ## Run all tests, against real peers where they are installed
 	@code=0; \
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile --ignore=tests/e2e $(PYTEST_ARGS) || code=1; \
-	$(BIN)/python -m pytest -q tests/e2e $(PYTEST_ARGS) || code=1; \
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile tests/e2e $(ALONE:%=--ignore=%) $(PYTEST_ARGS) || code=1; \
+	$(BIN)/python -m pytest -q $(ALONE) $(PYTEST_ARGS) || code=1; \
 	exit $$code
 
 lint: $(VENV)/.developer ## Check style, types and layers

@@ -10,7 +10,6 @@ from asyncdicom.cli.progress import observers_for, progress_bar
 from asyncdicom.connecting import scheduler_settings
 from asyncdicom.engine.scheduler import Scheduler
 from asyncdicom.engine.slot import Slot
-from asyncdicom.errors import DiskFull
 from asyncdicom.jobs.run import run_job
 from asyncdicom.jobs.tally import Tally
 from asyncdicom.records import dataclass
@@ -96,6 +95,4 @@ def exit_code_of(ended: RunEnded, tally: Tally) -> ExitCode:
         return ExitCode.UNREACHABLE
     if tally.found_nothing:
         return ExitCode.NO_MATCH
-    if isinstance(tally.first_error, DiskFull) and not tally.stored:
-        return ExitCode.INCOMPLETE  # there was no room for what was about to begin
     return ExitCode.ABORTED if ended.aborted else ExitCode.INCOMPLETE

@@ -9,6 +9,7 @@ and the folder; never against what the program says alone.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -285,12 +286,16 @@ def reading_report(path: Path) -> list[dict[str, Any]]:
 
 
 def files_below(folder: Path) -> dict[str, bytes]:
-    """Return everything below a folder that is not a folder, hidden files too."""
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if not path.is_dir()
-    }
+    """Return everything below a folder that is not a folder, hidden files too.
+
+    What a run that goes on takes away meanwhile is not there.
+    """
+    found: dict[str, bytes] = {}
+    for path in sorted(folder.rglob("*")):
+        with contextlib.suppress(FileNotFoundError):
+            if not path.is_dir():
+                found[str(path.relative_to(folder))] = path.read_bytes()
+    return found
 
 
 def assert_speaks_plainly(done: Completed) -> None:

@@ -277,6 +277,7 @@ def test_the_table_covers_every_fault_of_the_mock() -> None:
     assert set(EFFECTS) <= covered | OF_SEARCHES
 
 
+@pytest.mark.timeout(60)  # the first of them waits for all runs: 12 s with two cores
 @pytest.mark.parametrize("case", WIRES)
 def test_a_dump_holds_the_bytes_of_the_server(parades: Runs[Wire, Parade], case: Wire) -> None:
     golden = parades[case].golden
