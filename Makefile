@@ -28,8 +28,8 @@ help: ## List the targets
 demo: $(VENV)/.installed ## Install into .venv, then show every part at work on this machine
 	@$(BIN)/asyncdicom demo
 
-# Tests share two cores, but for those whose archives stall while all processes wait for them.
-ALONE := tests/e2e/test_honesty_dump.py tests/e2e/test_honesty_get.py
+# Tests share two cores, but for those that compare times, or wait for archives that stall.
+ALONE := $(addprefix tests/e2e/test_,honesty_dump.py honesty_get.py receive_faults.py)
 test: $(VENV)/.developer peers ## Run all tests, against real peers where they are installed
 	@code=0; \
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile --ignore=tests/e2e $(PYTEST_ARGS) || code=1; \
