@@ -7,15 +7,10 @@ Each case is made of its seed and number alone; `--only NUMBER` repeats one.
 
 from __future__ import annotations
 
-import argparse
 import gzip
 import io
 import json
-import random
-import sys
 import tarfile
-import time
-from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from asyncdicom.errors import AsyncDicomError, ContentError, ProtocolError, Truncated
@@ -37,13 +32,15 @@ from asyncdicom.protocol.cod.tar import (
 )
 from asyncdicom.protocol.payload_events import NEED_DATA
 from tests.fuzz.fuzz_parsers import Counterexample
+from tests.fuzz.running import run_cases
 from tests.support.chunking import random_cuts, whole
 from tests.support.dicom import samples
 
 if TYPE_CHECKING:
+    import random
     from collections.abc import Callable, Iterable
 
-__all__ = ["KINDS", "check", "source_of"]
+__all__ = ["KINDS", "check"]
 
 STUDY, SERIES = Uid("1.2.3"), Uid("1.2.3.4")
 NAMES = ("instances/1.2.dcm", "a", "é", "x" * 150, "d/" * 60 + "x", "../a", "/a", "a\\b", "a\nb")
@@ -55,11 +52,6 @@ CRUMBS = (
 )
 DICOM = [content for content in samples().values() if len(content) < 20_000]
 _CHECKSUM = slice(148, 156)
-
-
-def source_of(seed: int, number: int) -> random.Random:
-    """Return what a case is drawn from."""
-    return random.Random(seed * 1_000_003 + number)
 
 
 def check(source: random.Random) -> str:
@@ -229,27 +221,5 @@ KINDS: dict[str, Callable[[random.Random], str]] = {
 }
 
 
-def main() -> int:
-    """Run cases until one breaks a promise."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--cases", type=int, default=100_000)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--only", type=int, metavar="NUMBER")
-    given = parser.parse_args()
-    numbers = range(given.cases) if given.only is None else (given.only,)
-    outcomes: Counter[str] = Counter()
-    begun_s = time.monotonic()
-    for number in numbers:
-        try:
-            outcomes[check(source_of(given.seed, number))] += 1
-        except Exception as error:
-            sys.stdout.write(f"case {number} of seed {given.seed}: {error!r}\n")
-            raise
-    sys.stdout.write(f"{sum(outcomes.values())} cases in {time.monotonic() - begun_s:.1f} s\n")
-    for outcome, count in sorted(outcomes.items()):
-        sys.stdout.write(f"{count:>9} {outcome}\n")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(run_cases(__doc__, check))

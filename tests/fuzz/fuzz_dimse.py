@@ -7,11 +7,6 @@ Each case is made of its seed and number alone; `--only NUMBER` repeats one.
 
 from __future__ import annotations
 
-import argparse
-import random
-import sys
-import time
-from collections import Counter
 from itertools import pairwise
 from typing import TYPE_CHECKING, TypeVar
 
@@ -37,13 +32,15 @@ from asyncdicom.protocol.dimse.sop_classes import UNCOMPRESSED
 from asyncdicom.protocol.dimse.statuses import Operation, failure_of
 from asyncdicom.protocol.upper_layer.pdu import PdvFragment
 from tests.fuzz.fuzz_parsers import Counterexample
+from tests.fuzz.running import run_cases
 
 if TYPE_CHECKING:
+    import random
     from collections.abc import Callable
 
     from asyncdicom.protocol.dimse.assembler import MessageEvent
 
-__all__ = ["check", "source_of"]
+__all__ = ["check"]
 
 NUMBERS = (
     *(0x0000, 0x0001, 0x0002, 0x0100, 0x0110, 0x0120, 0x0600, 0x0700, 0x0800, 0x0900),
@@ -57,11 +54,6 @@ TAGS = (0x00080005, 0x00080052, 0x00100010, 0x0020000D, 0x00400100, 0x300A00C2, 
 VRS = ("UI", "CS", "LO", "PN", "SQ", "UN", "OB")
 
 T = TypeVar("T")
-
-
-def source_of(seed: int, number: int) -> random.Random:
-    """Return what a case is drawn from."""
-    return random.Random(seed * 1_000_003 + number)
 
 
 def check(source: random.Random) -> str:
@@ -355,28 +347,5 @@ def _expect(is_kept: bool, promise: str) -> None:  # noqa: FBT001 -- reads as a 
 _KINDS = (*(_command_set,) * 5, *(_assembled,) * 3, _identifier, _identifier, _file, _status)
 
 
-def main() -> int:
-    """Run the fuzzer; return the exit code."""
-    arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--cases", type=int, default=100_000)
-    arguments.add_argument("--seed", type=int, default=0)
-    arguments.add_argument("--only", type=int, help="number of the one case to run")
-    options = arguments.parse_args()
-    numbers = range(options.cases) if options.only is None else (options.only,)
-    outcomes: Counter[str] = Counter()
-    began = time.perf_counter()
-    for number in numbers:
-        try:
-            outcomes[check(source_of(options.seed, number))] += 1
-        except Exception as error:  # noqa: BLE001 -- whatever escapes is a counterexample
-            print(f"--seed {options.seed} --only {number}: {error!r}", file=sys.stderr)  # noqa: T201 -- a tool
-            return 1
-    seconds = time.perf_counter() - began
-    print(f"{len(numbers)} cases in {seconds:.1f} s: {len(numbers) / seconds:.0f}/s")  # noqa: T201 -- a tool
-    for outcome, count in sorted(outcomes.items()):
-        print(f"{count:10d}  {outcome}")  # noqa: T201 -- a tool
-    return 0
-
-
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(run_cases(__doc__, check))

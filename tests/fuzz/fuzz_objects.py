@@ -7,14 +7,9 @@ Each case is made of its seed and number alone; `--only NUMBER` repeats one.
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
-import random
 import re
-import sys
-import time
-from collections import Counter
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
 from xml.etree import ElementTree as ET
@@ -27,13 +22,15 @@ from asyncdicom.protocol.object_stores.refusals import read_refusal, refusal_of
 from asyncdicom.protocol.object_stores.s3_listing import S3ListingParser
 from asyncdicom.protocol.object_stores.values import ByteSpan, ListingPage, ObjectEntry
 from tests.fuzz.fuzz_parsers import Counterexample
+from tests.fuzz.running import run_cases
 from tests.protocol.object_stores.listings import s3_listing
 from tests.support.chunking import bytewise, random_cuts, whole
 
 if TYPE_CHECKING:
+    import random
     from collections.abc import Callable, Iterable
 
-__all__ = ["KINDS", "check", "source_of"]
+__all__ = ["KINDS", "check"]
 
 NAMES = ("a", "é", "a b", "a+b", "%41", "&lt;", "<", "]]>", "a/../b", "\U0001f9e0", "k" * 40)
 CRUMBS = (
@@ -47,11 +44,6 @@ RANGES = (
     *("bytes 2-9/9", "items 2-4/9", "2-4/9", "bytes 02-004/9", "bytes 2-4/9, bytes 5-6/9"),
     *("bytes=2-4/9", "bytes 2 - 4/9", f"bytes 2-4/{'9' * 40}", "bytes -4/9", "bytes 2-/9"),
 )
-
-
-def source_of(seed: int, number: int) -> random.Random:
-    """Return what a case is drawn from."""
-    return random.Random(seed * 1_000_003 + number)
 
 
 def check(source: random.Random) -> str:
@@ -278,28 +270,5 @@ KINDS: dict[str, Callable[[random.Random], str]] = {
 }
 
 
-def main() -> int:
-    """Run the fuzzer; return the exit code."""
-    arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--cases", type=int, default=100_000)
-    arguments.add_argument("--seed", type=int, default=0)
-    arguments.add_argument("--only", type=int, help="number of the one case to run")
-    options = arguments.parse_args()
-    numbers = range(options.cases) if options.only is None else (options.only,)
-    outcomes: Counter[str] = Counter()
-    began = time.perf_counter()
-    for number in numbers:
-        try:
-            outcomes[check(source_of(options.seed, number))] += 1
-        except Exception as error:  # noqa: BLE001 -- whatever escapes is a counterexample
-            print(f"--seed {options.seed} --only {number}: {error!r}", file=sys.stderr)  # noqa: T201 -- a tool
-            return 1
-    seconds = time.perf_counter() - began
-    print(f"{len(numbers)} cases in {seconds:.1f} s: {len(numbers) / seconds:.0f}/s")  # noqa: T201 -- a tool
-    for outcome, count in sorted(outcomes.items()):
-        print(f"{count:10d}  {outcome}")  # noqa: T201 -- a tool
-    return 0
-
-
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(run_cases(__doc__, check))

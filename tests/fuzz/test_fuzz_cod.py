@@ -11,8 +11,9 @@ import pytest
 
 from asyncdicom.protocol.cod.tar import TarParser
 from tests.fuzz import fuzz_cod
-from tests.fuzz.fuzz_cod import KINDS, source_of
+from tests.fuzz.fuzz_cod import KINDS
 from tests.fuzz.fuzz_parsers import Counterexample
+from tests.fuzz.running import source_of
 
 CASES = 1_000
 

@@ -9,7 +9,8 @@ from collections import Counter
 
 import pytest
 
-from tests.fuzz.fuzz_dimse import check, source_of
+from tests.fuzz.fuzz_dimse import check
+from tests.fuzz.running import source_of
 
 CASES = 5_000
 

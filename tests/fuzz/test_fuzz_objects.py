@@ -12,8 +12,9 @@ import pytest
 from asyncdicom.protocol.object_stores.s3_listing import S3ListingParser
 from asyncdicom.protocol.object_stores.values import ListingPage
 from tests.fuzz import fuzz_objects
-from tests.fuzz.fuzz_objects import KINDS, source_of
+from tests.fuzz.fuzz_objects import KINDS
 from tests.fuzz.fuzz_parsers import Counterexample
+from tests.fuzz.running import source_of
 
 CASES = 2_500
 
