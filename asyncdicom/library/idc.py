@@ -59,7 +59,7 @@ class IdcOptions(TypedDict, total=False):
     endpoint_url: str
     """Another S3 service that holds the buckets."""
     concurrency: int
-    """Requests at once, 1 to 1,024; 32 by default."""
+    """Requests at once, 1 to 1,024; 20 by default."""
     retry: int
     """Further tries of a failed request; 3 by default."""
     timeout: float

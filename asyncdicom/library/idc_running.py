@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = ["IdcResult", "carry_out"]
 
-CONCURRENCY = 32
+CONCURRENCY = 20
 """Requests at once, as on the command line."""
 
 CALLBACK_S = 0.5
