@@ -7,11 +7,17 @@ Strategy: httpcore 1.0 forgets an HTTP/2 stream that is left early without
 resetting it (RFC 9113 §5.4.2). The server goes on sending, nobody gives the
 connection's window back, and in the end all its streams stand still. A client whose HTTP/2
 stream was left early is therefore retired: new requests get a new connection.
+
+It also takes what a server sends behind an HTTP/1.1 answer for the answer to the next
+request, which RFC 9112 §6.3 forbids: a server could answer for a resource that it was
+never asked for. A connection that brought surplus bytes is therefore closed.
 """
 
 from __future__ import annotations
 
+from contextlib import suppress
 from http.cookiejar import CookieJar, DefaultCookiePolicy
+from operator import attrgetter
 from typing import TYPE_CHECKING, ClassVar
 
 import httpx
@@ -52,6 +58,9 @@ LOST = (
     "connectionstate.closed",
     "max outbound streams",
 )
+
+PARSER = attrgetter("stream._stream._httpcore_stream._stream._connection._h11_state")
+"""Of a response over HTTP/1.1: no public name leads to the bytes that nobody has read."""
 
 
 class HttpxExchange(Exchange[httpx.AsyncClient]):
@@ -99,7 +108,13 @@ class HttpxExchange(Exchange[httpx.AsyncClient]):
         async for data in self._pieces:
             if data:
                 return data
+        await self._leave_surplus()
         return b""
+
+    async def _leave_surplus(self) -> None:
+        with suppress(AttributeError):
+            if PARSER(self._answer).trailing_data[0]:
+                await self._answer.extensions["network_stream"].aclose()
 
     async def _drop(self) -> None:
         if self._response is not None:

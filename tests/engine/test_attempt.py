@@ -102,7 +102,8 @@ async def test_the_pause_that_was_asked_for_is_never_undercut() -> None:
     begun_s = loop.time()
     throttled = Throttled("later", status_code=503, retry_after_s=0.08)
     await attempts_of(Performer(throttled), slot=slot).run("a", 0)
-    assert loop.time() - begun_s >= 0.08
+    # uvloop's clock counts whole milliseconds.
+    assert loop.time() - begun_s > 0.078
     assert (slot.statistics().pauses, slot.statistics().in_flight) == (1, 0)
 
 

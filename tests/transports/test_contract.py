@@ -319,6 +319,16 @@ class TestHttp1:
             assert (await fetch(transport, url)).body == b"123456789"
         assert (await fetch(transport, origin.url("/b"))).body == b"b"
 
+    async def test_surplus_bytes_are_never_the_answer_to_the_next_request(
+        self, transport: HttpTransport, origin: Origin
+    ) -> None:
+        forged = HEAD + b"Content-Length: 6\r\n\r\nforged"
+        url = origin.serve("/a", Send(PROMISED_9 + b"123456789" + forged))
+        origin.serve("/b", Answer(200, (), b"b"))
+        with contextlib.suppress(FetchError):
+            assert (await fetch(transport, url)).body == b"123456789"
+        assert (await fetch(transport, origin.url("/b"))).body == b"b"
+
     async def test_transfer_encoding_overrides_content_length(
         self, transport: HttpTransport, origin: Origin
     ) -> None:
