@@ -29,7 +29,7 @@ Commands of --on-object, --on-association and --on-study are run without a shell
   object       {file} {path} {folder} {bytes} {sha256} {sop_instance_uid} {sop_class_uid}
                {series_instance_uid} {study_instance_uid} {transfer_syntax_uid}
   association  {stored} {refused} {bytes} {seconds} {failure}
-  study        {study_instance_uid} {instances} {bytes} {calling_aes}
+  study        {study_instance_uid} {instances} {replaced} {bytes} {calling_aes}
 \b
 SIGTERM and SIGINT let nobody in any more and wait for open associations. Exit codes: 0
 ended by a signal, 1 syntax, 45 output folder, 64 cannot listen, 66 association profile,

@@ -157,6 +157,17 @@ class ConnectionFailed:
         return {"event": "connectionFailed", "address": self.address, **facts}
 
 
+class DuplicateFate(StrEnum):
+    """What became of an instance whose name was taken."""
+
+    REPLACED = "replaced"
+    """The file that was there gave way to it."""
+    SKIPPED = "skipped"
+    """The very same data set was there; the file that was there stays."""
+    KEPT_BESIDE = "kept-beside"
+    """Both are there."""
+
+
 class InstanceStored(NamedTuple):
     """An instance is in place, as durable as was asked for, and its sender will be told so.
 
@@ -177,6 +188,8 @@ class InstanceStored(NamedTuple):
     """Of the file, in lower-case hexadecimal digits; empty if nobody wants it."""
     remarks: tuple[str, ...] = ()
     """What is odd about it."""
+    fate: DuplicateFate | None = None
+    """What became of it because its name was taken, or None; never that it was skipped."""
 
     def __str__(self) -> str:
         noted = f"; odd: {'; '.join(self.remarks)}" if self.remarks else ""
@@ -196,18 +209,8 @@ class InstanceStored(NamedTuple):
             "bytes": self.byte_count,
             **({"sha256": self.sha256} if self.sha256 else {}),
             **({"remarks": list(self.remarks)} if self.remarks else {}),
+            **({"fate": self.fate.value} if self.fate else {}),
         }
-
-
-class DuplicateFate(StrEnum):
-    """What became of an instance whose name was taken."""
-
-    REPLACED = "replaced"
-    """The file that was there gave way to it."""
-    SKIPPED = "skipped"
-    """The very same data set was there; the file that was there stays."""
-    KEPT_BESIDE = "kept-beside"
-    """Both are there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,16 +265,21 @@ class StudyCompleted:
 
     study_instance_uid: str
     instances: int
-    """Stored since the study was last told as complete."""
+    """Stored since the study was last told as complete, each counted once."""
     byte_count: int
+    """Of their files that are there, without those that gave way."""
     calling_aes: tuple[str, ...]
     """Who sent them, each once, in the order of their first instance."""
     is_idle: bool = True
     """False if the receiver ended before the time was over."""
+    replaced: int = 0
+    """How often an older file gave way to one of them, from before or among themselves."""
 
     def __str__(self) -> str:
         why = "" if self.is_idle else " (the receiver ends)"
-        return f"study {self.study_instance_uid}: {self.instances} instances, complete{why}"
+        noun = _counted(self.instances, "instance")
+        again = f" ({self.replaced} files replaced)" if self.replaced else ""
+        return f"study {self.study_instance_uid}: {noun}{again}, complete{why}"
 
     def to_json(self) -> dict[str, Any]:
         """Return the event as a JSON object."""
@@ -279,6 +287,7 @@ class StudyCompleted:
             "event": "studyComplete",
             "study": self.study_instance_uid,
             "instances": self.instances,
+            "replaced": self.replaced,
             "bytes": self.byte_count,
             "callingAEs": list(self.calling_aes),
             "idle": self.is_idle,

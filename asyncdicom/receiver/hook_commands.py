@@ -38,7 +38,7 @@ PLACEHOLDERS: Mapping[str, tuple[str, ...]] = {
         *("sop_instance_uid", "series_instance_uid", "study_instance_uid", "transfer_syntax_uid"),
     ),
     "association": (*_OF_CALLER, "root", "stored", "refused", "bytes", "seconds", "failure"),
-    "study": ("study_instance_uid", "root", "instances", "bytes", "calling_aes"),
+    "study": ("study_instance_uid", "root", "instances", "replaced", "bytes", "calling_aes"),
 }
 """What each kind of hook knows. `file` and `folder` are absolute, `path` is relative to `root`."""
 

@@ -79,6 +79,7 @@ def _of_study(event: StudyCompleted, root: str) -> dict[str, str]:
         "study_instance_uid": event.study_instance_uid,
         "root": root,
         "instances": str(event.instances),
+        "replaced": str(event.replaced),
         "bytes": str(event.byte_count),
         # PS3.5 §6.2: no AE title has a backslash, it separates values.
         "calling_aes": "\\".join(map(_printable, event.calling_aes)),

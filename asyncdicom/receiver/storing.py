@@ -234,6 +234,7 @@ class ReceivedDataSet:
                 facts.byte_count,
                 arrival.sha256,
                 facts.doubts,
+                kept.fate,
             )
         )
 

@@ -12,7 +12,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
-from asyncdicom.receiver.events import InstanceStored, StudyCompleted
+from asyncdicom.receiver.events import DuplicateFate, InstanceStored, StudyCompleted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,6 +28,9 @@ MAX_OPEN_STUDIES = 100_000
 """Beyond, the one that waits longest is told early: a peer may invent a study per instance."""
 MAX_SENDERS = 16
 """AE titles and associations that are remembered of one study."""
+MAX_KNOWN_INSTANCES = 500_000
+"""Instances that are remembered of all studies, some 70 MB. Those beyond count once for each file
+that is new: one that was told before and is replaced now is then missing in the count."""
 
 
 @dataclass(slots=True)
@@ -35,12 +38,25 @@ class _OpenStudy:
     last_s: float
     """Reading of the event loop's clock when something was stored, in seconds."""
     instances: int = 0
+    replaced: int = 0
     byte_count: int = 0
+    known: dict[int, int] = field(default_factory=dict)
+    """Size of the last file, in bytes, by the hash of the SOP Instance UID. Python keys its hashes
+    anew in each process: no peer can choose UIDs that collide."""
     calling_aes: dict[str, None] = field(default_factory=dict)
     associations: dict[int, None] = field(default_factory=dict)
 
-    def add(self, event: InstanceStored) -> None:
-        self.instances += 1
+    def add(self, event: InstanceStored, *, may_learn: bool) -> None:
+        is_replacing = event.fate is DuplicateFate.REPLACED
+        key = hash(event.sop_instance_uid)
+        before_bytes = self.known.get(key)
+        if before_bytes is None:
+            self.instances += may_learn or not is_replacing
+        elif is_replacing:
+            self.byte_count -= before_bytes
+        if may_learn or before_bytes is not None:
+            self.known[key] = event.byte_count
+        self.replaced += is_replacing
         self.byte_count += event.byte_count
         _remember(self.calling_aes, event.caller.calling_ae)
         _remember(self.associations, event.caller.association)
@@ -79,6 +95,7 @@ class StudyWatch:
         self._association_of = association_of
         self._open: OrderedDict[str, _OpenStudy] = OrderedDict()
         self._timer: asyncio.TimerHandle | None = None
+        self._known = 0
 
     def __len__(self) -> int:
         return len(self._open)
@@ -91,7 +108,9 @@ class StudyWatch:
         study = self._open.get(event.study_instance_uid)
         if study is None:
             study = self._open[event.study_instance_uid] = _OpenStudy(now_s)
-        study.add(event)
+        known = len(study.known)
+        study.add(event, may_learn=self._known < MAX_KNOWN_INSTANCES)
+        self._known += len(study.known) - known
         self._touch(event.study_instance_uid, now_s)
         if len(self._open) > MAX_OPEN_STUDIES:
             self._complete(next(iter(self._open)), is_idle=False)
@@ -135,8 +154,14 @@ class StudyWatch:
 
     def _complete(self, uid: str, *, is_idle: bool) -> None:
         study = self._open.pop(uid)
+        self._known -= len(study.known)
         self._tell(
             StudyCompleted(
-                uid, study.instances, study.byte_count, tuple(study.calling_aes), is_idle
+                uid,
+                study.instances,
+                study.byte_count,
+                tuple(study.calling_aes),
+                is_idle,
+                study.replaced,
             )
         )

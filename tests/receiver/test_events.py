@@ -111,6 +111,24 @@ TABLE: list[tuple[ReceiverEvent, str, dict[str, Any]]] = [
         },
     ),
     (
+        InstanceStored(
+            *(CALLER, "1.dcm", "1.1", "1.2", None, None, "1.5", 100, "", ()), DuplicateFate.REPLACED
+        ),
+        "stored 1.dcm (100 bytes) from CT01 (10.1.2.3:4711)",
+        {
+            "event": "stored",
+            **WHO,
+            "path": "1.dcm",
+            "sopClass": "1.1",
+            "instance": "1.2",
+            "study": None,
+            "series": None,
+            "transferSyntax": "1.5",
+            "bytes": 100,
+            "fate": "replaced",
+        },
+    ),
+    (
         InstanceDuplicated(CALLER, "1.2", "a/1.dcm", DuplicateFate.KEPT_BESIDE),
         "duplicate a/1.dcm from CT01 (10.1.2.3:4711): kept-beside",
         {
@@ -140,18 +158,20 @@ TABLE: list[tuple[ReceiverEvent, str, dict[str, Any]]] = [
             "event": "studyComplete",
             "study": "1.3",
             "instances": 12,
+            "replaced": 0,
             "bytes": 5000,
             "callingAEs": ["CT01"],
             "idle": True,
         },
     ),
     (
-        StudyCompleted("1.3", 12, 5000, ("CT01",), is_idle=False),
-        "study 1.3: 12 instances, complete (the receiver ends)",
+        StudyCompleted("1.3", 1, 5000, ("CT01",), is_idle=False, replaced=2),
+        "study 1.3: 1 instance (2 files replaced), complete (the receiver ends)",
         {
             "event": "studyComplete",
             "study": "1.3",
-            "instances": 12,
+            "instances": 1,
+            "replaced": 2,
             "bytes": 5000,
             "callingAEs": ["CT01"],
             "idle": False,
