@@ -17,6 +17,7 @@ from asyncdicom.protocol.part10_shapes import DataSetReader
 from asyncdicom.receiver.events import Listening, ReceiverEnded
 from asyncdicom.receiver.hooks import Hooks
 from asyncdicom.receiver.keeping import Keeper
+from asyncdicom.receiver.room import Room
 from asyncdicom.receiver.services import ReceivingServices
 from asyncdicom.receiver.sop_classes import SopClasses
 from asyncdicom.receiver.statistics import ReceiverStatistics
@@ -71,8 +72,9 @@ class Receiver:
             keeps_doubtful=rules.keeps_doubtful,
             computes_digests=rules.computes_digests,
         )
+        room = Room(folder.root, rules.min_free_bytes)
         storing = Storing(
-            rules, folder.root, self._keeper, terms, classes.takes, self._statistics, self._tell
+            rules, room, self._keeper, terms, classes.takes, self._statistics, self._tell
         )
         self._services = ReceivingServices(settings, storing, classes)
         self._server = dimse_server(settings.engine, settings.server, self._services)

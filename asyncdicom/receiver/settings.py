@@ -71,7 +71,7 @@ class StoringRules:
     mode: StorageMode = StorageMode.NORMAL
     duplicates: Duplicates = Duplicates.OVERWRITE
     min_free_bytes: int = 0
-    """Below this much room, instances are refused with A700 before they are taken."""
+    """Below this much room instances are refused with A700, also those that are coming."""
     keeps_doubtful: bool = False
     """Keep, with a remark, what is structurally whole but lacks what such an instance has
     (an image without pixels); else it is refused with C000, for a cut looks like that."""

@@ -28,7 +28,6 @@ from asyncdicom.receiver.events import (
     InstanceRefused,
     InstanceStored,
 )
-from asyncdicom.receiver.room import require_room
 from asyncdicom.receiver.settings import StorageMode
 
 if TYPE_CHECKING:
@@ -41,6 +40,7 @@ if TYPE_CHECKING:
     from asyncdicom.receiver.associations import OpenAssociation
     from asyncdicom.receiver.events import ReceiverObserver
     from asyncdicom.receiver.keeping import Keeper, Kept
+    from asyncdicom.receiver.room import Room
     from asyncdicom.receiver.settings import StoringRules
     from asyncdicom.receiver.statistics import ReceiverStatistics
     from asyncdicom.storage.atomic import FileWriter
@@ -53,8 +53,8 @@ class Storing:
     """What all associations share."""
 
     rules: StoringRules
-    root: str
-    """Of the output folder."""
+    room: Room
+    """On the disk of the output folder."""
     keeper: Keeper
     terms: IntakeTerms
     takes: Callable[[str], bool]
@@ -75,8 +75,7 @@ class Storing:
             raise NotNegotiated("instances of this SOP class are not taken")
         if not is_uid(request.sop_instance_uid):
             parse_uid(request.sop_instance_uid)
-        if self.rules.min_free_bytes:
-            require_room(self.root, self.rules.min_free_bytes)
+        self.room.require()
 
 
 class AssociationStorage:
@@ -130,6 +129,7 @@ class ReceivedDataSet:
         self._association.byte_count += byte_count
         if self._intake is not None:
             try:
+                self._storing.room.spend(byte_count)
                 self._intake.write(*fragments)
             except AsyncDicomError as error:
                 self._fail(error)

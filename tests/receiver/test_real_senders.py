@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import subprocess
 from contextlib import closing
 from http.client import HTTPConnection
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless
 
+from asyncdicom.errors import DiskFull
 from asyncdicom.receiver.events import (
     AssociationEnded,
     AssociationRefused,
@@ -19,7 +21,7 @@ from asyncdicom.receiver.events import (
 )
 from asyncdicom.receiver.settings import Admission
 from asyncdicom.storage.atomic import Durability
-from tests.receiver.support import data_set_of, rules, serving
+from tests.receiver.support import data_set_of, rules, sending, serving
 from tests.support.dicom import ct, encapsulated, mr, private_object, uid
 from tests.support.orthanc import OrthancOptions, running_orthanc
 from tests.support.peers import find_program, require_peer
@@ -168,7 +170,7 @@ def orthanc_sends(tmp_path: Path, options: OrthancOptions, contents: list[bytes]
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 1 MiB; needs root."""
+    """A file system of 1 MiB, to `grow`; needs root."""
     path = tmp_path / "disk"
     path.mkdir()
     mounting = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(path)]
@@ -180,6 +182,30 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 def grow(disk: Path) -> None:
     subprocess.run(["mount", "-o", "remount,size=16m", str(disk)], check=True)
+
+
+@pytest.mark.parametrize("durability", [Durability.NONE, Durability.BATCH])
+async def test_one_large_object_does_not_run_the_disk_below_the_mark(
+    small_disk: Path, durability: Durability
+) -> None:
+    grow(small_disk)
+    large = ct(number=1, rows=2048, columns=3072)
+    mark = 6 * 1024 * 1024
+    least_free = 2**62
+    async with (
+        serving(small_disk, durability=durability, storing=rules(min_free_bytes=mark)) as served,
+        sending(served.port) as sender,
+    ):
+        for pdu in sender.pdus(large):
+            await sender.peer.send(pdu)
+            least_free = min(least_free, shutil.disk_usage(small_disk).free)
+        assert await sender.answer() == 0xA700
+        assert served.files() == {}
+        assert shutil.disk_usage(small_disk).free > 15 * 1024 * 1024
+        assert await sender.store(ct(number=2)) == 0
+    assert least_free >= mark - 1024 * 1024
+    (refused,) = served.told.of(InstanceRefused)
+    assert isinstance(refused.error, DiskFull)
 
 
 @pytest.mark.parametrize("min_free_bytes", [0, 256 * 1024], ids=["up to the brim", "low water"])
