@@ -110,6 +110,21 @@ class ObjectLook:
         if self._sha256 is not None:
             self._sha256.update(data)
 
+    def skip(self, most: int) -> int:
+        """Skip bytes that are there, where nobody has to see them; return how many it were.
+
+        Args:
+            most: Bytes that are there, behind those that were looked at.
+
+        """
+        if not self._is_decided or self._digests is not None or self._sha256 is not None:
+            return 0
+        if self._walker is None:
+            return most
+        count = min(most, self._walker.idle_bytes)
+        self._walker.skip(count)
+        return count
+
     def receive_eof(self) -> ObjectContent:
         """Confirm the end.
 

@@ -4,8 +4,9 @@
 
 Strategy: parts are written where they belong; what is whole from the first byte on is read
 back from the page cache and looked at in a thread, so that walk and digests end shortly
-after the last byte, and nobody holds parts in memory. What the store promises of the whole
-object is asked for (HEAD) while the first parts arrive: spans do not carry it.
+after the last byte, and nobody holds parts in memory. Long values are not read back where
+no digest needs them. What the store promises of the whole object is asked for (HEAD)
+while the first parts arrive: spans do not carry it.
 
 Rules:
 * All answers are of one version: If-Match where there is an entity tag, else the same
@@ -52,6 +53,9 @@ class Look(Protocol):
 
     def receive_data(self, data: Buffer) -> None:
         """Look at the next bytes; called in a thread, never twice at a time."""
+
+    def skip(self, most: int) -> int:
+        """Skip bytes that are there but need not be seen; return how many it were."""
 
 
 class Lanes:
@@ -106,7 +110,8 @@ class RangedFetch:
         self._look = look
         self._frontier = Frontier(ranges.parts)
         self._next = iter(range(len(ranges.parts)))
-        self._moved = asyncio.Event()
+        self._awaited = LOOK_BYTES
+        self._has_come = asyncio.Event()
 
     async def run(self) -> ObjectEntry:
         """Fetch, and return what the store says of the version that came.
@@ -170,7 +175,8 @@ class RangedFetch:
                 at += len(data)
                 ranges.on_bytes(len(data))
                 self._frontier.advance(index, len(data))
-                self._moved.set()
+                if self._frontier.reached >= self._awaited:
+                    self._has_come.set()
         if at <= part.last:
             raise Truncated("a part of an object ended early", offset=at)
 
@@ -194,18 +200,19 @@ class RangedFetch:
         loop = asyncio.get_running_loop()
         looked, end = 0, entry.byte_count
         while looked < end:
+            self._awaited = min(looked + LOOK_BYTES, end)
+            if self._frontier.reached < self._awaited:
+                self._has_come.clear()
+                await self._has_come.wait()
             reached = self._frontier.reached
-            if reached - looked < LOOK_BYTES and reached < end:
-                self._moved.clear()
-                await self._moved.wait()
-                continue
-            looking = loop.run_in_executor(None, self._look_at, looked, reached)
-            await settled(looking)
+            looked += self._look.skip(reached - looked)
+            if looked < reached:
+                await settled(loop.run_in_executor(None, self._look_at, looked, reached))
             looked = reached
         return entry
 
     def _look_at(self, first: int, end: int) -> None:
-        for data in self._file.read(first, end):
+        for data in self._file.read(first, end, self._look.skip):
             self._look.receive_data(data)
 
 

@@ -129,6 +129,20 @@ class Part10Walker:
             self._ended = error
             raise
 
+    @property
+    def idle_bytes(self) -> int:
+        """How many of the next bytes nobody looks at: inside of a long value, usually."""
+        stage = self._stage
+        if self._ended is not None or not isinstance(stage, DataSetWalker):
+            return 0
+        return max(0, stage.next_offset - self._byte_count)
+
+    def skip(self, byte_count: int) -> None:
+        """Count bytes as received that are there: at most `idle_bytes`."""
+        self._byte_count += byte_count
+        if self._stage is not None:
+            self._stage.receive_data(b"", self._byte_count)
+
     def receive_eof(self) -> InstanceFacts:
         """Confirm that the file is whole, and say what it is.
 

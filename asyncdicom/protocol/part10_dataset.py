@@ -107,6 +107,11 @@ class DataSetWalker:
         if self._at < end:
             self._walk(data, base)
 
+    @property
+    def next_offset(self) -> int:
+        """Of the next byte that is looked at; `receive_data(b"", base)` skips up to it."""
+        return self._received if self._pending else self._at
+
     def receive_eof(self) -> None:
         """Confirm that the data set is whole.
 
@@ -245,12 +250,7 @@ class DataSetWalker:
     def _value(self, data: Buffer, base: int, header: tuple[int, int, int], value: int) -> bool:
         """Skip a value with a 32-bit length, or descend into it.
 
-        Args:
-            data: The chunk.
-            base: Its absolute offset.
-            header: Tag, VR (0 in implicit VR) and length.
-            value: Index of the value in the chunk.
-
+        `header` is tag, VR (0 in implicit VR) and length; at `value` the chunk has the value.
         """
         tag, vr, length = header
         after = value + length

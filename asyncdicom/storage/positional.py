@@ -16,7 +16,7 @@ from asyncdicom.errors import StorageError
 from asyncdicom.storage.failures import storage_error
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from asyncdicom.model import Buffer
     from asyncdicom.storage.atomic import FileWriter
@@ -61,11 +61,18 @@ class PositionalFile:
         except OSError as error:
             raise storage_error(error, self.writer.path) from error
 
-    def read(self, first: int, end: int) -> Iterator[memoryview]:
+    def read(
+        self, first: int, end: int, skip: Callable[[int], int] = lambda _left: 0
+    ) -> Iterator[memoryview]:
         """Yield what was written from one place to another, in pieces; may be called in a thread.
 
         Each piece is only lent until the next one: all of them are one buffer, for the page
         faults of fresh memory would cost more than the reading.
+
+        Args:
+            first: Offset of the first byte.
+            end: Offset behind the last one.
+            skip: Is told how many bytes are left, and says how many of the next ones not to read.
 
         Raises:
             StorageError: If the disk fails, or the bytes are not there.
@@ -73,6 +80,10 @@ class PositionalFile:
         """
         buffer = memoryview(bytearray(min(CHUNK_BYTES, end - first)))
         while first < end:
+            skipped = skip(end - first)
+            if skipped:
+                first += skipped
+                continue
             try:
                 count = self._system.preadv(self._fd, [buffer[: end - first]], first)
             except OSError as error:

@@ -45,6 +45,25 @@ def verdict(chunks: Iterable[Buffer], limits: Part10Limits | None = None) -> Ver
         return type(error).__name__, str(error)
 
 
+def skipping_verdict(content: bytes, step: int) -> tuple[Verdict, int]:
+    """Feed in steps, but skip whatever nobody looks at; count what was skipped."""
+    walker = Part10Walker()
+    at = skipped = 0
+    try:
+        while at < len(content):
+            idle = min(walker.idle_bytes, len(content) - at)
+            if idle:
+                walker.skip(idle)
+                skipped += idle
+                at += idle
+            else:
+                walker.receive_data(content[at : at + step])
+                at += step
+        return walker.receive_eof(), skipped
+    except AsyncDicomError as error:
+        return (type(error).__name__, str(error)), skipped
+
+
 def test_facts_of_an_instance() -> None:
     facts = verdict([dicom.ct(number=7, series=3, study=2)])
     assert isinstance(facts, InstanceFacts)
@@ -267,6 +286,21 @@ def test_a_large_instance_in_random_chunks() -> None:
         assert verdict(random_cuts(content, source, at_most=30)) == expected
 
 
+@EACH_SAMPLE
+@pytest.mark.parametrize("step", [1, 7, 300])
+def test_what_nobody_looks_at_may_be_skipped(content: bytes, step: int) -> None:
+    assert skipping_verdict(content, step)[0] == verdict([content])
+    cut_early = content[: len(content) * 2 // 3]
+    assert skipping_verdict(cut_early, step)[0] == verdict([cut_early])
+
+
+def test_pixel_data_is_what_nobody_looks_at() -> None:
+    content = dicom.ct(rows=512, columns=512)
+    found, skipped = skipping_verdict(content, 1000)
+    assert found == verdict([content])
+    assert len(content) - 2000 < skipped + 1000 < len(content)
+
+
 def test_other_elements_may_be_asked_for() -> None:
     walker = Part10Walker(collect={**DEFAULT_TAGS, 0x00180060: "KVP"})
     walker.receive_data(dicom.ct(rows=256, columns=256))
@@ -309,6 +343,7 @@ def test_damage_ends_in_a_verdict_that_no_cut_changes(
     expected = verdict(whole(content))
     assert verdict(random_cuts(content, random.Random(seed), at_most=20)) == expected
     assert verdict(bytewise(content)) == expected
+    assert skipping_verdict(content, 50)[0] == expected
 
 
 def test_doubts_are_raised_or_handed_back() -> None:

@@ -38,6 +38,22 @@ def test_pieces_come_in_any_order(tmp_path: Path) -> None:
     assert (tmp_path / "a").read_bytes() == b"hello world"
 
 
+def test_what_nobody_needs_is_not_read(tmp_path: Path) -> None:
+    with OutputFolder.open(tmp_path) as folder:
+        file = PositionalFile(folder.create("a"), folder.system)
+        file.write_at(b"0123456789", 0)
+        left: list[int] = []
+
+        def skip(count: int) -> int:
+            left.append(count)
+            return 4 if count == 10 else 0
+
+        assert b"".join(file.read(0, 10, skip)) == b"456789"
+        assert left == [10, 6]
+        assert list(file.read(0, 10, lambda count: count)) == []
+        file.writer.discard()
+
+
 def test_short_writes_go_on(tmp_path: Path) -> None:
     with OutputFolder.open(tmp_path, system=Stingy()) as folder:
         file = PositionalFile(folder.create("a"), folder.system)
