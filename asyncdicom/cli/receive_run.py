@@ -131,16 +131,9 @@ async def _receive(
 def _profile(options: Mapping[str, Any]) -> AssociationProfile | None:
     if options["config_file"] is None:
         return None
-    from asyncdicom.protocol.dimse.association_profiles import (  # noqa: PLC0415 -- for those who ask
-        read_association_profile,
-    )
+    from asyncdicom.receiver.profiles import load_association_profile  # noqa: PLC0415 -- for those who ask
 
-    name, profile = options["config_file"]
-    try:
-        text = Path(name).read_text(encoding="latin-1")
-    except OSError as error:
-        raise ConfigError(f"cannot read {name!r}: {error.strerror}") from error
-    return read_association_profile(text, profile, source=name)
+    return load_association_profile(*options["config_file"])
 
 
 def _open_folder(options: Mapping[str, Any]) -> OutputFolder:

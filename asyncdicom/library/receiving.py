@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections import deque
 from contextlib import asynccontextmanager
 from ipaddress import ip_network
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 from asyncdicom.errors import ConfigError, LimitExceeded
 from asyncdicom.library.options import check_names
 from asyncdicom.protocol.upper_layer.pdu import check_ae_title
+from asyncdicom.receiver.profiles import load_association_profile
 from asyncdicom.receiver.receiver import Receiver
 from asyncdicom.receiver.settings import (
     MAX_REMEMBERED,
@@ -30,10 +32,10 @@ from asyncdicom.transports.associations.acceptor_tls import AcceptorTls, PeerCer
 from asyncdicom.wiring import collected_tags
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import AsyncIterator, Callable, Iterable, Mapping
     from contextlib import AbstractAsyncContextManager
 
+    from asyncdicom.protocol.dimse.association_profiles import AssociationProfile
     from asyncdicom.receiver.events import ReceiverEvent
     from asyncdicom.receiver.statistics import ReceiverStatistics
 
@@ -68,6 +70,9 @@ class ReceiveOptions(TypedDict, total=False):
     """File with its key; by default that of `cert`."""
     cacert: str | os.PathLike[str]
     """File with authorities that have to vouch for clients; by default they need no certificate."""
+    config_file: tuple[str | os.PathLike[str], str]
+    """A file of association profiles (DCMTK's asconfig format) and the name of one: what it says
+    is taken, and nothing else; by default every storage class of the Standard."""
     promiscuous: bool
     """Take SOP classes and transfer syntaxes that no standard names, too."""
     layout: str
@@ -117,8 +122,8 @@ def receive(
         **options: As `ReceiveOptions` lists them.
 
     Raises:
-        ConfigError: When it is entered, if an address, an AE title, a layout or a hook is
-            not usable, or the folder cannot be written to.
+        ConfigError: When it is entered, if an address, an AE title, a profile, a layout or a
+            hook is not usable, or the folder cannot be written to.
         TypeError: If there is no such option.
 
     Cancellation: leaving the block aborts the associations that are open, and waits.
@@ -253,6 +258,7 @@ def _settings(port: int, options: Mapping[str, Any]) -> ReceiverSettings:
         server=_server(port, options),
         storing=storing,
         admission=_admission(options),
+        profile=_profile(options.get("config_file")),
         is_promiscuous=options.get("promiscuous", False),
         hooks=hooks,
         study_idle_s=options.get("study_idle", 10.0),
@@ -286,6 +292,19 @@ def _tls(options: Mapping[str, Any]) -> AcceptorTls | None:
         ca_files=() if cacert is None else (Path(cacert),),
         peer_certificate=PeerCertificate.IGNORE if cacert is None else PeerCertificate.REQUIRE,
     )
+
+
+def _profile(chosen: object) -> AssociationProfile | None:
+    match chosen:
+        case None:
+            return None
+        case (str() | os.PathLike() as file, str() as name):
+            return load_association_profile(file, name)
+        case _:
+            raise ConfigError(
+                f"config_file is no file and profile: {chosen!r}",
+                hint='as ("storescp.cfg", "Default")',
+            )
 
 
 def _admission(options: Mapping[str, Any]) -> Admission:

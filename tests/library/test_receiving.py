@@ -27,8 +27,21 @@ from asyncdicom import (
     StudyCompleted,
 )
 from asyncdicom.library import receiving
-from asyncdicom.protocol.upper_layer.pdu import AssociateReject
-from tests.receiver.support import STORING, Sender, data_set_of, files_below, sending, sha256, until
+from asyncdicom.protocol.upper_layer.negotiation import ContextProposal
+from asyncdicom.protocol.upper_layer.pdu import AssociateAccept, AssociateReject
+from tests.receiver.support import (
+    CT,
+    MR,
+    STORING,
+    SYNTAXES,
+    Sender,
+    data_set_of,
+    files_below,
+    sending,
+    sha256,
+    until,
+)
+from tests.receiver.test_profiles import CONTENT as CT_ALONE
 from tests.support.dicom import ct, uid
 from tests.support.documents import blocks_of
 from tests.support.processes import accepts_connections, free_port
@@ -148,6 +161,21 @@ async def test_options_say_what_is_kept(tmp_path: Path) -> None:
     assert len([one for one in told if isinstance(one, AssociationEnded)]) == 2
 
 
+async def test_a_profile_says_what_is_taken(tmp_path: Path) -> None:
+    file = tmp_path / "storescp.cfg"
+    file.write_text(CT_ALONE)
+    proposed = [ContextProposal(CT, SYNTAXES), ContextProposal(MR, SYNTAXES)]
+    async with (
+        asyncdicom.receive(tmp_path / "in", port=0, config_file=(file, "CT alone")) as receiver,
+        dial(receiver.port) as peer,
+        dial(receiver.port) as other,
+    ):
+        answer = await peer.request(proposed)
+        assert isinstance(answer, AssociateAccept)
+        assert [one.result for one in answer.contexts] == [0, 3]
+        assert isinstance(await other.request(proposed[1:]), AssociateReject)
+
+
 @dataclass(frozen=True)
 class Trust:
     """Files of ours, and what clients say hello with."""
@@ -203,6 +231,8 @@ async def test_over_tls_without_authorities_anybody_may_come(tmp_path: Path, tru
         pytest.param({"aetitle": "x" * 17}, "AE title", id="AE title"),
         pytest.param({"on_object": "run {what}"}, "unknown placeholder", id="hook"),
         pytest.param({"layout": "{"}, "layout", id="layout"),
+        pytest.param({"config_file": ("/no/such", "x")}, "cannot read", id="no profile"),
+        pytest.param({"config_file": "storescp.cfg"}, "Default", id="profile without a name"),
         pytest.param({"key": "key.pem"}, "give cert", id="key without certificate"),
         pytest.param({"cert": "/no/such"}, "cannot read", id="no certificate"),
         pytest.param({"host": "192.0.2.1"}, "cannot listen", id="address"),

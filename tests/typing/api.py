@@ -136,6 +136,8 @@ async def receiving() -> None:
     options: ReceiveOptions = {"layout": "tree", "allow_from": ["10.1.0.0/16"]}
     receive(Path("incoming"), port=0, on_event=print, **options)
     receive("incoming", durability="full", duplicates="skip", on_object="run {file}")
+    receive("incoming", config_file=(Path("storescp.cfg"), "Default"))
+    receive("incoming", config_file="storescp.cfg")  # type: ignore[arg-type]  # -- that is the test
     receive("incoming", durability="never")  # type: ignore[arg-type]  # -- that is the test
     async with receive("incoming") as receiver:
         assert_type(receiver.port, int)
