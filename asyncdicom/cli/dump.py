@@ -10,7 +10,7 @@ from asyncdicom.cli.options import connection_options, option, run_options
 from asyncdicom.model import Resource
 
 if TYPE_CHECKING:
-    from asyncdicom.jobs.dump_fetch import DumpOptions
+    from asyncdicom.jobs.dump_plan import DumpOptions
 
 __all__ = ["command"]
 
@@ -145,7 +145,7 @@ def _kinds(options: dict[str, Any]) -> frozenset[Resource]:
 
 
 def _dump_options(options: dict[str, Any]) -> DumpOptions:
-    from asyncdicom.jobs.dump_fetch import DumpOptions  # noqa: PLC0415 -- help must not pay for it
+    from asyncdicom.jobs.dump_plan import DumpOptions  # noqa: PLC0415 -- help must not pay for it
 
     return DumpOptions(
         kinds=_kinds(options),

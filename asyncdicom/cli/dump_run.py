@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from asyncdicom.cli.driving import Driver
     from asyncdicom.cli.run import Interrupts
     from asyncdicom.engine.processes import WorkerProcess
-    from asyncdicom.jobs.dump_fetch import DumpOptions
+    from asyncdicom.jobs.dump_plan import DumpOptions
     from asyncdicom.model import Target, Uid
 
 __all__ = ["process_count", "run_dump"]

@@ -156,11 +156,11 @@ def archive_of(folder: Path | None, given: dict[str, Any]) -> Archive:
         from asyncdicom.mock.folder import FolderArchive  # noqa: PLC0415 -- as above
 
         return FolderArchive.index(folder)
-    from asyncdicom.mock.synthetic import (  # noqa: PLC0415 -- as above
+    from asyncdicom.mock.objects import (  # noqa: PLC0415 -- as above
         TRANSFER_SYNTAXES,
-        SyntheticArchive,
         SyntheticOptions,
     )
+    from asyncdicom.mock.synthetic import SyntheticArchive  # noqa: PLC0415 -- as above
 
     options = SyntheticOptions(
         **{name: given[name] for name in SHAPE},

@@ -13,8 +13,8 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from asyncdicom.jobs.dump_fetch import DumpFetcher, DumpOptions
-from asyncdicom.jobs.dump_plan import DumpPlan, DumpTask
+from asyncdicom.jobs.dump_fetch import DumpFetcher
+from asyncdicom.jobs.dump_plan import DumpOptions, DumpPlan, DumpTask
 from asyncdicom.model import Failed, Target, Uid
 
 if TYPE_CHECKING:

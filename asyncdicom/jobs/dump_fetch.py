@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import field
 from typing import TYPE_CHECKING, Protocol, Self
 
 from asyncdicom.errors import AsyncDicomError, NameTaken, OriginError
@@ -24,31 +23,16 @@ from asyncdicom.storage.committing import GroupCommitter
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from asyncdicom.jobs.dump_plan import DumpTask
+    from asyncdicom.jobs.dump_plan import DumpOptions, DumpTask
     from asyncdicom.jobs.payload import PartRecord
     from asyncdicom.sources.dicomweb import DicomWebSource
     from asyncdicom.sources.transaction import Transaction
     from asyncdicom.storage.folder import OutputFolder
 
-__all__ = ["DumpFetcher", "DumpOptions", "Dumper", "Obtained"]
+__all__ = ["DumpFetcher", "Dumper", "Obtained"]
 
 MAX_ERROR_BODY_BYTES = 1024 * 1024
 """What is kept of an error body; stack traces of Java servers reach 100 KB."""
-
-
-@dataclass(frozen=True, slots=True)
-class DumpOptions:
-    """What is dumped, and how."""
-
-    kinds: frozenset[Resource] = field(default=frozenset({Resource.METADATA, Resource.FRAME}))
-    strip_multipart: bool = False
-    """Write the content of parts beside the payload, as `FILE.bin`."""
-    pretty: bool = False
-    """Write indented JSON beside metadata, as `FILE.pretty.json`."""
-    overwrite: bool = False
-    """Fetch again what is there and verified."""
-    plans_from_search: bool = False
-    """Let searches name the instances, instead of the metadata of the study."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,8 +20,7 @@ from asyncdicom.model import Resource, Skipped
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from asyncdicom.jobs.dump import DumpOptions
-    from asyncdicom.jobs.dump_plan import DumpTask
+    from asyncdicom.jobs.dump_plan import DumpOptions, DumpTask
     from asyncdicom.storage.atomic import FileWriter
     from asyncdicom.storage.committing import GroupCommitter
     from asyncdicom.storage.folder import OutputFolder

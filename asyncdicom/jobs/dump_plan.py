@@ -7,6 +7,7 @@ search answer are believed only as a check: a list that is shorter is reported.
 
 from __future__ import annotations
 
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from asyncdicom.errors import AsyncDicomError, ContentError, Incomplete
@@ -31,7 +32,22 @@ if TYPE_CHECKING:
 
     NoteUnusable = Callable[[Target, AsyncDicomError], None]
 
-__all__ = ["DumpPlan", "DumpTask"]
+__all__ = ["DumpOptions", "DumpPlan", "DumpTask"]
+
+
+@dataclass(frozen=True, slots=True)
+class DumpOptions:
+    """What is dumped, and how."""
+
+    kinds: frozenset[Resource] = field(default=frozenset({Resource.METADATA, Resource.FRAME}))
+    strip_multipart: bool = False
+    """Write the content of parts beside the payload, as `FILE.bin`."""
+    pretty: bool = False
+    """Write indented JSON beside metadata, as `FILE.pretty.json`."""
+    overwrite: bool = False
+    """Fetch again what is there and verified."""
+    plans_from_search: bool = False
+    """Let searches name the instances, instead of the metadata of the study."""
 
 
 @dataclass(frozen=True, slots=True)

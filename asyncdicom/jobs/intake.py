@@ -10,11 +10,11 @@ Each instance is walked, digested and written as its bytes pass; it becomes an
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Generic, NamedTuple
+from typing import TYPE_CHECKING, Generic
 
 from asyncdicom.errors import Doubtful, UnexpectedContent
 from asyncdicom.jobs.payload import expect_content
-from asyncdicom.jobs.stores import WriterT
+from asyncdicom.jobs.stores import Arrival, WriterT
 from asyncdicom.protocol.payload import payload_parser
 from asyncdicom.protocol.payload_events import NEED_DATA, PartBegan, PartData, PartEnded
 
@@ -23,20 +23,10 @@ if TYPE_CHECKING:
 
     from asyncdicom.jobs.stores import Intaking, Reception, Store
     from asyncdicom.model import Buffer
-    from asyncdicom.protocol.part10 import InstanceFacts
     from asyncdicom.sources.dicomweb import DicomWebSource
     from asyncdicom.sources.transaction import Transaction
 
 __all__ = ["Arrival", "InstanceIntake", "WebRetriever", "take_in"]
-
-
-class Arrival(NamedTuple, Generic[WriterT]):
-    """One instance that is whole, written, and not yet committed."""
-
-    facts: InstanceFacts
-    sha256: str
-    writer: WriterT
-    """Who receives the arrival commits or discards it."""
 
 
 class InstanceIntake(Generic[WriterT]):

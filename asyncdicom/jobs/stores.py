@@ -6,18 +6,18 @@ DICOMweb or DIMSE; a get never knows which.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, Self, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol, Self, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from types import TracebackType
 
     from asyncdicom.jobs.expectation import Expectation
-    from asyncdicom.jobs.intake import Arrival
     from asyncdicom.model import Buffer, Outcome, Skipped, Target, Uid
-    from asyncdicom.protocol.part10 import Part10Walker
+    from asyncdicom.protocol.part10 import InstanceFacts, Part10Walker
 
 __all__ = [
+    "Arrival",
     "Batch",
     "Finder",
     "Intaking",
@@ -45,6 +45,15 @@ class PartWriter(Protocol):
 
 WriterT = TypeVar("WriterT", bound=PartWriter)
 MadeT_co = TypeVar("MadeT_co", bound=PartWriter, covariant=True)
+
+
+class Arrival(NamedTuple, Generic[WriterT]):
+    """One instance that is whole, written, and not yet committed."""
+
+    facts: InstanceFacts
+    sha256: str
+    writer: WriterT
+    """Who receives the arrival commits or discards it."""
 
 
 Settle: TypeAlias = (

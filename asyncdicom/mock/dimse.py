@@ -11,22 +11,20 @@ they are stored in; what a peer has no context for fails, and the rest is sent.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 from urllib.parse import quote
 
-from asyncdicom.mock.dimse_archive import DimseArchive
+from asyncdicom.mock.dimse_archive import DimseArchive, DimseOptions
 from asyncdicom.mock.dimse_faults import DimseFault, DimsePlan
 from asyncdicom.protocol.upper_layer.pdu import check_ae_title
 from asyncdicom.transports.associations.acceptor import AssociationServer, ServerSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-    from pathlib import Path
+    from collections.abc import Callable, Iterable
     from types import TracebackType
 
     from asyncdicom.mock.archive import Archive
-    from asyncdicom.mock.dimse_move import Destination
     from asyncdicom.mock.dimse_store import Received
     from asyncdicom.transports.associations.acceptor import ServerStatistics
 
@@ -34,31 +32,6 @@ __all__ = ["DimseOptions", "DimseServer", "RecordedDimse"]
 
 KEPT_REQUESTS = 100_000
 """Requests that are remembered; a server that runs for weeks forgets the oldest."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DimseOptions:
-    """Where and how the DIMSE face listens."""
-
-    host: str = "127.0.0.1"
-    port: int = 0
-    """0 for any free port."""
-    ae_title: str = "MOCK"
-    takes_any_called_ae: bool = False
-    """Whether peers may call it as they like; else they are refused with 1/1/7."""
-    destinations: Mapping[str, Destination] = field(default_factory=dict)
-    """Host and port of each AE title that a C-MOVE may name."""
-    store_folder: Path | None = None
-    """Where received instances are written; None keeps them in memory."""
-    max_stored_bytes: int = 256 * 1024 * 1024
-    lists_sop_classes: bool = False
-    """Whether SOPClassesInStudy is answered: Orthanc does, dcmqrscp does not."""
-    is_relational: bool = True
-    """Whether keys of levels above may be left out (PS3.4 §C.4.1.3)."""
-    max_associations: int = 64
-    """At one time; the next is refused with 2/3/2."""
-    max_pdu_bytes: int = 128 * 1024
-    idle_timeout_s: float = 60.0
 
 
 @dataclass(frozen=True, slots=True)

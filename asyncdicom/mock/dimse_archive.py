@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import fnmatch
 from contextlib import aclosing
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Protocol
 
@@ -25,22 +25,48 @@ from asyncdicom.protocol.dimse.statuses import Status
 from asyncdicom.transports.associations.services import CALLED_AE_UNKNOWN, Services
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from asyncdicom.mock.archive import Archive, Attributes, Instance
-    from asyncdicom.mock.dimse import DimseOptions
     from asyncdicom.mock.dimse_channel import Sending
     from asyncdicom.mock.dimse_faults import DimseFault
     from asyncdicom.mock.dimse_identifiers import Asked
+    from asyncdicom.mock.dimse_move import Destination
     from asyncdicom.ports.dimse import StoreRequest, SubOperations
     from asyncdicom.protocol.dimse.sop_classes import QueryLevel
     from asyncdicom.protocol.upper_layer.pdu import AssociateReject, ProposedContext
     from asyncdicom.transports.associations.services import Operation, Peer, Requestor
 
-__all__ = ["DimseArchive"]
+__all__ = ["DimseArchive", "DimseOptions"]
 
 ANSWERS_AT_ONCE = 64
 """Read from an archive that blocks by one thread hop."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DimseOptions:
+    """Where and how the DIMSE face listens."""
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    """0 for any free port."""
+    ae_title: str = "MOCK"
+    takes_any_called_ae: bool = False
+    """Whether peers may call it as they like; else they are refused with 1/1/7."""
+    destinations: Mapping[str, Destination] = field(default_factory=dict)
+    """Host and port of each AE title that a C-MOVE may name."""
+    store_folder: Path | None = None
+    """Where received instances are written; None keeps them in memory."""
+    max_stored_bytes: int = 256 * 1024 * 1024
+    lists_sop_classes: bool = False
+    """Whether SOPClassesInStudy is answered: Orthanc does, dcmqrscp does not."""
+    is_relational: bool = True
+    """Whether keys of levels above may be left out (PS3.4 §C.4.1.3)."""
+    max_associations: int = 64
+    """At one time; the next is refused with 2/3/2."""
+    max_pdu_bytes: int = 128 * 1024
+    idle_timeout_s: float = 60.0
 
 
 class Face(Protocol):

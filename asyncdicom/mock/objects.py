@@ -1,19 +1,16 @@
-"""The kinds of SOP Instances in a synthetic archive, and their attributes (PS3.3 Annex A)."""
+"""What a synthetic archive holds: kinds of SOP Instances, and their attributes (PS3.3 Annex A)."""
 
 from __future__ import annotations
 
 import random
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from pydicom.dataset import Dataset
 
+from asyncdicom.errors import ConfigError
 from asyncdicom.mock.templates import INSTANCE_NUMBER, PRIVATE_BULK_BYTES, Z_POSITION
 
-if TYPE_CHECKING:
-    from asyncdicom.mock.synthetic import SyntheticOptions
-
-__all__ = ["Kind", "describe", "kinds_of"]
+__all__ = ["TRANSFER_SYNTAXES", "Kind", "SyntheticOptions", "describe", "kinds_of"]
 
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 MULTI_FRAME_WORD_SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7.3"
@@ -33,8 +30,70 @@ EXPLICIT_VR_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
 RLE_LOSSLESS = "1.2.840.10008.1.2.5"
 JPEG_2000_LOSSLESS = "1.2.840.10008.1.2.4.90"
 
+TRANSFER_SYNTAXES = {
+    "explicit": EXPLICIT_VR_LITTLE_ENDIAN,
+    "implicit": "1.2.840.10008.1.2",
+    "rle": RLE_LOSSLESS,
+    "jpeg2000": JPEG_2000_LOSSLESS,
+}
+"""Transfer Syntaxes that can be made, by a short name; JPEG 2000 is a label only."""
+
 MIXED_FRAMES = 4
 """Frames of a multi-frame object in a mixed study."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyntheticOptions:
+    """What the archive shall hold.
+
+    Raises:
+        ConfigError: If a number is out of bounds.
+
+    """
+
+    studies: int = 10
+    """1 to 8,000,000."""
+    series: int = 1
+    """Per study, 1 to 8,000."""
+    instances: int = 300
+    """Per series, 1 to 8,000,000."""
+    rows: int = 512
+    columns: int | None = None
+    """As many as rows by default; both 4 to 65,535."""
+    frames: int = 1
+    """Per instance; more than 1 makes multi-frame objects."""
+    modality: str = "CT"
+    transfer_syntax_uid: str = EXPLICIT_VR_LITTLE_ENDIAN
+    mixed: bool = False
+    """Series of five kinds (single frame, multi-frame, RLE, labelled JPEG 2000, SR) in turn."""
+    seed: int = 0
+    """0 to 999,999; another seed gives other UIDs and other pixels."""
+
+    def __post_init__(self) -> None:
+        bounds = {
+            "studies": (self.studies, 1, 8_000_000),
+            "series": (self.series, 1, 8_000),
+            "instances": (self.instances, 1, 8_000_000),
+            "rows": (self.rows, 4, 65_535),
+            "columns": (self.columns or self.rows, 4, 65_535),
+            "frames": (self.frames, 1, 100_000),
+            "seed": (self.seed, 0, 999_999),
+        }
+        for name, (value, low, high) in bounds.items():
+            if not low <= value <= high:
+                raise ConfigError(f"{name} is {value}", hint=f"it has to be {low} to {high}")
+        if self.transfer_syntax_uid not in TRANSFER_SYNTAXES.values():
+            raise ConfigError(f"no such transfer syntax is made: {self.transfer_syntax_uid}")
+
+    @property
+    def frame_bytes(self) -> int:
+        """Length of an uncompressed frame of 16-bit pixels, in bytes."""
+        return self.rows * (self.columns or self.rows) * 2
+
+    @property
+    def series_per_study(self) -> int:
+        """A mixed study has every kind at least once."""
+        return max(self.series, len(kinds_of(self))) if self.mixed else self.series
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
-from asyncdicom.errors import ConfigError
 from asyncdicom.mock import templates
 from asyncdicom.mock.archive import PIXEL_DATA, Attributes, Lazy
-from asyncdicom.mock.objects import Kind, describe, kinds_of
+from asyncdicom.mock.objects import RLE_LOSSLESS, Kind, SyntheticOptions, describe, kinds_of
 from asyncdicom.mock.pixels import FrameBodies, jpeg2000_bodies, native_bodies, rle_bodies
 
 if TYPE_CHECKING:
@@ -33,70 +32,6 @@ UID_ROOT = "1.2.826.0.1.3680043.8.498"
 # and no component starts with a zero (PS3.5 §9.1).
 FIRST_STUDY, FIRST_SERIES, FIRST_INSTANCE = 1_000_001, 1_001, 1_000_001
 PLACEHOLDER_INSTANCE = 9_999_999
-
-RLE_LOSSLESS = "1.2.840.10008.1.2.5"
-
-TRANSFER_SYNTAXES = {
-    "explicit": "1.2.840.10008.1.2.1",
-    "implicit": "1.2.840.10008.1.2",
-    "rle": RLE_LOSSLESS,
-    "jpeg2000": "1.2.840.10008.1.2.4.90",
-}
-"""Transfer Syntaxes that can be made, by a short name; JPEG 2000 is a label only."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SyntheticOptions:
-    """What the archive shall hold.
-
-    Raises:
-        ConfigError: If a number is out of bounds.
-
-    """
-
-    studies: int = 10
-    """1 to 8,000,000."""
-    series: int = 1
-    """Per study, 1 to 8,000."""
-    instances: int = 300
-    """Per series, 1 to 8,000,000."""
-    rows: int = 512
-    columns: int | None = None
-    """As many as rows by default; both 4 to 65,535."""
-    frames: int = 1
-    """Per instance; more than 1 makes multi-frame objects."""
-    modality: str = "CT"
-    transfer_syntax_uid: str = "1.2.840.10008.1.2.1"
-    mixed: bool = False
-    """Series of five kinds (single frame, multi-frame, RLE, labelled JPEG 2000, SR) in turn."""
-    seed: int = 0
-    """0 to 999,999; another seed gives other UIDs and other pixels."""
-
-    def __post_init__(self) -> None:
-        bounds = {
-            "studies": (self.studies, 1, 8_000_000),
-            "series": (self.series, 1, 8_000),
-            "instances": (self.instances, 1, 8_000_000),
-            "rows": (self.rows, 4, 65_535),
-            "columns": (self.columns or self.rows, 4, 65_535),
-            "frames": (self.frames, 1, 100_000),
-            "seed": (self.seed, 0, 999_999),
-        }
-        for name, (value, low, high) in bounds.items():
-            if not low <= value <= high:
-                raise ConfigError(f"{name} is {value}", hint=f"it has to be {low} to {high}")
-        if self.transfer_syntax_uid not in TRANSFER_SYNTAXES.values():
-            raise ConfigError(f"no such transfer syntax is made: {self.transfer_syntax_uid}")
-
-    @property
-    def frame_bytes(self) -> int:
-        """Length of an uncompressed frame of 16-bit pixels, in bytes."""
-        return self.rows * (self.columns or self.rows) * 2
-
-    @property
-    def series_per_study(self) -> int:
-        """A mixed study has every kind at least once."""
-        return max(self.series, len(kinds_of(self))) if self.mixed else self.series
 
 
 class SyntheticArchive:

@@ -15,8 +15,8 @@ from asyncdicom.engine.processes import WorkerProcess
 from asyncdicom.engine.scheduler import Scheduler
 from asyncdicom.errors import ConfigError, ConnectionLost, StorageError
 from asyncdicom.jobs.dump import DumpJob
-from asyncdicom.jobs.dump_fetch import DumpFetcher, DumpOptions
-from asyncdicom.jobs.dump_plan import DumpTask
+from asyncdicom.jobs.dump_fetch import DumpFetcher
+from asyncdicom.jobs.dump_plan import DumpOptions, DumpTask
 from asyncdicom.jobs.dump_workers import DumpWorkers, serve_dump
 from asyncdicom.jobs.run import run_job
 from asyncdicom.jobs.tally import Tally
