@@ -12,6 +12,7 @@ that a misspelt option is an error and not a silent default.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,8 @@ __all__ = ["default_path", "load", "values_for"]
 def default_path(environment: Mapping[str, str]) -> Path:
     """Return where the file lives when nobody says: the XDG configuration folder."""
     base = environment.get("XDG_CONFIG_HOME") or "~/.config"
-    return Path(base).expanduser() / "asyncdicom" / "config.toml"
+    # `Path.expanduser` raises where nobody knows a home, as in containers that run as any user.
+    return Path(os.path.expanduser(base)) / "asyncdicom" / "config.toml"  # noqa: PTH111 -- see above
 
 
 def load(path: Path, *, commands: Mapping[str, Collection[str]]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,14 @@ def test_the_file_is_in_the_configuration_folder(
     environment: dict[str, str], expected: str
 ) -> None:
     assert default_path(environment) == Path(expected).expanduser()
+
+
+def test_where_nobody_knows_a_home_there_is_a_path_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr(os, "getuid", lambda: 12345)
+    assert not default_path({}).exists()
 
 
 def test_a_command_is_given_what_it_has_and_its_own_wins(tmp_path: Path) -> None:

@@ -39,6 +39,10 @@ COMMANDS = {
 }
 """Name and one line of help; module `asyncdicom.cli.NAME` holds `command`."""
 
+USAGE_CODES = {"receive": 1}
+"""Of commands that do not have `ExitCode.USAGE`. The configuration file holds options: what is
+wrong with it has the code of options, whichever way it is wrong."""
+
 
 class _LazyGroup(click.Group):
     """A group that imports a command only when it is run or explained."""
@@ -90,7 +94,8 @@ def file_values(ctx: click.Context, name: str, command: click.Command) -> dict[s
 
     given: Path | None = ctx.params.get("config_file")
     path = given or config.default_path(os.environ)
-    if given is None and not path.exists():
+    # `Path.exists` raises where a folder of the home is closed to us, as it is to daemons.
+    if given is None and not os.path.exists(path):  # noqa: PTH110 -- see above
         return {}
     commands = {other: _option_names_of(ctx, other) for other in COMMANDS}
     content = config.load(path, commands=commands)
@@ -136,17 +141,19 @@ def option_names(command: click.Command) -> dict[str, str]:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and end the process."""
-    arguments = _config_first(sys.argv[1:] if arguments is None else arguments)
+    words = sys.argv[1:] if arguments is None else arguments
     try:
-        code = application.main(args=arguments, prog_name="asyncdicom", standalone_mode=False)
+        code = application.main(
+            args=_config_first(words), prog_name="asyncdicom", standalone_mode=False
+        )
     except click.exceptions.Abort:
         sys.exit(ExitCode.INTERRUPTED)
     except click.ClickException as error:
         error.show()
-        sys.exit(error.exit_code)
+        sys.exit(_own_code(words, error.exit_code))
     except AsyncDicomError as error:
         _tell(error)
-        sys.exit(exit_code_of(error))
+        sys.exit(_own_code(words, exit_code_of(error)))
     except BrokenPipeError:
         # The reader of our output has gone (`| head`): nothing to say, nobody to say it to.
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 -- until exit
@@ -171,8 +178,22 @@ def _config_first(arguments: list[str]) -> list[str]:
         if argument.startswith("--config="):
             return [argument, *arguments[:index], *arguments[index + 1 :]]
         if argument == "--config":
+            if index + 1 == len(arguments):
+                return [argument]  # for the message that its value is missing
             return [*arguments[index : index + 2], *arguments[:index], *arguments[index + 2 :]]
     return arguments
+
+
+def _own_code(words: list[str], code: int) -> int:
+    """Return an exit code as the command that is run spells it."""
+    if code != ExitCode.USAGE:
+        return code
+    names = [
+        word
+        for before, word in zip(["", *words], words, strict=False)
+        if before != "--config" and not word.startswith("-")
+    ]
+    return USAGE_CODES.get(names[0], code) if names else code
 
 
 def exit_code_of(error: AsyncDicomError) -> ExitCode:

@@ -22,7 +22,7 @@ class ReceiveExitCode(IntEnum):
     ENDED = 0
     """Ended by a signal, and no object was on its way any more."""
     SYNTAX = 1
-    """An option or its value has to be mended first."""
+    """An option, its value or the configuration file has to be mended first."""
     OUTPUT_FOLDER = 45
     """The output folder is missing, or cannot be written to."""
     CANNOT_LISTEN = 64

@@ -9,7 +9,7 @@ from __future__ import annotations
 import click
 
 from asyncdicom.cli.options import together
-from asyncdicom.cli.receive_declaring import Section, flag, option
+from asyncdicom.cli.receive_declaring import Seconds, Section, flag, option
 from asyncdicom.cli.receive_tls import TLS_GROUPS, tls_options
 
 __all__ = ["GROUPS", "receive_options"]
@@ -34,7 +34,7 @@ GROUPS = (
 """Options that exclude each other: the rightmost one on the command line counts."""
 
 _WHOLE_SECONDS = {"type": click.IntRange(1), "metavar": "SECONDS", "show_default": True}
-_SECONDS = {"type": click.FloatRange(0.1), "metavar": "SECONDS", "show_default": True}
+_SECONDS = {"type": Seconds(0.1), "metavar": "SECONDS", "show_default": True}
 _COUNT = {"type": click.IntRange(1), "metavar": "N"}
 
 general_options = together(
@@ -162,7 +162,7 @@ network_options = together(
     option(
         NETWORK,
         "--drain-timeout",
-        type=click.FloatRange(0),
+        type=Seconds(0),
         metavar="SECONDS",
         default=8.0,
         show_default=True,

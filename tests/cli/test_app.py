@@ -164,11 +164,64 @@ def test_a_command_may_return_its_code(
         (["get", "x", "--config=f"], ["--config=f", "get", "x"]),
         (["get", "--", "--config", "f"], ["get", "--", "--config", "f"]),
         (["get", "x"], ["get", "x"]),
-        (["get", "--config"], ["--config", "get"]),
+        (["get", "--config"], ["--config"]),
     ],
 )
 def test_config_may_stand_behind_the_command(arguments: list[str], moved: list[str]) -> None:
     assert app._config_first(arguments) == moved
+
+
+CONFIGURATIONS = {
+    "missing": None,
+    "no TOML": b"x = [",
+    "no text": b"\xff\xfe",
+    "unknown option": b"[receive]\nnope = 1\n",
+    "unknown command": b"[nope]\nx = 1\n",
+    "unknown option of another command": b"[get]\nnope = 1\n",
+    "argument": b"[receive]\nport = 11112\n",
+    "number out of bounds": b"[receive]\nmax-pdu = 5\n",
+    "no number": b"[receive]\nstudy-idle = nan\n",
+    "no flag": b"[receive]\nquiet = 'maybe'\n",
+    "half of a pair": b"[receive]\nconfig-file = 'x'\n",
+    "no list": b"[receive]\nallow-from = '10.0.0.0/8'\n",
+}
+
+
+@pytest.mark.parametrize("spelling", ["--config FILE", "environment", "home"])
+@pytest.mark.parametrize("content", CONFIGURATIONS.values(), ids=CONFIGURATIONS)
+def test_a_configuration_that_receive_cannot_use_has_the_code_of_its_options(
+    content: bytes | None,
+    spelling: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    file = tmp_path / "xdg" / "asyncdicom" / "config.toml"
+    file.parent.mkdir(parents=True)
+    if content is None:
+        file.mkdir()
+    else:
+        file.write_bytes(content)
+    if spelling != "home":
+        monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "other"))
+    if spelling == "environment":
+        monkeypatch.setenv("ASYNCDICOM_CONFIG", str(file))
+    words = ["--config", str(file)] if spelling == "--config FILE" else []
+    assert ended_with("receive", "0", *words, "-od", str(tmp_path / "nope")) == 1
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_a_configuration_without_a_name_is_a_mistake(capsys: pytest.CaptureFixture[str]) -> None:
+    assert ended_with("receive", "0", "--config") == 1
+    assert ended_with("get", "x", "--config") == 2
+    assert ended_with("--config") == 2
+    assert "requires an argument" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("home", ["/dev/null", "/nonexistent", "x" * 300])
+def test_a_home_that_cannot_be_read_is_no_home(home: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", home)
+    assert ended_with("receive", "0", "-od", "/nonexistent") == 45
 
 
 @pytest.mark.anyio

@@ -127,6 +127,8 @@ def test_every_option_can_be_set_from_the_environment() -> None:
         pytest.param(["1", "-pdu", "131073"], "--max-pdu", id="PDU too long"),
         pytest.param(["1", "-ta", "0"], "--acse-timeout", id="no time"),
         pytest.param(["1", "-td", "x"], "--dimse-timeout", id="no number"),
+        pytest.param(["1", "--drain-timeout", "nan"], "--drain-timeout", id="no time at all"),
+        pytest.param(["1", "--study-idle", "nan"], "--study-idle", id="another one"),
         pytest.param(["1", "-ll", "loud"], "--log-level", id="unknown level"),
         pytest.param(["1", "-aet"], "--aetitle", id="value is missing"),
         pytest.param(["1", "-xf", "file"], "--config-file", id="one value of two"),
