@@ -19,7 +19,14 @@ if TYPE_CHECKING:
     from asyncdicom.model import Buffer
     from asyncdicom.ports.objects import ObjectAnswer, ObjectEntry, ObjectStore
 
-__all__ = ["MAX_CONTINUATIONS", "Sink", "WholeFetch", "check_listed", "is_same_version"]
+__all__ = [
+    "MAX_CONTINUATIONS",
+    "Sink",
+    "WholeFetch",
+    "check_listed",
+    "is_as_listed",
+    "is_same_version",
+]
 
 MAX_CONTINUATIONS = 16
 """Of one try: a server that cuts each answer is then left alone for a while."""
@@ -51,12 +58,25 @@ def check_listed(entry: ObjectEntry, listed: ObjectEntry) -> None:
     """Refuse another version of an object than the one that was listed.
 
     Raises:
-        ObjectChanged: If size or entity tag differ.
+        Truncated: If an answer of the same version is shorter: it is wrong, or the list is.
+        ObjectChanged: If size or entity tag differ otherwise.
 
     """
     has_etags = entry.etag is not None and listed.etag is not None
-    if entry.byte_count != listed.byte_count or (has_etags and entry.etag != listed.etag):
+    if has_etags and entry.etag == listed.etag and entry.byte_count < listed.byte_count:
+        raise Truncated(
+            f"an answer of {entry.byte_count} bytes, {listed.byte_count} are listed",
+            offset=entry.byte_count,
+        )
+    if not is_as_listed(entry, listed):
         raise ObjectChanged("the object is not the one that was listed", status_code=412)
+
+
+def is_as_listed(entry: ObjectEntry, listed: ObjectEntry) -> bool:
+    """Tell whether size and, where both say one, entity tag are those that were listed."""
+    has_etags = entry.etag is not None and listed.etag is not None
+    is_other = has_etags and entry.etag != listed.etag
+    return entry.byte_count == listed.byte_count and not is_other
 
 
 class WholeFetch:

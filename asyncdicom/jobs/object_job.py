@@ -14,7 +14,8 @@ from __future__ import annotations
 from dataclasses import field
 from typing import TYPE_CHECKING
 
-from asyncdicom.errors import ObjectChanged
+from asyncdicom.errors import ObjectChanged, Truncated
+from asyncdicom.jobs.object_fetch import is_as_listed
 from asyncdicom.jobs.object_keeper import Kept
 from asyncdicom.jobs.object_listing import ObjectTask
 from asyncdicom.jobs.object_survey import Lister, accept_all
@@ -83,6 +84,10 @@ class ObjectJob:
         except ObjectChanged:
             task.is_stale = True
             raise
+        except Truncated:
+            # An answer that is too short for its version may be right, and the list wrong.
+            task.is_stale = task.entry.etag is not None
+            raise
         finally:
             lanes.leave()
         self._due_bytes -= task.entry.byte_count
@@ -121,10 +126,12 @@ class ObjectJob:
         require_room_for(self._due_bytes - there_bytes, folder.root)
 
     async def _entry_of(self, task: ObjectTask, entry: ObjectEntry) -> ObjectEntry:
-        """Return what is to be fetched; the version of now if an earlier try met another one."""
-        if task.is_stale:
-            task.entry = entry = await self._store.entry(task.listing.group.bucket, entry.key)
-        return entry
+        """Return what is to be fetched; the version of now if an earlier try met something else."""
+        if not task.is_stale:
+            return entry
+        task.entry = await self._store.entry(task.listing.group.bucket, entry.key)
+        task.has_changed = task.has_changed or not is_as_listed(task.entry, entry)
+        return task.entry
 
     async def _fetch(self, task: ObjectTask, entry: ObjectEntry, attempt: int) -> None:
         naming = task.listing.group.naming
@@ -148,7 +155,7 @@ class ObjectJob:
                 entry.byte_count,
                 content.sha256,
                 attempt,
-                (*content.remarks, CHANGED) if task.is_stale else content.remarks,
+                (*content.remarks, CHANGED) if task.has_changed else content.remarks,
             )
         )
 

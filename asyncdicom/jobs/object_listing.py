@@ -42,7 +42,9 @@ class ObjectTask:
     entry: ObjectEntry | None = None
     """The object; None for the next page. A later version takes its place where there is one."""
     is_stale: bool = False
-    """Whether the object was found to be another version than the one listed."""
+    """Whether what was listed of the object is in doubt: it is asked for before the next try."""
+    has_changed: bool = False
+    """Whether the object turned out to be another version than the one listed."""
     is_vacant: bool = False
     """Whether nobody had the name of the file when it was looked for."""
     has_claimed: bool = False

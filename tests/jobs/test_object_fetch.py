@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from asyncdicom.errors import ConnectionLost, ObjectChanged, ProtocolError
+from asyncdicom.errors import ConnectionLost, ObjectChanged, ProtocolError, Truncated
 from asyncdicom.jobs.object_fetch import WholeFetch, check_listed, is_same_version
 from asyncdicom.ports.objects import ObjectEntry
 from tests.jobs.object_support import Cut, MemoryStore
@@ -104,6 +104,12 @@ def test_without_tags_the_time_decides() -> None:
 def test_what_came_is_what_was_listed() -> None:
     check_listed(ENTRY, replace(ENTRY, etag=None))
     check_listed(replace(ENTRY, etag=None), ENTRY)
-    for other in (replace(ENTRY, etag="other"), replace(ENTRY, byte_count=9)):
+    longer, no_tag = ENTRY.byte_count + 1, replace(ENTRY, etag=None, byte_count=1)
+    for other in (replace(ENTRY, etag="other"), replace(ENTRY, byte_count=longer), no_tag):
         with pytest.raises(ObjectChanged):
             check_listed(other, ENTRY)
+
+
+def test_an_answer_that_is_too_short_for_its_version_is_no_other_version() -> None:
+    with pytest.raises(Truncated, match=f"an answer of 1 bytes, {ENTRY.byte_count} are listed"):
+        check_listed(replace(ENTRY, byte_count=1), ENTRY)
