@@ -83,10 +83,16 @@ if TYPE_CHECKING:
     from asyncdicom.library.idc_table import IdcColumn, IdcTable
     from asyncdicom.library.instance import Instance
     from asyncdicom.library.job import Job
+    from asyncdicom.library.object_list import ListedObject
+    from asyncdicom.library.objects import ObjectSource, connect_objects
     from asyncdicom.library.options import (
         ConnectOptions,
         DownloadOptions,
         DumpOptions,
+        ObjectConnectOptions,
+        ObjectDownloadOptions,
+        ObjectListOptions,
+        ObjectVerifyOptions,
         RetrieveOptions,
     )
     from asyncdicom.library.receiving import ReceiveOptions, Receiving, receive
@@ -193,10 +199,19 @@ __all__ = [  # noqa: RUF022 -- by module, and sorted case-insensitively there
     "Instance",
     # library.job
     "Job",
+    # library.object_list
+    "ListedObject",
+    # library.objects
+    "connect_objects",
+    "ObjectSource",
     # library.options
     "ConnectOptions",
     "DownloadOptions",
     "DumpOptions",
+    "ObjectConnectOptions",
+    "ObjectDownloadOptions",
+    "ObjectListOptions",
+    "ObjectVerifyOptions",
     "RetrieveOptions",
     # library.receiving
     "receive",
@@ -244,6 +259,8 @@ _HOMES = (
     "library.job",
     "library.client",
     "library.cod",
+    "library.object_list",
+    "library.objects",
     "receiver.events",
     "library.receiving",
     "library.idc_table",

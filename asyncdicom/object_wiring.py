@@ -19,23 +19,33 @@ from asyncdicom.protocol.object_stores.endpoints import (
     endpoint_in,
     region_in,
 )
+from asyncdicom.protocol.object_stores.globs import Selection
 from asyncdicom.protocol.object_stores.urls import parse_object_url
 from asyncdicom.protocol.urls import Root
 from asyncdicom.records import dataclass
 from asyncdicom.sources.object_requests import StoreOptions, StoreWay
+from asyncdicom.storage.object_names import folder_of_prefix
 from asyncdicom.transports.engines import open_transport
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping
 
+    from asyncdicom.jobs.object_groups import ObjectGroup
+    from asyncdicom.jobs.object_job import ObjectOptions
     from asyncdicom.ports.http import HttpTransport
     from asyncdicom.ports.objects import ObjectStore
     from asyncdicom.ports.signing import RequestSigner
     from asyncdicom.transports.aws_credentials import AwsAccount
 
-__all__ = ["open_object_store"]
+__all__ = ["object_filter", "object_options_of", "open_object_store"]
 
 _AUTHORIZATIONS = ("authorization", "user", "bearer", "bearer_command", "oauth2_token_url", "netrc")
+
+PART_SIZE = "32M"
+"""Larger objects come in parts of about this size."""
+
+PARTS = 4
+"""Parts of one object at once."""
 
 GOOGLE_REGION = "auto"
 """What Google's S3 interface wants signatures to be for."""
@@ -201,3 +211,46 @@ def _style(text: str | None) -> AddressingStyle:
     except ValueError as error:
         known = ", ".join(AddressingStyle)
         raise ConfigError(f"no addressing style {text!r}", hint=f"known are: {known}") from error
+
+
+def object_options_of(options: Mapping[str, Any]) -> ObjectOptions:
+    """Return how objects are fetched, and which of them.
+
+    Args:
+        options: `concurrency`, and values of `part_size`, `parts`, `include` and `exclude`.
+
+    Raises:
+        ConfigError: If a size is none.
+
+    """
+    # Imported here: who only lists needs neither.
+    from asyncdicom.jobs.object_job import ObjectOptions  # noqa: PLC0415 -- lazy on purpose
+    from asyncdicom.jobs.object_transfer import PartOptions  # noqa: PLC0415 -- as above
+
+    parts = PartOptions(
+        part_bytes=byte_count(options.get("part_size", PART_SIZE)),
+        at_once=options.get("parts", PARTS),
+        requests=options["concurrency"],
+    )
+    return ObjectOptions(accepts=object_filter(options), parts=parts)
+
+
+def object_filter(options: Mapping[str, Any]) -> Callable[[ObjectGroup, str], bool]:
+    """Return what tells whether an object is wanted: by what its key has below the prefix.
+
+    Args:
+        options: Values of `include` and `exclude`.
+
+    """
+    include, exclude = options.get("include", ()), options.get("exclude", ())
+    selection = Selection(include=include, exclude=exclude)
+    has_filter = bool(include or exclude)
+
+    def accepts(group: ObjectGroup, key: str) -> bool:
+        if not has_filter:
+            return True
+        # A single object is its own prefix: its name is what is left to match.
+        prefix = folder_of_prefix(group.prefix) if group.is_single else group.prefix
+        return selection.matches(key.removeprefix(prefix))
+
+    return accepts

@@ -1,7 +1,7 @@
-"""Put the parts together: from the options of a command to a source, a folder, a run.
+"""Put the parts together: from the URL and the options of a command to a source.
 
-The only module that knows both what the command line offers and which classes
-stand behind it.
+With what is beside it (`dimse_wiring`, `object_wiring`, `output_wiring`), it is all that knows
+both what the command line offers and which classes stand behind it.
 """
 
 from __future__ import annotations
@@ -24,26 +24,20 @@ from asyncdicom.transports.engines import import_engine, open_transport
 from asyncdicom.transports.redirects import Session
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Collection, Mapping
+    from collections.abc import AsyncIterator, Mapping
 
     from asyncdicom.jobs.archives import Archive
     from asyncdicom.jobs.cod_archive import CodArchive
-    from asyncdicom.jobs.instance_store import InstanceStore
-    from asyncdicom.jobs.zip_store import ZipStore
     from asyncdicom.ports.http import HttpTransport
     from asyncdicom.protocol.cod.places import CodRoot
-    from asyncdicom.storage.folder import OutputFolder
-    from asyncdicom.storage.layout import Layout
     from asyncdicom.transports.credentials import Credentials
 
 __all__ = [
     "byte_count",
     "check_root",
-    "layout_for",
     "open_archive",
     "open_cod_archive",
     "open_source",
-    "open_store",
     "prepare_source",
     "scheduler_settings",
     "transport_settings",
@@ -59,8 +53,6 @@ _OTHER_SOURCES = {
 _CREDENTIAL_OPTIONS = frozenset(
     {"authorization", "user", "bearer", "bearer_command", "oauth2_token_url", "netrc"}
 )
-
-_UID_KEYWORDS = frozenset({"StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"})
 
 
 @asynccontextmanager
@@ -220,87 +212,3 @@ async def open_cod_archive(root: CodRoot, options: Mapping[str, Any]) -> AsyncIt
         options = {**options, "endpoint_url": root.endpoint_url, "gcs_json": True}
     async with open_object_store(root.objects_url, options) as store:
         yield CodArchive(CodSource(root, store))
-
-
-@asynccontextmanager
-async def open_store(options: Mapping[str, Any]) -> AsyncIterator[InstanceStore | ZipStore]:
-    """Open where instances go.
-
-    Args:
-        options: Values of the output options of `get`.
-
-    Raises:
-        ConfigError: If the folder, the layout or the extension is not usable.
-
-    """
-    # Imported here: what stores nothing (or, as `dump`, otherwise) does without.
-    from asyncdicom.storage.atomic import Durability  # noqa: PLC0415 -- lazy on purpose
-    from asyncdicom.storage.folder import OutputFolder  # noqa: PLC0415 -- as above
-
-    durability = Durability(options.get("durability", "batch"))
-    with OutputFolder.open(options["output"], durability=durability) as folder:
-        layout, collect = layout_for(options, folder)
-        kind = _store_kind(as_zip=options.get("as_zip", False))
-        async with kind(folder, layout, collect=collect) as store:
-            yield store
-
-
-def layout_for(
-    options: Mapping[str, Any], folder: OutputFolder
-) -> tuple[Layout, Mapping[int, str]]:
-    """Return how files of instances are named, and what has to be collected for that.
-
-    Args:
-        options: Values of the output options of `get`.
-        folder: Where the files go.
-
-    Raises:
-        ConfigError: If the layout or the extension is not usable.
-
-    """
-    from asyncdicom.storage.layout import Layout  # noqa: PLC0415 -- as in open_store
-    from asyncdicom.storage.templates import parse_layout, variables_of  # noqa: PLC0415 -- as above
-
-    text = options.get("layout", "flat")
-    collect = collected_tags(variables_of(text))
-    layout = Layout(
-        parse_layout(text, known=set(collect.values()) | _UID_KEYWORDS),
-        extension="" if options.get("iso_9660") else options.get("extension", ".dcm"),
-        is_iso_9660=options.get("iso_9660", False),
-        names_in=folder.names,
-    )
-    # Where folders have no names, none has to be read out of instances.
-    return layout, {} if text == "flat" else collect
-
-
-def _store_kind(*, as_zip: bool) -> type[InstanceStore | ZipStore]:
-    if as_zip:
-        from asyncdicom.jobs.zip_store import ZipStore  # noqa: PLC0415 -- for those who zip
-
-        return ZipStore
-    from asyncdicom.jobs.instance_store import InstanceStore  # noqa: PLC0415 -- as above
-
-    return InstanceStore
-
-
-def collected_tags(keywords: Collection[str]) -> dict[int, str]:
-    """Return the tags to collect from instances so that files can be named.
-
-    Args:
-        keywords: Variables of a template; unknown ones are left out, for the
-            layout to name them.
-
-    """
-    from asyncdicom.protocol.part10 import DEFAULT_TAGS  # noqa: PLC0415 -- as in open_store
-
-    collect = dict(DEFAULT_TAGS)
-    further = set(keywords) - set(collect.values()) - _UID_KEYWORDS
-    if further:
-        # Imported here: it costs 90 ms, and the usual variables do without.
-        from pydicom.datadict import tag_for_keyword  # noqa: PLC0415 -- lazy on purpose
-
-        for keyword in further:
-            tag = tag_for_keyword(keyword)
-            if tag is not None:
-                collect[tag] = keyword
-    return collect

@@ -121,7 +121,10 @@ SPELLED_AS_ON_THE_COMMAND_LINE = {
     "asyncdicom/library/client.py": {"timeout"},
     "asyncdicom/library/idc.py": {"timeout"},
     "asyncdicom/library/idc_client.py": {"get_series_size"},
-    "asyncdicom/library/options.py": {"connect_timeout", "stream_window", "rate"},
+    "asyncdicom/library/objects.py": {"timeout"},
+    "asyncdicom/library/options.py": {
+        *("connect_timeout", "part_size", "rate", "stream_window", "timeout")
+    },
     "asyncdicom/library/receiving.py": {"timeout"},
 }
 """Documented with their units; a user of both meets one name."""

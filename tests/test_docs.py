@@ -20,6 +20,7 @@ from click.testing import CliRunner
 from asyncdicom.cli import exit_codes, receive_exit_codes
 from asyncdicom.cli.app import COMMANDS, application
 from asyncdicom.cli.mock import archive_of, server_of
+from asyncdicom.mock import S3Server
 from asyncdicom.mock.dimse import DimseServer
 from tests.support.cod import CodObjects
 from tests.support.dicom import ct
@@ -412,6 +413,23 @@ async def test_the_examples_for_stores_run(cod_environment: dict[str, str], tmp_
     done = await anyio.run_process(command, cwd=tmp_path, env=cod_environment, check=False)
     assert done.returncode == 0, done.stderr.decode()
     assert done.stdout.decode().startswith("1 of 1 series saved")
+
+
+@pytest.mark.anyio
+async def test_the_example_for_buckets_runs(tmp_path: Path) -> None:
+    (block,) = blocks_of(README, mark="objects_library")
+    await anyio.Path(tmp_path / "example.py").write_text(block.text, encoding="utf-8")
+    async with S3Server(archive_of(None, mock_parameters())) as server:
+        programs = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+        place = {"BUCKET": server.bucket_url, "ENDPOINT": server.url, "PATH": programs}
+        command = [sys.executable, "-W", "error", "example.py"]
+        done = await anyio.run_process(
+            command, cwd=tmp_path, env={**os.environ, **place}, check=False
+        )
+    assert done.returncode == 0, done.stderr.decode()
+    *listed, ended, proven = done.stdout.decode().splitlines()
+    assert ended.startswith(f"{len(listed)} stored · 0 missing · 0 corrupt · ")
+    assert f" · {len(listed)} skipped (verified) · " in proven
 
 
 def shape_of(value: Any) -> Any:

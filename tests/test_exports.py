@@ -16,13 +16,13 @@ import asyncdicom
 SOURCE = Path(asyncdicom.__file__).read_text()
 LIBRARY = [
     *("client", "cod", "idc", "idc_client", "idc_running", "idc_table", "instance", "job"),
-    *("options", "receiving", "reporting"),
+    *("object_list", "objects", "options", "receiving", "reporting"),
 ]
 
 NOT_FOR_USERS = {
     # library: what lives behind the classes
     *("Listener", "ReportedStore", "Reporter"),
-    *("carry_out", "check_names", "connection_values", "dump_kinds"),
+    *("OBJECTS_AHEAD", "Pages", "carry_out", "check_names", "connection_values", "dump_kinds"),
     # events: what the command line writes and reads
     *("Observer", "object_from_json", "outcome_to_json", "target_from_json"),
     # receiver.events

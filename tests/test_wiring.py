@@ -1,35 +1,26 @@
-"""From the options of a command to a source, a folder and a run."""
+"""From the options of a command to a source."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from asyncdicom.errors import ConfigError
 from asyncdicom.jobs.dimse_archive import DimseArchive
-from asyncdicom.jobs.instance_store import InstanceStore
 from asyncdicom.jobs.web_archive import WebArchive
-from asyncdicom.jobs.zip_store import ZipStore
 from asyncdicom.mock import MockServer, SyntheticArchive, SyntheticOptions
 from asyncdicom.mock.dicomweb import WebOptions
 from asyncdicom.model import Resource, Target, Uid
-from asyncdicom.protocol.part10 import DEFAULT_TAGS
-from asyncdicom.storage.atomic import Durability
 from asyncdicom.wiring import (
     byte_count,
     check_root,
-    collected_tags,
     open_archive,
     open_source,
-    open_store,
     root_of,
     scheduler_settings,
     transport_settings,
 )
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.mark.parametrize(
@@ -91,42 +82,6 @@ def test_a_transport_has_its_settings() -> None:
 def test_other_sources_are_refused(text: str) -> None:
     with pytest.raises(ConfigError):
         root_of(text)
-
-
-def test_tags_are_collected_for_the_variables_of_a_layout() -> None:
-    assert collected_tags(["PatientID", "SOPInstanceUID"]) == dict(DEFAULT_TAGS)
-    collect = collected_tags(["BodyPartExamined", "NoSuchKeyword"])
-    assert collect == dict(DEFAULT_TAGS) | {0x00180015: "BodyPartExamined"}
-
-
-@pytest.mark.anyio
-@pytest.mark.parametrize(
-    ("options", "kind", "durability"),
-    [
-        ({}, InstanceStore, Durability.BATCH),
-        ({"as_zip": True, "durability": "none"}, ZipStore, Durability.NONE),
-        (
-            {"layout": "tree", "iso_9660": True, "durability": "full"},
-            InstanceStore,
-            Durability.FULL,
-        ),
-    ],
-)
-async def test_a_store_is_as_the_options_say(
-    tmp_path: Path, options: dict[str, Any], kind: type, durability: Durability
-) -> None:
-    async with open_store({"output": str(tmp_path / "new")} | options) as store:
-        assert isinstance(store, kind)
-        assert store._folder.durability is durability
-
-
-@pytest.mark.anyio
-@pytest.mark.parametrize(
-    "options", [{"layout": "{NoSuchKeyword}"}, {"extension": "/x"}, {"layout": "{"}]
-)
-async def test_a_store_that_cannot_be_is_refused(tmp_path: Path, options: dict[str, Any]) -> None:
-    with pytest.raises(ConfigError):
-        await open_store({"output": str(tmp_path)} | options).__aenter__()
 
 
 @pytest.mark.anyio

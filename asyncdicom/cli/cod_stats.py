@@ -16,8 +16,9 @@ from asyncdicom.cli.selection import study_uids
 from asyncdicom.engine.scheduler import Scheduler
 from asyncdicom.errors import RunAborted
 from asyncdicom.jobs.cod_stats import CodSurvey
+from asyncdicom.output_wiring import open_store
 from asyncdicom.protocol.cod.places import parse_cod_root
-from asyncdicom.wiring import open_cod_archive, open_store, scheduler_settings
+from asyncdicom.wiring import open_cod_archive, scheduler_settings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping

@@ -149,8 +149,9 @@ async def get_instances(options: dict[str, Any], interrupts: Interrupts) -> int:
     from asyncdicom.cli.driving import drive  # noqa: PLC0415 -- help must not pay for it
     from asyncdicom.jobs.get import GetOptions  # noqa: PLC0415 -- as above
     from asyncdicom.jobs.lookup import Witness  # noqa: PLC0415 -- as above
+    from asyncdicom.output_wiring import open_store  # noqa: PLC0415 -- as above
     from asyncdicom.policy.granularity import Granularity  # noqa: PLC0415 -- as above
-    from asyncdicom.wiring import open_archive, open_store  # noqa: PLC0415 -- as above
+    from asyncdicom.wiring import open_archive  # noqa: PLC0415 -- as above
 
     get_options = GetOptions(
         granularity=Granularity(options["granularity"]),

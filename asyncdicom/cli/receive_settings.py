@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from asyncdicom.cli.receive_declaring import chosen
+from asyncdicom.connecting import byte_count
+from asyncdicom.output_wiring import collected_tags
 from asyncdicom.protocol.upper_layer.pdu import check_ae_title
 from asyncdicom.receiver.settings import (
     MAX_REMEMBERED,
@@ -32,7 +34,6 @@ from asyncdicom.storage.layout import Layout
 from asyncdicom.storage.received_names import NameSources, NamingScheme, ReceivedNames
 from asyncdicom.storage.templates import parse_layout, variables_of
 from asyncdicom.transports.associations.acceptor import ServerSettings
-from asyncdicom.wiring import byte_count, collected_tags
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

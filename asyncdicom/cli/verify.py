@@ -146,20 +146,18 @@ async def _verify_objects(
     options: dict[str, Any], interrupts: Interrupts, folder: OutputFolder, catalog: Catalog | None
 ) -> int:
     from asyncdicom.cli.driving import drive  # noqa: PLC0415 -- as above
-    from asyncdicom.cli.object_roots import find_root  # noqa: PLC0415 -- as above
+    from asyncdicom.cli.get_objects import root_of  # noqa: PLC0415 -- as above
     from asyncdicom.jobs.object_survey import Lister  # noqa: PLC0415 -- as above
     from asyncdicom.jobs.verify_objects import ObjectVerifyJob  # noqa: PLC0415 -- as above
     from asyncdicom.object_wiring import open_object_store  # noqa: PLC0415 -- as above
-    from asyncdicom.protocol.object_stores.urls import parse_object_url  # noqa: PLC0415 -- as above
     from asyncdicom.storage.object_names import KeyNaming  # noqa: PLC0415 -- as above
 
     sentence = _Sentence("listed by the store")
-    is_quiet = options["quiet"] or options["as_json"]
     async with (
         open_object_store(options["source"], options) as store,
         drive(options, interrupts, sentence=sentence) as driver,
     ):
-        root = await find_root(store, parse_object_url(options["source"]), is_quiet=is_quiet)
+        root = await root_of(store, options)
         lister = Lister(store, driver.tally)
         job = sentence.job = ObjectVerifyJob(lister, folder, driver.tally, catalog)
         groups = [root.group(KeyNaming(root.prefix))]

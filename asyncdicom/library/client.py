@@ -5,14 +5,11 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 
-from asyncdicom.engine.scheduler import Scheduler
 from asyncdicom.engine.slot import Slot
 from asyncdicom.errors import ConfigError
 from asyncdicom.jobs.dump import DumpJob
 from asyncdicom.jobs.dump import DumpOptions as DumpJobOptions
 from asyncdicom.jobs.lookup import Witness
-from asyncdicom.jobs.run import run_job
-from asyncdicom.jobs.tally import Tally
 from asyncdicom.library.background import Background, streamed
 from asyncdicom.library.job import Job
 from asyncdicom.library.memory_store import MemoryStore
@@ -28,30 +25,29 @@ from asyncdicom.library.options import (
 from asyncdicom.library.prefetch import Prefetch
 from asyncdicom.library.reporting import ReportedStore
 from asyncdicom.library.retrieving import Retrieval, get_options
+from asyncdicom.library.running import Run
 from asyncdicom.library.searching import ANSWERS_AHEAD, Pages, begun, words_of
 from asyncdicom.library.watching import watched, watched_archive
 from asyncdicom.model import ObjectTarget, Resource, Target, parse_uid
+from asyncdicom.output_wiring import open_store
+from asyncdicom.protocol.object_stores.urls import is_object_url
 from asyncdicom.protocol.urls import is_dimse
 from asyncdicom.sources.dicomweb import DicomWebSource
 from asyncdicom.storage.atomic import Durability, FileWriter
 from asyncdicom.storage.folder import OutputFolder
-from asyncdicom.wiring import check_root, open_archive, open_store, scheduler_settings
+from asyncdicom.wiring import check_root, open_archive, scheduler_settings
 
 if TYPE_CHECKING:
     import os
     from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping
     from contextlib import AbstractAsyncContextManager
-    from typing import TypeVar
 
-    from asyncdicom.engine.scheduler import Performer
     from asyncdicom.events import RunEnded
     from asyncdicom.jobs.archives import Archive
     from asyncdicom.library.instance import Instance
     from asyncdicom.library.reporting import Reporter
     from asyncdicom.model import AnyTarget
     from asyncdicom.sources.search import Answer
-
-    T = TypeVar("T")
 
 __all__ = ["Source", "connect"]
 
@@ -81,7 +77,8 @@ def connect(
                 print(instance.sop_instance_uid, len(instance.data))
 
     Args:
-        url: Root of a DICOMweb service, or `dicom://CALLED_AE@host:port`.
+        url: Root of a DICOMweb service, or `dicom://CALLED_AE@host:port`, or `cod+https://…`;
+            buckets (`s3://…`, `gs://…`) have `connect_objects`.
         concurrency: Requests at once for each stream or job, 1 to 1,024; of DIMSE
             at most as many as there may be associations.
         retry: Further tries of a failed request, 0 to 100; the last one comes
@@ -100,13 +97,17 @@ def connect(
 
     """
     check_names("connect", options, ConnectOptions)
+    if is_object_url(url):
+        raise ConfigError(
+            "a bucket has objects, and no studies to search for",
+            hint="asyncdicom.connect_objects(url) opens it",
+        )
     check_root(url)
-    if concurrency < 1 or retry < 0:
-        raise ConfigError("concurrency must be at least 1, and retry at least 0")
-    values = connection_values(options, concurrency)
+    values = connection_values(options, concurrency=concurrency, retry=retry, timeout=timeout)
     if is_dimse(url):
-        concurrency = min(concurrency, values.setdefault("max_associations", ASSOCIATIONS))
-    return _open(url, {**values, "concurrency": concurrency, "retry": retry, "timeout": timeout})
+        associations = values.setdefault("max_associations", ASSOCIATIONS)
+        values["concurrency"] = min(concurrency, associations)
+    return _open(url, values)
 
 
 @asynccontextmanager
@@ -262,13 +263,13 @@ class Source:
 
         async def work(reporter: Reporter) -> RunEnded:
             async with open_store(values) as store:
-                tally = Tally([reporter])
+                run = Run(reporter, self._slot, values)
                 reported = ReportedStore[FileWriter](store, self._archive.url_of, reporter)
                 await self._archive.prepare()
                 archive = watched_archive(self._archive, reporter)
                 witness = Witness(values.get("expect", "auto"))
-                job = archive.get_job(reported, tally, get_options(values), witness=witness)
-                return await self._run(job, job.tasks(targets), tally, reporter, values)
+                job = archive.get_job(reported, run.tally, get_options(values), witness=witness)
+                return await run.drive(job, job.tasks(targets))
 
         return Job(work, self._background, f"download to {output}")
 
@@ -312,28 +313,13 @@ class Source:
         values = {**self._values, **options}
 
         async def work(reporter: Reporter) -> RunEnded:
-            tally = Tally([reporter])
+            run = Run(reporter, self._slot, values)
             origin = watched(service, reporter)
             with OutputFolder.open(output, durability=durability) as folder:
-                async with DumpJob.here(origin, folder, tally, job_options) as job:
-                    return await self._run(job, job.tasks(uids), tally, reporter, values)
+                async with DumpJob.here(origin, folder, run.tally, job_options) as job:
+                    return await run.drive(job, job.tasks(uids))
 
         return Job(work, self._background, f"dump to {output}")
-
-    async def _run(
-        self,
-        job: Performer[T],
-        tasks: Iterator[T],
-        tally: Tally,
-        reporter: Reporter,
-        values: Mapping[str, Any],
-    ) -> RunEnded:
-        if reporter.stop_reason is not None:
-            return tally.end(reporter.stop_reason)
-        settings = scheduler_settings(values)
-        scheduler = Scheduler(job, settings, slot=self._slot, observe=tally.tell)
-        reporter.drives(scheduler)
-        return await run_job(job, tasks, scheduler=scheduler, tally=tally)
 
 
 def _target(study: str, series: str | None, instance: str | None) -> Target:

@@ -15,20 +15,20 @@ from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack
 
 from asyncdicom.engine.scheduler import Scheduler
 from asyncdicom.engine.slot import Slot
-from asyncdicom.errors import ConfigError, UsageError
+from asyncdicom.errors import UsageError
 from asyncdicom.jobs.cod_stats import CodSurvey, DownloadStats, SeriesStats, StudyStats
-from asyncdicom.jobs.run import run_job
-from asyncdicom.jobs.tally import Tally
 from asyncdicom.library.background import Background
 from asyncdicom.library.job import Job
 from asyncdicom.library.options import ConnectOptions, check_names, connection_values
 from asyncdicom.library.reporting import ReportedStore
 from asyncdicom.library.retrieving import get_options
+from asyncdicom.library.running import Run
 from asyncdicom.library.watching import watched_archive
 from asyncdicom.model import Resource, Target, Uid, parse_uid
+from asyncdicom.output_wiring import open_store
 from asyncdicom.protocol.cod.places import CodRoot, is_cod, parse_cod_root
 from asyncdicom.storage.atomic import FileWriter
-from asyncdicom.wiring import open_cod_archive, open_store, scheduler_settings
+from asyncdicom.wiring import open_cod_archive, scheduler_settings
 
 if TYPE_CHECKING:
     import os
@@ -91,13 +91,10 @@ class CodDownload:
 
         """
         check_names("CodDownload", options, ConnectOptions)
-        if concurrency < 1 or retry < 0:
-            raise ConfigError("concurrency must be at least 1, and retry at least 0")
-        values = connection_values(options, concurrency)
-        self._values: dict[str, Any] = {**values, "concurrency": concurrency, "retry": retry}
+        self._values = connection_values(options, concurrency=concurrency, retry=retry)
         self._output = output
         self._root: CodRoot | None = None
-        self._slot = Slot(tasks_per_s=values.get("rate"))
+        self._slot = Slot(tasks_per_s=self._values.get("rate"))
         self._background = Background()
 
     async def __aenter__(self) -> Self:
@@ -181,24 +178,14 @@ class CodDownload:
 
         async def work(reporter: Reporter) -> RunEnded:
             async with open_cod_archive(root, values) as archive, open_store(values) as store:
-                tally = Tally([reporter])
+                run = Run(reporter, self._slot, values)
                 reported = ReportedStore[FileWriter](store, archive.url_of, reporter)
                 job = watched_archive(archive, reporter).get_job(
-                    reported, tally, get_options(values)
+                    reported, run.tally, get_options(values)
                 )
-                if reporter.stop_reason is not None:
-                    return tally.end(reporter.stop_reason)
-                scheduler = self._scheduler(job, tally)
-                reporter.drives(scheduler)
-                return await run_job(
-                    job, job.tasks(targets), scheduler=scheduler, tally=tally, finish=store.finish
-                )
+                return await run.drive(job, job.tasks(targets), finish=store.finish)
 
         return Job(work, self._background, f"download from {root.url}")
-
-    def _scheduler(self, job: Any, tally: Tally) -> Scheduler[Any]:
-        settings = scheduler_settings(self._values)
-        return Scheduler(job, settings, slot=self._slot, observe=tally.tell)
 
     async def _survey(self, survey: CodSurvey, studies: list[Uid]) -> DownloadStats:
         scheduler = Scheduler(survey, scheduler_settings(self._values), slot=self._slot)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from asyncdicom.errors import UsageError
+from asyncdicom.errors import Incomplete, UsageError
 from asyncdicom.events import RunEnded
 from asyncdicom.library.background import result_of
 from asyncdicom.library.reporting import Downloaded, Extracted, Progress, Reporter
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Job"]
 
+MAX_NAMED = 3
+"""Failures that a message names; the job has all of them."""
+
 CallbackT = TypeVar("CallbackT", bound="Callable[[Any], object]")
 
 
@@ -29,8 +32,8 @@ class Job:
 
     `await job` runs it to its end and returns the sum (`RunEnded`), whose
     `is_complete` says whether everything asked for is stored and proven. A
-    target that fails is part of the sum, not an exception. So is being cancelled
-    by `cancel`.
+    target that fails is part of the sum, not an exception; `failed` names it, and
+    `check` makes an exception of it. So is being cancelled by `cancel`.
 
     `async for event in job` yields the same events as `asyncdicom get --json`, the
     last of which is that sum; leaving the loop early leaves the job running.
@@ -46,6 +49,9 @@ class Job:
             print(event)
         ended = await job
         assert ended.is_complete
+
+    Attributes:
+        failed: Targets that failed for good, each with its error, so far.
 
     Raises:
         ConfigError: When it begins: if the output folder or an option is not usable.
@@ -67,6 +73,8 @@ class Job:
         self._background = background
         self._name = name
         self._reporter = Reporter()
+        self.failed: list[Failed] = []
+        self._reporter.register(Failed, self.failed.append)
         self._task: asyncio.Task[RunEnded] | None = None
 
     def __repr__(self) -> str:
@@ -107,6 +115,27 @@ class Job:
         """
         if self._task is None or not self._task.done():
             self._reporter.stop("cancelled", grace_s=grace_s)
+
+    def check(self) -> None:
+        """Do nothing if everything asked for is stored and proven.
+
+        Raises:
+            Incomplete: If something is missing; it names the first ones. `failed` has all.
+            UsageError: If the job has not ended.
+
+        """
+        if self._task is None or not self._task.done():
+            raise UsageError("a job is checked when it has ended")
+        ended = self._task.result()
+        if ended.is_complete:
+            return
+        kept, lost = ended.stored + ended.skipped, ended.missing + ended.corrupt
+        parts = [f"{lost} of {kept + lost} failed"]
+        parts += [f"{one.target}: {one.error}" for one in self.failed[:MAX_NAMED]]
+        parts += ["…"] if len(self.failed) > MAX_NAMED else []
+        parts += [f"stopped: {ended.aborted}"] if ended.aborted else []
+        first = self.failed[0].error if self.failed else None
+        raise Incomplete("; ".join(parts), expected=kept + lost, received=kept) from first
 
     def on_progress(self, callback: Callable[[Progress], object]) -> Callable[[Progress], object]:
         """Call back after each chunk of an answer.

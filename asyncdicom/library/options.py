@@ -9,12 +9,16 @@ from asyncdicom.model import Resource
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
 __all__ = [
     "ConnectOptions",
     "DownloadOptions",
     "DumpOptions",
+    "ObjectConnectOptions",
+    "ObjectDownloadOptions",
+    "ObjectListOptions",
+    "ObjectVerifyOptions",
     "RetrieveOptions",
     "check_names",
     "connection_values",
@@ -22,19 +26,25 @@ __all__ = [
 ]
 
 
-class ConnectOptions(TypedDict, total=False):
-    """Further options of `connect`."""
+class ObjectConnectOptions(TypedDict, total=False):
+    """Further options of `connect_objects`."""
 
+    endpoint_url: str
+    """Endpoint of an object store, where its URL does not name one."""
+    no_sign_request: bool
+    """Ask object stores anonymously (public buckets)."""
+    profile: str
+    """Profile of the AWS configuration."""
+    region: str
+    """AWS region of the bucket."""
+    addressing_style: Literal["auto", "path", "virtual"]
+    """Where the name of the bucket goes: into the path or into the host."""
+    request_payer: bool
+    """Pay for the requests (requester-pays buckets)."""
+    trust_etag: bool
+    """Whether an ETag that looks like an MD5 is one; True by default."""
     http_engine: Literal["auto", "pyreqwest", "httpx", "aiohttp"]
     """HTTP library; "auto" by default."""
-    http2: bool
-    """Offer HTTP/2 over TLS; True by default."""
-    h2c: bool
-    """Speak HTTP/2 on plain http:// with prior knowledge."""
-    connections: int
-    """HTTP/2 connections to share the requests, 1 (default) to 64."""
-    stream_window: int
-    """HTTP/2 flow-control window per stream, in KiB, 64 to 65,536."""
     connect_timeout: float
     """Seconds to connect, TLS included; 10 by default."""
     authorization: str
@@ -65,6 +75,23 @@ class ConnectOptions(TypedDict, total=False):
     """Do not verify the server's certificate: only for tests."""
     proxy: str
     """http://, https:// or socks5:// URL."""
+    rate: float
+    """Requests per second, at most."""
+    bandwidth: str | int
+    """Bytes per second, at most: 10_000_000 or "10M"."""
+
+
+class ConnectOptions(ObjectConnectOptions, total=False):
+    """Further options of `connect`; those for object stores are for `cod+s3://` and the like."""
+
+    http2: bool
+    """Offer HTTP/2 over TLS; True by default."""
+    h2c: bool
+    """Speak HTTP/2 on plain http:// with prior knowledge."""
+    connections: int
+    """HTTP/2 connections to share the requests, 1 (default) to 64."""
+    stream_window: int
+    """HTTP/2 flow-control window per stream, in KiB, 64 to 65,536."""
     transfer_syntax: str
     """Transfer Syntax UID to ask for; "*" (default) is as stored."""
     calling_aet: str
@@ -87,20 +114,6 @@ class ConnectOptions(TypedDict, total=False):
     """Port of our receiver; 11,112 by default."""
     move_host: str
     """Address that our receiver listens on; that on the way to the archive by default."""
-    endpoint_url: str
-    """Endpoint of an object store, where its URL does not name one."""
-    no_sign_request: bool
-    """Ask object stores anonymously (public buckets)."""
-    profile: str
-    """Profile of the AWS configuration."""
-    region: str
-    """AWS region of the bucket."""
-    request_payer: bool
-    """Pay for the requests (requester-pays buckets)."""
-    rate: float
-    """Requests per second, at most."""
-    bandwidth: str | int
-    """Bytes per second, at most: 10_000_000 or "10M"."""
 
 
 class RetrieveOptions(TypedDict, total=False):
@@ -114,19 +127,9 @@ class RetrieveOptions(TypedDict, total=False):
     """What may wait in memory for the consumer; 64 MiB by default."""
 
 
-class DownloadOptions(TypedDict, total=False):
-    """Further options of `Source.download`."""
+class AbortOptions(TypedDict, total=False):
+    """When a job gives up."""
 
-    extension: str
-    """Of flat and tree; ".dcm" by default."""
-    iso_9660: bool
-    """Names of at most 8 characters, files IM000001 and up."""
-    durability: Literal["none", "batch", "full"]
-    """When to call a file safe: written, synced in groups (default), synced one by one."""
-    granularity: Literal["auto", "study", "series", "instance"]
-    """As for `retrieve`."""
-    expect: Literal["auto", "search", "metadata"]
-    """As for `retrieve`."""
     abort: bool
     """Stop at the first failure."""
     max_errors: int
@@ -135,7 +138,60 @@ class DownloadOptions(TypedDict, total=False):
     """Stop when more than this share of the requests failed, 0 to 1."""
 
 
-class DumpOptions(TypedDict, total=False):
+class FileOptions(AbortOptions, total=False):
+    """How files of instances are named and kept."""
+
+    extension: str
+    """Of flat and tree; ".dcm" by default."""
+    iso_9660: bool
+    """Names of at most 8 characters, files IM000001 and up."""
+    durability: Literal["none", "batch", "full"]
+    """When to call a file safe: written, synced in groups (default), synced one by one."""
+
+
+class DownloadOptions(FileOptions, total=False):
+    """Further options of `Source.download`."""
+
+    granularity: Literal["auto", "study", "series", "instance"]
+    """As for `retrieve`."""
+    expect: Literal["auto", "search", "metadata"]
+    """As for `retrieve`."""
+
+
+class ObjectListOptions(TypedDict, total=False):
+    """Options of `ObjectSource.list`: `*` is any text, slashes too, and `?` one character."""
+
+    include: Sequence[str]
+    """Only objects whose key below the prefix matches one of these patterns."""
+    exclude: Sequence[str]
+    """No objects whose key below the prefix matches one of these patterns."""
+
+
+class ObjectVerifyOptions(ObjectListOptions, AbortOptions, total=False):
+    """Options of `ObjectSource.verify`."""
+
+    catalog: str | os.PathLike[str]
+    """What `download` noted of the files; without it, they have to be named by keys."""
+    report: str | os.PathLike[str]
+    """File for one JSON line per object; `asyncdicom get --retry-failed` reads it."""
+
+
+class ObjectDownloadOptions(ObjectListOptions, FileOptions, total=False):
+    """Further options of `ObjectSource.download`."""
+
+    catalog: str | os.PathLike[str]
+    """Where to note what is stored (JSON lines); what is noted is not fetched or read again."""
+    report: str | os.PathLike[str]
+    """File for one JSON line per object; `asyncdicom get --retry-failed` reads it."""
+    sha256: bool
+    """Compute `Stored.sha256`, empty without; a report or a catalog asks for it, too."""
+    part_size: str | int
+    """Larger objects come in parts of about this size: 32_000_000 (default) or "32M"."""
+    parts: int
+    """Parts of one object at once, 1 to 64; 4 by default."""
+
+
+class DumpOptions(AbortOptions, total=False):
     """Further options of `Source.dump`."""
 
     strip: bool
@@ -146,12 +202,6 @@ class DumpOptions(TypedDict, total=False):
     """Fetch again what is there and verified."""
     durability: Literal["none", "batch", "full"]
     """Whether files outlive a loss of power; "none" by default."""
-    abort: bool
-    """Stop at the first failure."""
-    max_errors: int
-    """Stop after more failures than this."""
-    max_error_rate: float
-    """Stop when more than this share of the requests failed, 0 to 1."""
 
 
 KINDS = {
@@ -181,9 +231,21 @@ def check_names(function: str, options: Mapping[str, Any], known: type) -> None:
             raise TypeError(f"{function}() got an unexpected keyword argument {name!r}")
 
 
-def connection_values(options: Mapping[str, Any], concurrency: int) -> dict[str, Any]:
-    """Return options of `connect` as `wiring.open_source` wants them."""
-    values = {name: value for name, value in options.items() if value is not None}
+def connection_values(
+    options: Mapping[str, Any], *, concurrency: int, retry: int, timeout: float = 30.0
+) -> dict[str, Any]:
+    """Return options of `connect`, and of what is like it, as `wiring` wants them.
+
+    Raises:
+        ConfigError: If a number is out of its bounds.
+
+    """
+    if concurrency < 1 or retry < 0:
+        raise ConfigError("concurrency must be at least 1, and retry at least 0")
+    values: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
+    values |= {"concurrency": concurrency, "retry": retry, "timeout": timeout}
+    if "trust_etag" in values:
+        values["trusts_etag"] = values.pop("trust_etag")
     values["header"] = [f"{name}: {value}" for name, value in values.pop("headers", {}).items()]
     if "bandwidth" in values:
         values["bandwidth"] = str(values["bandwidth"])

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
 from asyncdicom.errors import ConfigError, LimitExceeded
 from asyncdicom.library.options import check_names
+from asyncdicom.output_wiring import collected_tags
 from asyncdicom.protocol.upper_layer.pdu import check_ae_title
 from asyncdicom.receiver.profiles import load_association_profile
 from asyncdicom.receiver.receiver import Receiver
@@ -29,7 +30,6 @@ from asyncdicom.storage.layout import Layout
 from asyncdicom.storage.templates import parse_layout, variables_of
 from asyncdicom.transports.associations.acceptor import ServerSettings
 from asyncdicom.transports.associations.acceptor_tls import AcceptorTls, PeerCertificate
-from asyncdicom.wiring import collected_tags
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Mapping

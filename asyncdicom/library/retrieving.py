@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from asyncdicom.connecting import scheduler_settings
 from asyncdicom.engine.scheduler import Scheduler
 from asyncdicom.errors import Incomplete
 from asyncdicom.events import Finished, Planned, Withdrawn
@@ -19,7 +20,6 @@ from asyncdicom.jobs.tally import Tally
 from asyncdicom.library.watching import watched_archive
 from asyncdicom.model import Failed, Stored
 from asyncdicom.policy.granularity import Granularity
-from asyncdicom.wiring import scheduler_settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

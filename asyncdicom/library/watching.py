@@ -73,7 +73,7 @@ def watched_archive(archive: Archive, watcher: Watcher) -> Archive:
 
 def _watched_store(archive: CodArchive, watcher: Watcher) -> CodArchive:
     from asyncdicom.jobs.cod_archive import CodArchive  # noqa: PLC0415 -- as above
-    from asyncdicom.library.cod_watching import WatchedObjects  # noqa: PLC0415 -- as above
+    from asyncdicom.library.object_watching import WatchedObjects  # noqa: PLC0415 -- as above
 
     source = archive.source
     retrieving = source.over(lambda store: WatchedObjects(store, watcher))

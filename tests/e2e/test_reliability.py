@@ -26,9 +26,10 @@ from asyncdicom.jobs.tally import Tally
 from asyncdicom.mock import MockServer, SyntheticArchive, SyntheticOptions
 from asyncdicom.mock.dicomweb import WebOptions
 from asyncdicom.model import Resource, Target, Uid
+from asyncdicom.output_wiring import open_store
 from asyncdicom.policy.granularity import Granularity
 from asyncdicom.policy.retry import RetryPolicy
-from asyncdicom.wiring import open_source, open_store
+from asyncdicom.wiring import open_source
 from tests.e2e.support import (
     PROGRAM,
     TruthStudy,

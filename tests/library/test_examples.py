@@ -34,8 +34,9 @@ EXAMPLES = {
     name: textwrap.dedent(example[1])
     for name, text in documented()
     if (example := EXAMPLE.search(text + "\n"))
-    # They need a store and no archive, as test_cod.py and test_idc.py have them.
-    and name not in ("CodDownload", "IDCClient")
+    # They need a store and no archive, as test_cod.py, test_idc.py and test_objects.py have them.
+    and name not in ("CodDownload", "IDCClient", "connect_objects")
+    and not name.startswith("ObjectSource.")
 }
 
 

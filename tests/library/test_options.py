@@ -23,10 +23,13 @@ KNOWN = {parameter.name for parameter in command.params}
         {
             *asyncdicom.ConnectOptions.__annotations__,
             *asyncdicom.DownloadOptions.__annotations__,
+            *asyncdicom.ObjectDownloadOptions.__annotations__,
+            *asyncdicom.ObjectVerifyOptions.__annotations__,
             *asyncdicom.RetrieveOptions.__annotations__,
         }
-        # A mapping, where the command line has lines; named --expect there; of the library alone.
-        - {"headers", "expect", "prefetch_bytes"}
+        # A mapping, where the command line has lines; named --expect and --trust-etag there; of
+        # the library alone.
+        - {"headers", "expect", "trust_etag", "prefetch_bytes", "sha256"}
     ),
 )
 def test_an_option_has_the_name_it_has_on_the_command_line(name: str) -> None:
@@ -56,15 +59,17 @@ def test_defaults_are_those_of_the_command_line(name: str, value: float) -> None
 def test_windows_of_all_requests_fit_their_connection(
     given: dict[str, Any], concurrency: int, kib: int
 ) -> None:
-    assert connection_values(given, concurrency)["stream_window"] == kib
+    values = connection_values(given, concurrency=concurrency, retry=0)
+    assert values["stream_window"] == kib
 
 
 def test_what_is_none_is_not_given() -> None:
-    assert "bearer" not in connection_values({"bearer": None}, 1)
+    assert "bearer" not in connection_values({"bearer": None}, concurrency=1, retry=0)
 
 
 def test_a_bandwidth_may_be_a_number() -> None:
-    assert connection_values({"bandwidth": 1000}, 1)["bandwidth"] == "1000"
+    values = connection_values({"bandwidth": 1000}, concurrency=1, retry=0)
+    assert values["bandwidth"] == "1000"
 
 
 @pytest.mark.parametrize(

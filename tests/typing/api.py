@@ -28,6 +28,8 @@ from asyncdicom import (
     Instance,
     InstanceStored,
     Job,
+    ListedObject,
+    ObjectSource,
     ObjectTarget,
     Planned,
     Progress,
@@ -45,6 +47,7 @@ from asyncdicom import (
     Uid,
     Withdrawn,
     connect,
+    connect_objects,
     receive,
 )
 
@@ -89,6 +92,24 @@ async def storing(source: Source, failed: list[Failed]) -> None:
     source.download([one.target for one in failed], "out")
     assert_type(await source.dump("1.2", "out", kinds=["metadata"], pretty=True), RunEnded)
     source.download("1.2", "out", "tree")  # type: ignore[call-arg]  # -- options have names
+
+
+async def buckets(failed: list[Failed]) -> None:
+    opened = connect_objects("s3://bucket/prefix/", profile="lab", trust_etag=False)
+    assert_type(opened, AbstractAsyncContextManager[ObjectSource])
+    async with connect_objects("gs://bucket", concurrency=64, no_sign_request=True) as bucket:
+        assert_type(bucket.list(exclude=["*.txt"]), AsyncGenerator[ListedObject])
+        keys = [found.key async for found in bucket.list()]
+        assert_type(bucket.download("out", objects=keys, part_size="64M"), Job)
+        objects = [one.target for one in failed]
+        await bucket.download(Path("out"), objects=objects, layout="{PatientID}", sha256=True)
+        job = bucket.verify("out", catalog="out.jsonl", include=("*.dcm",))
+        assert_type(await job, RunEnded)
+        assert_type(job.failed, list[Failed])
+        job.check()
+        bucket.download("out", "flat")  # type: ignore[call-arg]  # -- options have names
+        bucket.download("out", granularity="study")  # type: ignore[call-arg]  # -- of archives
+    connect_objects("s3://bucket", h2c=True)  # type: ignore[call-arg]  # -- of archives
 
 
 def listening(job: Job) -> None:
