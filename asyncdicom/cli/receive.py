@@ -31,7 +31,7 @@ Commands of --on-object, --on-association and --on-study are run without a shell
   association  {stored} {refused} {bytes} {seconds} {failure}
   study        {study_instance_uid} {instances} {replaced} {bytes} {calling_aes}
 \b
-SIGTERM and SIGINT let nobody in any more and wait for open associations. Exit codes: 0
+SIGTERM and SIGINT let nobody in any more and wait for objects on their way. Exit codes: 0
 ended by a signal, 1 syntax, 45 output folder, 64 cannot listen, 66 association profile,
 71 TLS, 130 and 143 ended by SIGINT and SIGTERM while objects were on their way.
 \b

@@ -166,7 +166,7 @@ network_options = together(
         metavar="SECONDS",
         default=8.0,
         show_default=True,
-        help="Seconds that open associations have when a signal ends us.",
+        help="Seconds that objects on their way have when a signal ends us.",
     ),
     option(
         NETWORK,

@@ -1,6 +1,6 @@
 """Run `asyncdicom receive`: open what it needs, serve, and end in order on a signal.
 
-The first SIGINT or SIGTERM lets nobody in any more and gives open associations
+The first SIGINT or SIGTERM lets nobody in any more and gives objects on their way
 `--drain-timeout`; the second one aborts them. That a service is ended by its manager is no
 failure, and neither is a peer that holds an association without a word: the exit code tells
 only whether objects were on their way when associations were aborted.

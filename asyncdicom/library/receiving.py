@@ -173,10 +173,12 @@ class Receiving:
         return self._receiver.statistics()
 
     async def stop(self, *, grace: float = 10.0) -> None:
-        """Let in nobody any more, and wait until the last association has ended.
+        """Let in nobody any more, and wait for what is on its way.
+
+        Associations end as soon as no object is coming.
 
         Args:
-            grace: How long to wait, in seconds; what is then still open is aborted.
+            grace: How long to wait, in seconds; what is then still coming is dropped.
 
         """
         await self._receiver.drain(grace_s=grace)

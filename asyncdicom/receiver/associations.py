@@ -27,6 +27,8 @@ class OpenAssociation:
     """Of data sets, whatever became of them."""
     in_flight: int = 0
     """Data sets on their way, up to the answer: 0 or 1 with peers that keep their window."""
+    is_ending: bool = False
+    """Whether no further data set is taken."""
 
     def ended(self, now_s: float, failure: str | None) -> AssociationEnded:
         """Return the event of its end."""
@@ -36,10 +38,12 @@ class OpenAssociation:
 
 
 class OpenAssociations:
-    """Finds an association by its peer, and counts those of a host."""
+    """Finds an association by its requestor, and counts those of a host."""
 
     def __init__(self) -> None:
-        self._open: dict[str, OpenAssociation] = {}
+        # Not by its address: two connections to two addresses of ours may come from one port.
+        self._open: dict[int, OpenAssociation] = {}
+        self._is_ending = False
         self._by_number: dict[int, OpenAssociation] = {}
         self._by_host: Counter[str] = Counter()
         self._last_number = 0
@@ -50,15 +54,16 @@ class OpenAssociations:
     def begin(self, requestor: Requestor, now_s: float) -> OpenAssociation:
         """Number an association, and take note of it."""
         self._last_number += 1
-        association = OpenAssociation(caller_of(requestor, self._last_number), now_s)
-        self._open[requestor.address] = association
+        caller = caller_of(requestor, self._last_number)
+        association = OpenAssociation(caller, now_s, is_ending=self._is_ending)
+        self._open[id(requestor)] = association
         self._by_number[self._last_number] = association
         self._by_host[host_of(requestor)] += 1
         return association
 
     def of(self, requestor: Requestor) -> OpenAssociation:
-        """Return the association of a peer."""
-        return self._open[requestor.address]
+        """Return the association of a requestor: of this very object."""
+        return self._open[id(requestor)]
 
     def numbered(self, number: int) -> OpenAssociation | None:
         """Return an association by its number, or None if it has ended."""
@@ -70,9 +75,19 @@ class OpenAssociations:
         self._by_host[host] -= 1
         if not self._by_host[host]:
             del self._by_host[host]
-        association = self._open.pop(requestor.address)
+        association = self._open.pop(id(requestor))
         del self._by_number[association.caller.association]
         return association
+
+    def end_soon(self) -> None:
+        """Let none of them, and none that comes, take a further data set."""
+        self._is_ending = True
+        for association in self._open.values():
+            association.is_ending = True
+
+    def quiet(self) -> frozenset[int]:
+        """Return the numbers of those that have no data set on its way."""
+        return frozenset(number for number, one in self._by_number.items() if not one.in_flight)
 
     def count_of(self, host: str) -> int:
         """Return how many a host has."""

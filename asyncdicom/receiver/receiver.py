@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from asyncdicom.jobs.data_set_intake import IntakeTerms
 from asyncdicom.protocol.part10_shapes import DataSetReader
+from asyncdicom.receiver.draining import end_quiet_associations
 from asyncdicom.receiver.events import Listening, ReceiverEnded
 from asyncdicom.receiver.hooks import Hooks
 from asyncdicom.receiver.keeping import Keeper
@@ -150,7 +151,7 @@ class Receiver:
 
         Args:
             reason: What the last event says.
-            grace_s: How long associations may go on, in seconds.
+            grace_s: How long what is on its way may take to its end, in seconds.
 
         """
         if self._is_stopped.is_set():
@@ -161,16 +162,21 @@ class Receiver:
         self._is_stopped.set()
 
     async def drain(self, *, grace_s: float) -> None:
-        """Let in nobody any more, wait for the open associations, and abort what then remains.
+        """Let in nobody any more, wait for what is on its way, and abort what then remains.
+
+        Associations on which nothing is on its way end at once, see `draining`.
 
         Args:
             grace_s: How long to wait, in seconds.
 
         """
-        self._services.is_ending = True
-        waits = {
-            asyncio.create_task(self._server.drain()),
+        services, server = self._services, self._server
+        services.is_ending = True
+        services.associations.end_soon()
+        waits: set[asyncio.Task[Any]] = {
+            asyncio.create_task(server.drain()),
             asyncio.create_task(self._is_hurried.wait()),
+            asyncio.create_task(end_quiet_associations(server, services.associations)),
         }
         try:
             await asyncio.wait(waits, timeout=grace_s, return_when=asyncio.FIRST_COMPLETED)

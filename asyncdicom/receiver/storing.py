@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from asyncdicom.errors import (
     AsyncDicomError,
+    ConnectionLost,
     NotNegotiated,
     UidMismatch,
     UnexpectedContent,
@@ -86,7 +87,14 @@ class AssociationStorage:
         self._association = association
 
     def begin(self, request: StoreRequest) -> ReceivedDataSet:
-        """Begin a data set."""
+        """Begin a data set.
+
+        Raises:
+            ConnectionLost: If the receiver ends: the association does, too, before it.
+
+        """
+        if self._association.is_ending:
+            raise ConnectionLost("the receiver ends, and takes no further object")
         return ReceivedDataSet(self._storing, self._association, request)
 
 

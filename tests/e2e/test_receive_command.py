@@ -190,16 +190,17 @@ async def test_a_second_signal_waits_for_nobody(tmp_path: Path) -> None:
             assert receiver.end() == 143
 
 
-async def begin_object(receiver: Receiving, sender: Sender) -> None:
-    """Send most of an object, and wait until the receiver counts it as on its way."""
-    head, *rest = sender.pdus(ct(number=1, rows=512, columns=512))
-    await sender.peer.send(head, *rest[:-1])
+async def begin_object(receiver: Receiving, sender: Sender) -> bytes:
+    """Send an object but for its end, wait until the receiver counts it, and return the end."""
+    *head, last = sender.pdus(ct(number=1, rows=512, columns=512))
+    await sender.peer.send(*head)
     wait_until(
         lambda: "asyncdicom_receiver_in_flight 1" in counters_of(receiver),
         receiver.process,
         deadline_s=10,
         log=receiver.err,
     )
+    return last
 
 
 def counters_of(receiver: Receiving) -> list[str]:
@@ -216,14 +217,28 @@ def test_an_association_without_an_object_is_no_loss(tmp_path: Path) -> None:
     assert receiver.events()[-1]["aborted"] == 1
 
 
-def test_an_association_that_ends_in_time_is_waited_for(tmp_path: Path) -> None:
-    with running_receive(tmp_path, "--drain-timeout", "60") as receiver:
-        with held(receiver):
+def test_an_association_without_an_object_is_not_waited_for(tmp_path: Path) -> None:
+    with running_receive(tmp_path, "--drain-timeout", "60") as receiver, held(receiver):
+        assert receiver.end() == 0
+        assert sent(receiver.port, [], program="echoscu").returncode != 0
+    assert receiver.events()[-1]["seconds"] < 10
+
+
+@pytest.mark.anyio
+async def test_an_object_that_ends_in_time_is_waited_for(tmp_path: Path) -> None:
+    with running_receive(tmp_path, "--drain-timeout", "60", "--metrics", "0") as receiver:
+        async with sending(receiver.port) as sender:
+            last = await begin_object(receiver, sender)
             receiver.process.send_signal(signal.SIGTERM)
-            refused = sent(receiver.port, [], program="echoscu")
+            with pytest.raises(subprocess.TimeoutExpired):
+                receiver.process.wait(1.5)
+            await sender.peer.send(last)
+            assert await sender.answer() == 0
+            await sender.release()
         assert receiver.process.wait(10) == 0
-    assert refused.returncode != 0
-    assert receiver.events()[-1]["aborted"] == 0
+    ended = receiver.events()[-1]
+    assert (ended["stored"], ended["aborted"]) == (1, 0)
+    assert len(files_in(receiver.folder)) == 1
 
 
 @contextmanager

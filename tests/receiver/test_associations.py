@@ -43,6 +43,28 @@ def test_associations_are_numbered_found_and_forgotten() -> None:
     assert opened.begin(peers[0], 11.0).caller.association == 3
 
 
+def test_two_from_one_port_are_two() -> None:
+    opened = OpenAssociations()
+    peers = [requestor("10.1.2.3:1"), requestor("10.1.2.3:1")]
+    first, second = (opened.begin(peer, 10.0) for peer in peers)
+    assert opened.of(peers[0]) is first
+    assert opened.end(peers[0]) is first
+    assert opened.of(peers[1]) is second
+    assert opened.end(peers[1]) is second
+    assert opened.count_of("10.1.2.3") == len(opened) == 0
+
+
+def test_those_that_end_soon_and_those_that_come_late_take_nothing_new() -> None:
+    opened = OpenAssociations()
+    first = opened.begin(requestor("10.1.2.3:1"), 10.0)
+    first.in_flight = 1
+    opened.end_soon()
+    late = opened.begin(requestor("10.1.2.3:2"), 10.0)
+    assert first.is_ending
+    assert late.is_ending
+    assert opened.quiet() == {2}
+
+
 def test_an_association_tells_its_end() -> None:
     opened = OpenAssociations()
     peer = requestor("10.1.2.3:1")

@@ -33,7 +33,7 @@ from asyncdicom.transports.associations.wire import Wire
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
     from types import TracebackType
 
     from asyncdicom.protocol.upper_layer.negotiation import Negotiated
@@ -120,6 +120,7 @@ class AssociationServer:
         self._listener: sockets.Listener | None = None
         self._port = settings.port
         self._tasks: set[asyncio.Task[None]] = set()
+        self._requestors: dict[asyncio.Task[None] | None, Requestor] = {}
 
     @property
     def port(self) -> int:
@@ -165,6 +166,14 @@ class AssociationServer:
         self._stop_listening()
         while self._tasks:
             await asyncio.wait(self._tasks)
+
+    def abort_unless(self, is_wanted: Callable[[Requestor], bool]) -> None:
+        """Abort associations that nobody wants, and close connections that have none."""
+        for task in self._tasks:
+            requestor = self._requestors.get(task)
+            if task.cancelling() or (requestor is not None and is_wanted(requestor)):
+                continue
+            task.cancel()
 
     def statistics(self) -> ServerStatistics:
         """Return the counters."""
@@ -290,7 +299,9 @@ class AssociationServer:
         counters.accepted += 1
         counters.associations_peak = max(counters.associations_peak, counters.associations)
         failure: BaseException | None = None
+        task = asyncio.current_task()
         self._services.began(requestor)
+        self._requestors[task] = requestor
         try:
             yield
         except BaseException as error:
@@ -298,6 +309,7 @@ class AssociationServer:
             raise
         finally:
             counters.associations -= 1
+            del self._requestors[task]
             self._services.ended(requestor, failure)
 
     def _answer(self, requestor: Requestor) -> AssociateAccept:
