@@ -1,4 +1,7 @@
-"""The house keeps its shape: layers, lengths, units, citations, reasons, a test per module."""
+"""The house keeps its shape: layers, lengths, units, citations, reasons, a test per module.
+
+Each rule is one test over all files, which tells of every file that breaks it.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +11,12 @@ import subprocess
 import sys
 import tokenize
 import tomllib
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-import pytest
-
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "asyncdicom"
@@ -37,9 +39,22 @@ def name_of(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
+@cache
+def nodes_of(path: Path) -> tuple[ast.AST, ...]:
+    """Parse a file once for all rules."""
+    return tuple(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+
+
 def functions_of(path: Path) -> Iterator[Function]:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    yield from (node for node in ast.walk(tree) if isinstance(node, Function))
+    yield from (node for node in nodes_of(path) if isinstance(node, Function))
+
+
+def offences(
+    paths: Iterable[Path], found_in: Callable[[Path], Iterable[object]]
+) -> dict[str, list[object]]:
+    """Return what is wrong, by the file in which it is."""
+    every = {name_of(path): list(found_in(path)) for path in paths}
+    return {name: found for name, found in every.items() if found}
 
 
 def test_the_contracts_between_the_layers_are_kept() -> None:
@@ -74,30 +89,37 @@ FORBIDDEN_IN_THE_CORE = frozenset(
 )
 
 
-@pytest.mark.parametrize("path", PURE, ids=name_of)
-def test_the_core_imports_nothing_that_acts(path: Path) -> None:
+def imports_of(path: Path) -> set[str]:
     imported: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in nodes_of(path):
         if isinstance(node, ast.Import):
             imported |= {alias.name.partition(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             imported.add((node.module or "").partition(".")[0])
-    assert not imported & FORBIDDEN_IN_THE_CORE
+    return imported
+
+
+def test_the_core_imports_nothing_that_acts() -> None:
+    assert offences(PURE, lambda path: imports_of(path) & FORBIDDEN_IN_THE_CORE) == {}
 
 
 MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 50
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=name_of)
-def test_no_file_is_longer_than_a_reader_holds(path: Path) -> None:
-    assert len(path.read_text(encoding="utf-8").splitlines()) <= MAX_FILE_LINES
+def test_no_file_is_longer_than_a_reader_holds() -> None:
+    lines = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in SOURCES}
+    assert {name_of(path): n for path, n in lines.items() if n > MAX_FILE_LINES} == {}
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=name_of)
-def test_no_function_is_longer_than_a_screen(path: Path) -> None:
-    long = {f.name: n for f in functions_of(path) if (n := code_lines(f)) > MAX_FUNCTION_LINES}
-    assert long == {}
+def long_functions_of(path: Path) -> Iterator[tuple[str, int]]:
+    for function in functions_of(path):
+        if (lines := code_lines(function)) > MAX_FUNCTION_LINES:
+            yield function.name, lines
+
+
+def test_no_function_is_longer_than_a_screen() -> None:
+    assert offences(SOURCES, long_functions_of) == {}
 
 
 def code_lines(function: Function) -> int:
@@ -138,7 +160,7 @@ class Named(NamedTuple):
 
 
 def named_in(path: Path) -> Iterator[Named]:
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in nodes_of(path):
         if isinstance(node, Function):
             yield Named(node.name, unparsed(node.returns))
             arguments = node.args
@@ -152,25 +174,32 @@ def unparsed(annotation: ast.expr | None) -> str:
     return "" if annotation is None else ast.unparse(annotation)
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=name_of)
-def test_quantities_carry_their_units(path: Path) -> None:
+def bare_quantities_of(path: Path) -> set[str]:
     allowed = SHARES | SPELLED_AS_ON_THE_COMMAND_LINE.get(name_of(path), set())
     bare = {
         one.name
         for one in named_in(path)
         if QUANTITY.search(one.name) and re.search(r"\b(?:int|float)\b", one.annotation)
     }
-    assert bare <= allowed
+    return bare - allowed
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=name_of)
-def test_times_are_seconds_and_sizes_are_bytes(path: Path) -> None:
-    assert [one.name for one in named_in(path) if FORBIDDEN_UNIT.search(one.name.lower())] == []
+def test_quantities_carry_their_units() -> None:
+    assert offences(SOURCES, bare_quantities_of) == {}
+
+
+def other_units_of(path: Path) -> list[str]:
+    return [one.name for one in named_in(path) if FORBIDDEN_UNIT.search(one.name.lower())]
+
+
+def test_times_are_seconds_and_sizes_are_bytes() -> None:
+    assert offences(SOURCES, other_units_of) == {}
 
 
 PART = re.compile(r"\bPS3\.\d++(?! (?:§|Annex(?:es)? |Tables? |Figures? ))")
 
 
+@cache
 def text_of(path: Path) -> str:
     """Return a file as running text: comment signs and line ends are blanks."""
     return re.sub(r"\s*\n\s*#?\s*", " ", path.read_text(encoding="utf-8"))
@@ -179,33 +208,32 @@ def text_of(path: Path) -> str:
 CITING = [path for path in EVERYTHING if path != Path(__file__)] + [ROOT / "README.md"]
 
 
-@pytest.mark.parametrize("path", CITING, ids=name_of)
-def test_citations_name_a_section(path: Path) -> None:
+def parts_alone_in(path: Path) -> list[str]:
     text = text_of(path)
-    assert [text[m.start() : m.start() + 40] for m in PART.finditer(text)] == []
+    return [text[m.start() : m.start() + 40] for m in PART.finditer(text)]
 
 
-@pytest.mark.parametrize("path", CITING, ids=name_of)
-def test_citations_use_the_numbers_of_today(path: Path) -> None:
+def test_citations_name_a_section() -> None:
+    assert offences(CITING, parts_alone_in) == {}
+
+
+def test_citations_use_the_numbers_of_today() -> None:
     # PS3.18 was renumbered in 2019; its chapter 6 was WADO-RS before.
-    assert re.findall(r"PS3\.18 §6\b.{0,20}", text_of(path)) == []
+    old = re.compile(r"PS3\.18 §6\b.{0,20}")
+    assert offences(CITING, lambda path: old.findall(text_of(path))) == {}
 
 
-@pytest.mark.parametrize(
-    "path",
-    [path for path in [*PURE, PACKAGE / "config.py"] if path.stem != "__init__"],
-    ids=name_of,
-)
-def test_each_module_of_the_core_has_a_test_file_of_its_own(path: Path) -> None:
-    own = path.relative_to(PACKAGE).with_name(f"test_{path.name}")
-    assert (ROOT / "tests" / own).exists()
+def test_each_module_of_the_core_has_a_test_file_of_its_own() -> None:
+    modules = [path for path in [*PURE, PACKAGE / "config.py"] if path.stem != "__init__"]
+    own = [path.relative_to(PACKAGE).with_name(f"test_{path.name}") for path in modules]
+    assert [str(path) for path in own if not (ROOT / "tests" / path).exists()] == []
 
 
-def comments_of(path: Path) -> Iterator[str]:
+@cache
+def comments_of(path: Path) -> tuple[str, ...]:
     with tokenize.open(path) as file:
-        for token in tokenize.generate_tokens(file.readline):
-            if token.type == tokenize.COMMENT:
-                yield token.string
+        tokens = tokenize.generate_tokens(file.readline)
+        return tuple(token.string for token in tokens if token.type == tokenize.COMMENT)
 
 
 UNFINISHED = re.compile(r"\b(?:TODO|FIXME|XXX|HACK)\b")
@@ -216,15 +244,17 @@ JUSTIFIED = re.compile(
 )
 
 
-@pytest.mark.parametrize("path", EVERYTHING, ids=name_of)
-def test_nothing_is_left_to_do_later(path: Path) -> None:
-    assert [comment for comment in comments_of(path) if UNFINISHED.search(comment)] == []
+def test_nothing_is_left_to_do_later() -> None:
+    assert offences(EVERYTHING, lambda path: filter(UNFINISHED.search, comments_of(path))) == {}
 
 
-@pytest.mark.parametrize("path", EVERYTHING, ids=name_of)
-def test_each_suppression_names_a_code_and_a_reason(path: Path) -> None:
+def unjustified_in(path: Path) -> list[str]:
     suppressions = [comment for comment in comments_of(path) if SUPPRESSION.match(comment)]
-    assert [one for one in suppressions if not JUSTIFIED.fullmatch(one)] == []
+    return [one for one in suppressions if not JUSTIFIED.fullmatch(one)]
+
+
+def test_each_suppression_names_a_code_and_a_reason() -> None:
+    assert offences(EVERYTHING, unjustified_in) == {}
 
 
 CATCHES_EVERYTHING = {
@@ -237,7 +267,7 @@ def handlers_of(path: Path, caught: str | None) -> list[ast.ExceptHandler]:
     """Return the `except` clauses that name a class, or (None) name nothing."""
     return [
         node
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for node in nodes_of(path)
         if isinstance(node, ast.ExceptHandler)
         and (node.type is None if caught is None else caught in names_in(node.type))
     ]
@@ -247,16 +277,23 @@ def names_in(expression: ast.expr | None) -> set[str]:
     return {node.id for node in ast.walk(expression or ast.Pass()) if isinstance(node, ast.Name)}
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=name_of)
-def test_bugs_are_not_caught(path: Path) -> None:
-    assert handlers_of(path, None) == []
+def lines_that_catch_bugs(path: Path) -> list[int]:
+    handlers = handlers_of(path, None)
     if name_of(path) not in CATCHES_EVERYTHING:
-        assert handlers_of(path, "Exception") == []
+        handlers += handlers_of(path, "Exception")
+    return [handler.lineno for handler in handlers]
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=name_of)
-def test_who_cleans_up_after_anything_raises_it_again(path: Path) -> None:
+def test_bugs_are_not_caught() -> None:
+    assert offences(SOURCES, lines_that_catch_bugs) == {}
+
+
+def lines_that_swallow(path: Path) -> Iterator[int]:
     for handler in handlers_of(path, "BaseException"):
         last = handler.body[-1]
-        assert isinstance(last, ast.Raise)
-        assert last.exc is None
+        if not isinstance(last, ast.Raise) or last.exc is not None:
+            yield handler.lineno
+
+
+def test_who_cleans_up_after_anything_raises_it_again() -> None:
+    assert offences(SOURCES, lines_that_swallow) == {}
