@@ -141,7 +141,9 @@ def _open_folder(options: Mapping[str, Any]) -> OutputFolder:
     # A volume that is not mounted must not be taken for an empty one.
     if not Path(root).is_dir():
         raise ConfigError(f"no such folder: {root!r}", hint="make it first: it is not made here")
-    folder = OutputFolder.open(root, durability=Durability(options["durability"]))
+    durability = Durability(options["durability"])
+    # Whoever processes studies may take their folders away.
+    folder = OutputFolder.open(root, durability=durability, expects_moves=True)
     try:
         # That files can be made is better known before anybody sends one.
         folder.create("probe").discard()

@@ -144,7 +144,8 @@ async def _open(
     events = _Events()
     observers = [events.put] if on_event is None else [events.put, on_event]
     durability = Durability(options.get("durability", "batch"))
-    with OutputFolder.open(root, durability=durability) as folder:
+    # Whoever processes studies may take their folders away.
+    with OutputFolder.open(root, durability=durability, expects_moves=True) as folder:
         try:
             async with Receiver(settings, folder, observers) as receiver:
                 yield Receiving(receiver, events)

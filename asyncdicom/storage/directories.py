@@ -17,7 +17,9 @@ makes one folder per instance and all its files land there: mkdir and open cost
 stays open until its last user lets go. A folder pins its parent, whose fsync
 makes its own name durable.
 
-A folder that is moved by somebody during the run takes the files to come with it.
+A folder that is moved by somebody during the run takes the files to come with it, unless
+moves are expected: then each folder is looked up again (1 us for each component), and one
+that is not there any more is made anew.
 """
 
 from __future__ import annotations
@@ -94,18 +96,22 @@ class Directory:
 class DirectoryCache:
     """Folders below the root, opened once and kept in bounds. Safe to use from many threads."""
 
-    def __init__(self, root_fd: int, system: System, *, capacity: int = 128) -> None:
+    def __init__(
+        self, root_fd: int, system: System, *, capacity: int = 128, expects_moves: bool = False
+    ) -> None:
         """Take over the root.
 
         Args:
             root_fd: Descriptor of the root; closed by `close`.
             system: Where system calls go.
             capacity: Folders kept open beyond those in use, at least 1.
+            expects_moves: Whether others may move or remove folders below the root.
 
         """
         self.root = Directory(root_fd, "", None)
         self._system = system
         self._capacity = capacity
+        self._expects_moves = expects_moves
         self._cached: dict[str, Directory] = {}
         self._lock = threading.Lock()
 
@@ -158,7 +164,24 @@ class DirectoryCache:
         directory = self._cached.pop(path, None)
         if directory is not None:
             self._cached[path] = directory
+            if self._expects_moves and not self._is_in_place(directory):
+                self._drop(path)
+                return None
         return directory
+
+    def _is_in_place(self, directory: Directory) -> bool:
+        """Tell whether a folder, and all above it, have the names that they were opened by."""
+        parent = directory.parent
+        if parent is None:
+            return True
+        name = directory.path.rpartition("/")[2]
+        try:
+            found = self._system.stat(name, dir_fd=parent.fd, follow_symlinks=False)
+            ours = self._system.fstat(directory.fd)
+        except OSError:
+            return False
+        is_same = (found.st_dev, found.st_ino) == (ours.st_dev, ours.st_ino)
+        return is_same and self._is_in_place(parent)
 
     def _descend(self, path: str, *, create: bool) -> Directory:
         parent_path, _, name = path.rpartition("/")

@@ -93,6 +93,7 @@ class OutputFolder:
         durability: Durability = Durability.NONE,
         system: System = SYSTEM,
         cached_directories: int = 128,
+        expects_moves: bool = False,
     ) -> Self:
         """Open the root, made where missing, and remove what dead runs left.
 
@@ -101,6 +102,7 @@ class OutputFolder:
             durability: What `FileWriter.commit` promises.
             system: Where system calls go.
             cached_directories: Folders kept open beyond those in use, at least 1.
+            expects_moves: Whether others may move or remove folders below the root meanwhile.
 
         Raises:
             ConfigError: If it is a file, or may not be written to.
@@ -111,7 +113,10 @@ class OutputFolder:
         try:
             fd = _open_root(shown, system, is_durable=durability is not Durability.NONE)
             try:
-                rules, swept = _prepare(fd, system, durability, cached_directories)
+                directories = DirectoryCache(
+                    fd, system, capacity=cached_directories, expects_moves=expects_moves
+                )
+                rules, swept = _prepare(fd, system, durability, directories)
             except BaseException:
                 close_quietly(system, fd)
                 raise
@@ -355,7 +360,7 @@ def _sync_parent(path: str, system: System) -> None:
 
 
 def _prepare(
-    fd: int, system: System, durability: Durability, cached_directories: int
+    fd: int, system: System, durability: Durability, directories: DirectoryCache
 ) -> tuple[CommitRules, int]:
     """Sweep, and find out what the file system can do."""
     swept = sweep(fd, system)
@@ -363,7 +368,7 @@ def _prepare(
     may_be_invisible = supports_invisible_files(fd, system, temporaries)
     rules = CommitRules(
         system=system,
-        directories=DirectoryCache(fd, system, capacity=cached_directories),
+        directories=directories,
         temporaries=temporaries,
         durability=durability,
         visible_mode=0o666 & ~_umask(),

@@ -120,7 +120,8 @@ async def serving(
     listening = ServerSettings(port=0, artim_timeout_s=8, idle_timeout_s=8)
     settings.setdefault("storing", rules())
     chosen = ReceiverSettings(server=replace(listening, **(server or {})), **settings)
-    with OutputFolder.open(root, durability=durability, system=system) as folder:
+    opened = OutputFolder.open(root, durability=durability, system=system, expects_moves=True)
+    with opened as folder:
         async with Receiver(chosen, folder, [told]) as receiver:
             yield Served(receiver, root, told)
 

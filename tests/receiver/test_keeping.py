@@ -442,3 +442,19 @@ async def test_what_is_wrong_with_the_disk_is_told_to_who_stores(tmp_path: Path)
         system.failing.clear()
         assert await sender.store(ct(number=4)) == 0
         assert len(served.files()) == 3
+
+
+@pytest.mark.parametrize("durability", [Durability.NONE, Durability.BATCH])
+async def test_a_folder_that_was_taken_away_is_made_anew(
+    tmp_path: Path, durability: Durability
+) -> None:
+    root, archive = tmp_path / "in", tmp_path / "archive"
+    storing = rules("{StudyInstanceUID}/{SeriesInstanceUID}")
+    async with serving(root, storing=storing, durability=durability) as served:
+        async with sending(served.port) as sender:
+            assert await sender.store(ct(number=1)) == 0
+            (root / uid("study", 1)).rename(archive)
+            assert await sender.store(ct(number=2)) == 0
+        stored = served.told.of(InstanceStored)
+        assert served.files().keys() == {stored[1].path}
+    assert len(files_below(archive)) == 1

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import socket
 from typing import TYPE_CHECKING
 
@@ -50,6 +51,34 @@ def test_a_folder_is_opened_once(cache: DirectoryCache, system: WatchedSystem) -
     use(cache, "a/b")
     use(cache, "a/c")
     assert system.calls == ["mkdir", "open"] * 3
+
+
+@pytest.mark.parametrize("gone", ["a", "a/b"])
+@pytest.mark.parametrize("how", ["moved", "removed", "replaced by a link", "replaced"])
+def test_where_moves_are_expected_a_folder_is_where_its_name_is(
+    tmp_path: Path, gone: str, how: str
+) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    cache = DirectoryCache(os.open(root, os.O_RDONLY), SYSTEM, expects_moves=True)
+    use(cache, "a/b")
+    (root / gone).rename(tmp_path / "archive")
+    if how == "removed":
+        shutil.rmtree(tmp_path / "archive")
+    elif how == "replaced":
+        (root / gone).mkdir()
+    elif how == "replaced by a link":
+        (root / gone).symlink_to(tmp_path / "archive")
+        with pytest.raises(UnsafeName):
+            cache.acquire("a/b")
+        (root / gone).unlink()
+    directory = cache.acquire("a/b")
+    assert os.fstat(directory.fd).st_ino == (root / "a/b").stat().st_ino
+    cache.release(directory)
+    before = open_descriptors()
+    use(cache, "a/b")
+    assert open_descriptors() == before
+    cache.close()
 
 
 def test_a_missing_folder_is_not_made_when_looking(cache: DirectoryCache, tmp_path: Path) -> None:
