@@ -291,3 +291,15 @@ async def test_a_connection_that_comes_to_nothing_is_told(
     assert failed.is_silent == is_silent
     assert failed.reason
     assert served.told.of(AssociationBegan) == []
+
+
+async def test_another_protocol_version_is_refused_aloud(tmp_path: Path) -> None:
+    request = bytearray(encode(propose(STORING, Party("STORE", "CT01", 16384))))
+    request[6:8] = b"\x00\x02"
+    async with serving(tmp_path) as served, dial(served.port) as peer:
+        await peer.send(bytes(request))
+        # PS3.8 Table 9-21: permanent, by the service provider (ACSE), protocol version.
+        assert await peer.pdu() == AssociateReject(1, 2, 2)
+        await peer.silence()
+        (failed,) = await served.told.until(ConnectionFailed)
+    assert (failed.reason, failed.is_silent) == ("it speaks protocol 0002, not version 1", False)

@@ -284,7 +284,8 @@ class AssociationMachine:
             AssociationRejected: If the peer refuses (A-ASSOCIATE-RJ).
             AssociationAborted: If the peer aborts (A-ABORT).
             ConnectionLost: If the connection ended before the association did.
-            ProtocolError: If the peer breaks PS3.8 §9; A-ABORT is left in `data_to_send`.
+            ProtocolError: If the peer breaks PS3.8 §9, or speaks another version; A-ABORT or
+                A-ASSOCIATE-RJ is left in `data_to_send`.
 
         """
         while self._progress.state is not _STA1 and not self._is_deaf:
@@ -350,11 +351,11 @@ class AssociationMachine:
         self._establish(negotiated)
         return AssociationAccepted(negotiated)
 
-    def _indicate(self, request: AssociateRequest) -> AssociationRequested | None:
+    def _indicate(self, request: AssociateRequest) -> AssociationRequested:
         # PS3.8 §9.3.2: bit 0 of the protocol version is version 1, and the only one tested.
         if not request.protocol_version & _VERSION_1:
             self._progress.apply(REFUSAL_BY_PROVIDER, encode(_VERSION_NOT_SUPPORTED))
-            return None
+            raise ProtocolError(f"it speaks protocol {request.protocol_version:04X}, not version 1")
         self._progress.apply(EFFECTS[Action.AE_6])
         self._request = request
         return AssociationRequested(request)

@@ -351,7 +351,8 @@ def test_a_request_for_another_protocol_version_is_refused_by_the_provider(versi
     server = acceptor(State.STA2)
     data = bytearray(encode(REQUEST))
     data[6:8] = version.to_bytes(2, "big")
-    assert fed(server, bytes(data)) == []
+    with pytest.raises(ProtocolError, match=f"protocol {version:04X}, not version 1"):
+        fed(server, bytes(data))
     assert decode(sent(server)) == AssociateReject(1, 2, 2)
     assert (server.state, server.artim_starts) == (State.STA13, 2)
 
