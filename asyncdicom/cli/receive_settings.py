@@ -29,6 +29,7 @@ from asyncdicom.receiver.settings import (
     ReceiverSettings,
     StorageMode,
     StoringRules,
+    connections_for,
 )
 from asyncdicom.storage.layout import Layout
 from asyncdicom.storage.received_names import NameSources, NamingScheme, ReceivedNames
@@ -175,6 +176,7 @@ def _server(options: Mapping[str, Any], tls: AcceptorTls | None) -> ServerSettin
         is_ipv6_only=options["ipv6"],
         port=options["port"],
         max_associations=options["max_associations"],
+        max_connections=connections_for(options["max_associations"]),
         max_pdu_bytes=options["max_pdu"],
         artim_timeout_s=float(options["acse_timeout"]),
         idle_timeout_s=float(options["dimse_timeout"]),

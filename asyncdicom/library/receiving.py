@@ -23,6 +23,7 @@ from asyncdicom.receiver.settings import (
     HookSettings,
     ReceiverSettings,
     StoringRules,
+    connections_for,
 )
 from asyncdicom.storage.atomic import Durability
 from asyncdicom.storage.folder import OutputFolder
@@ -273,10 +274,12 @@ def _layout(text: str, extension: str) -> Layout:
 
 
 def _server(port: int, options: Mapping[str, Any]) -> ServerSettings:
+    max_associations = options.get("max_associations", 64)
     return ServerSettings(
         host=options.get("host", "127.0.0.1"),
         port=port,
-        max_associations=options.get("max_associations", 64),
+        max_associations=max_associations,
+        max_connections=connections_for(max_associations),
         max_pdu_bytes=options.get("max_pdu", 128 * 1024),
         idle_timeout_s=options.get("timeout", 60.0),
         tls=_tls(options),

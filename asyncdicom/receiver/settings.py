@@ -24,11 +24,19 @@ __all__ = [
     "ReceiverSettings",
     "StorageMode",
     "StoringRules",
+    "connections_for",
 ]
 
 
+MIN_CONNECTIONS = 2048
+"""Taken at one time at least, associated or not: silent ones cost little, and pass by."""
 MAX_REMEMBERED = 100_000
 """Folders and names that the layout of a receiver remembers, some 50 MB: it runs for months."""
+
+
+def connections_for(max_associations: int) -> int:
+    """Return how many connections there may be, so that each association may have one."""
+    return max(MIN_CONNECTIONS, 2 * max_associations)
 
 
 class StorageMode(Enum):

@@ -59,6 +59,10 @@ def settings_of(words: str, folder: OutputFolder) -> ReceiverSettings:
         pytest.param("-i6 --host 127.0.0.1", "server.host", "127.0.0.1", id="the last address"),
         pytest.param("", "server.port", 11112, id="port"),
         pytest.param("--max-associations 3", "server.max_associations", 3, id="associations"),
+        pytest.param("", "server.max_connections", 2048, id="connections"),
+        pytest.param(
+            "--max-associations 3000", "server.max_connections", 6000, id="one for each, and more"
+        ),
         pytest.param("-pdu 16384", "server.max_pdu_bytes", 16384, id="PDU"),
         pytest.param("-ta 5", "server.artim_timeout_s", 5.0, id="ACSE"),
         pytest.param("", "server.idle_timeout_s", 60.0, id="DIMSE by default"),
