@@ -28,8 +28,21 @@ if TYPE_CHECKING:
 
 MIB = 1024 * 1024
 DATA = bytes(range(256)) * 40
+
+
+def crc64nvme_of(data: bytes) -> bytes:
+    """Return the CRC-64/NVME, bit by bit as it is defined."""
+    value = 2**64 - 1
+    for byte in data:
+        value ^= byte
+        for _ in range(8):
+            value = (value >> 1) ^ (0x9A6C9329AC4BC9B5 if value & 1 else 0)
+    return (value ^ (2**64 - 1)).to_bytes(8, "big")
+
+
 DIGESTS = {
     "crc32c": google_crc32c.value(DATA).to_bytes(4, "big"),
+    "crc64nvme": crc64nvme_of(DATA),
     "crc32": zlib.crc32(DATA).to_bytes(4, "big"),
     "sha1": hashlib.sha1(DATA).digest(),
     "sha256": hashlib.sha256(DATA).digest(),
@@ -77,6 +90,21 @@ def test_bytes_of_any_kind_are_taken(algorithm: str, kind: type) -> None:
     assert verify(entry(algorithm), [kind(DATA[:100]), kind(DATA[100:])])
 
 
+def test_the_crc_of_amazon_is_that_of_the_catalogue() -> None:
+    assert crc64nvme_of(b"123456789").hex() == "ae8b14860a799888"
+
+
+def test_what_amazon_keeps_by_default_is_compared_rather_than_the_etag() -> None:
+    fields = {
+        "etag": f'"{hashlib.md5(DATA).hexdigest()}"',
+        "x-amz-checksum-crc64nvme": coded(bytes(8)),
+        "x-amz-checksum-type": "FULL_OBJECT",
+    }
+    promised = ObjectEntry("k", len(DATA), digests=digests_of_fields(fields, is_whole=True))
+    with pytest.raises(DigestMismatch, match="crc64nvme"):
+        verify(promised, [DATA])
+
+
 def test_a_cut_object_is_found() -> None:
     with pytest.raises(DigestMismatch):
         verify(entry("md5"), [DATA[:-1]])
@@ -99,7 +127,7 @@ def test_what_costs_least_is_computed() -> None:
         entry(etag="0123"),
         entry(etag="0" * 32 + "-0"),
         entry(etag="0" * 32 + "-99999"),
-        ObjectEntry("k", 1, digests=(ObjectDigest("crc64nvme", bytes(8)),)),
+        ObjectEntry("k", 1, digests=(ObjectDigest("unheard-of", bytes(8)),)),
     ],
 )
 def test_nothing_promised_costs_nothing_and_proves_nothing(promised: ObjectEntry) -> None:
@@ -197,7 +225,7 @@ MD5_ETAG = DIGESTS["md5"].hex()
             {
                 "x-amz-checksum-crc32c": coded(DIGESTS["crc32c"]),
                 "x-amz-checksum-sha256": coded(DIGESTS["sha256"]),
-                "x-amz-checksum-crc64nvme": coded(bytes(8)),
+                "x-amz-checksum-crc64nvme": coded(DIGESTS["crc64nvme"]),
             },
             {"crc32c", "sha256", "crc64nvme"},
             id="checksums of Amazon",
