@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +29,9 @@ EPILOG = """\b
 Alone, each DICOM file is walked to its last byte. With --catalog, each file that it names
 has to be there with the bytes that were stored, so that one changed bit is found; -v lists
 files that it does not name. With SOURCE, what that lists is compared with the files:
-  s3://, gs://           each object has its file, of its size and, where promised, digest
+  s3://, gs://           each object has its file, of its size and, where promised, digest;
+                         looked for by its key, as get names files: where get had another
+                         --layout, give the --catalog that it wrote
   http(s)://, dicom://   each instance of the studies in DIR (or of --study) is there, whole
 \b
 Exit codes: 0 all is proven, 1 something is missing, damaged or doubtful (it is named),
@@ -161,8 +164,20 @@ async def _verify_objects(
         lister = Lister(store, driver.tally)
         job = sentence.job = ObjectVerifyJob(lister, folder, driver.tally, catalog)
         groups = [root.group(KeyNaming(root.prefix))]
-        code = await driver.run(job, job.tasks(groups), finish=job.finish)
+
+        async def finish() -> None:
+            await job.finish()
+            if catalog is None and driver.tally.missing and job.unlisted and not options["quiet"]:
+                sys.stderr.write(f"{_BY_KEYS}\n")
+
+        code = await driver.run(job, job.tasks(groups), finish=finish)
         return _judged(code, driver.tally)
+
+
+_BY_KEYS = (
+    "files were looked for by the keys of their objects; "
+    "if get named them by another --layout, give the --catalog that it wrote"
+)
 
 
 def _sees_digests(options: dict[str, Any]) -> bool:

@@ -61,19 +61,19 @@ def check_file(
     try:
         found = folder.facts(path)
         if found is None:
-            return FileVerdict(error=not_there())
+            return FileVerdict(error=not_there(path))
         if known is not None:
             return _compared(folder, path, known, found.byte_count)
         return _walked(folder, path, computes_sha256=computes_sha256)
     except FileNotFoundError:
-        return FileVerdict(error=not_there())
+        return FileVerdict(error=not_there(path))
     except (StorageError, FetchError) as error:
         return FileVerdict(error=error)
 
 
-def not_there() -> Incomplete:
-    """Return what is wrong with a file that is missing."""
-    return Incomplete("the file is not there", expected=1, received=0)
+def not_there(path: str) -> Incomplete:
+    """Return what is wrong with a file that is missing: it was looked for under this path."""
+    return Incomplete(f"the file is not there: {path}", expected=1, received=0)
 
 
 def _compared(folder: OutputFolder, path: str, known: Known, byte_count: int) -> FileVerdict:

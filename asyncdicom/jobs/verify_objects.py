@@ -119,14 +119,14 @@ class ObjectVerifyJob:
         try:
             found = self._folder.facts(path)
             if found is None:
-                return FileVerdict(error=not_there())
+                return FileVerdict(error=not_there(path))
             if found.byte_count != entry.byte_count:
                 raise DigestMismatch(f"{found.byte_count} bytes, {entry.byte_count} are listed")
             if noted is not None and is_same_listed(noted, entry):
                 return check_file(self._folder, path, Known(noted.byte_count, noted.sha256))
             return self._look_at(entry, path)
         except FileNotFoundError:
-            return FileVerdict(error=not_there())
+            return FileVerdict(error=not_there(path))
         except AsyncDicomError as error:
             return FileVerdict(error=error)
 

@@ -160,6 +160,20 @@ def test_verify_compares_a_folder_with_the_store(server: Rclone, tmp_path: Path)
     assert run(server, "verify", str(tmp_path), "s3://bucket/none/").code == 4
 
 
+def test_verify_says_that_it_looks_for_names_by_keys(server: Rclone, tmp_path: Path) -> None:
+    out, catalog = tmp_path / "out", str(tmp_path / "catalog.jsonl")
+    source = "s3://bucket/coll/series1/"
+    assert get(server, out, "--layout", "flat", "--catalog", catalog, source=source).code == 0
+    lost = run(server, "verify", str(out), source)
+    assert lost.code == 1
+    assert "s3://bucket/coll/series1/1.dcm: the file is not there: 1.dcm" in lost.err
+    assert "if get named them by another --layout, give the --catalog that it wrote" in lost.err
+    quiet = run(server, "verify", str(out), source, "-q")
+    assert "--layout" not in quiet.err
+    found = run(server, "verify", str(out), source, "--catalog", catalog)
+    assert found.code == 0, found.err
+
+
 def test_a_store_that_does_not_answer_is_unreachable(tmp_path: Path) -> None:
     words = ("s3://bucket/x/", "--endpoint-url", "http://127.0.0.1:1", "--no-sign-request")
     done = cli("get", *words, "-o", str(tmp_path), "-r", "0", env=s3_environ())

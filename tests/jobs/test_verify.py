@@ -156,7 +156,7 @@ async def test_what_the_catalog_names_has_to_be_there(tmp_path: Path) -> None:
     with Catalog.open(str(catalog)) as opened:
         run, job = await verified(out, catalog=opened)
     assert {str(f.target): str(f.error) for f in run.failed} == {
-        "object s3://bucket/1.dcm": "the file is not there",
+        "object s3://bucket/1.dcm": "the file is not there: 1.dcm",
         "object s3://bucket/3": "7 bytes, 4 were stored",
     }
     assert sorted(s.path for s in run.skipped) == ["2.dcm", "extra.dcm"]
