@@ -18,7 +18,8 @@ from asyncdicom.errors import ContentError, InvalidUid, NotFound
 from asyncdicom.jobs.expectation import Expectation
 from asyncdicom.model import is_uid, parse_uid
 from asyncdicom.protocol.dimse.sop_classes import QueryLevel
-from asyncdicom.protocol.identifiers import Key, texts_in
+from asyncdicom.protocol.identifier_shapes import TextReader
+from asyncdicom.protocol.identifiers import Key
 from asyncdicom.sources.dimse import Tags, unique_keys
 
 if TYPE_CHECKING:
@@ -129,9 +130,10 @@ class DimseLookup:
     async def _ask(
         self, level: QueryLevel, keys: dict[int, Key | Tree], tags: tuple[int, ...]
     ) -> AsyncGenerator[dict[int, str]]:
+        read = TextReader(tags).read
         async with aclosing(self._source.find(level, keys)) as answers:
             async for answer in answers:
-                yield texts_in(answer.identifier, answer.transfer_syntax, tags)
+                yield read(answer.identifier, answer.transfer_syntax)
 
 
 def uid_in(answer: dict[int, str], tag: int, what: str) -> Uid:

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
     _Choice: TypeAlias = Callable[[tuple[bytes, ...]], tuple[bytes, ...]]
 
-__all__ = ["DataSetReader"]
+__all__ = ["DataSetReader", "ElementSpan", "element_spans"]
 
 MAX_SHAPES: Final = 64
 """Lengths of which the last shape is kept: UIDs and numbers differ by a few characters."""
@@ -64,7 +64,7 @@ _DECISIVE: Final = frozenset(watch_list(()).big_endian) - NO_VALUE - _UIDS
 """Values that the verdict depends on: they have to be the same."""
 
 
-class _Span(NamedTuple):
+class ElementSpan(NamedTuple):
     """An element of a data set."""
 
     tag: int
@@ -95,7 +95,7 @@ class _Shape:
     )
 
     def __init__(
-        self, raw: bytes, spans: list[_Span], facts: InstanceFacts, collect: Mapping[int, str]
+        self, raw: bytes, spans: list[ElementSpan], facts: InstanceFacts, collect: Mapping[int, str]
     ) -> None:
         free = _UIDS | (collect.keys() - _DECISIVE)
         layout, literals, holes, at = ["<"], list[int](), dict[int, int](), 0
@@ -228,7 +228,7 @@ class DataSetReader:
 
     def _note(self, key: tuple[str, int], raw: bytes, facts: InstanceFacts) -> None:
         """Keep the shape of a data set of which many may follow."""
-        spans = _spans(raw, facts.transfer_syntax_uid)
+        spans = element_spans(raw, facts.transfer_syntax_uid)
         if spans is None or facts.study_instance_uid is None or facts.series_instance_uid is None:
             return
         self._credit -= 1
@@ -237,7 +237,7 @@ class DataSetReader:
             del self._shapes[next(iter(self._shapes))]
 
 
-def _spans(raw: bytes, transfer_syntax_uid: Uid) -> list[_Span] | None:
+def element_spans(raw: bytes, transfer_syntax_uid: str) -> list[ElementSpan] | None:
     """Return where the elements of a data set are that was walked to its end.
 
     None if it is more than elements of one level.
@@ -245,10 +245,10 @@ def _spans(raw: bytes, transfer_syntax_uid: Uid) -> list[_Span] | None:
     encoding = encoding_of(transfer_syntax_uid)
     if is_deflated(transfer_syntax_uid) or encoding not in (EXPLICIT, IMPLICIT):
         return None
-    spans: list[_Span] = []
+    spans: list[ElementSpan] = []
     at, size = 0, len(raw)
     while at < size:
-        if at + 12 > size or len(spans) == MAX_ELEMENTS:
+        if at + 8 > size or len(spans) == MAX_ELEMENTS:
             return None
         header = _header(raw, at, encoding)
         if header is None:
@@ -258,7 +258,7 @@ def _spans(raw: bytes, transfer_syntax_uid: Uid) -> list[_Span] | None:
         is_cut = length > _LIMITS.max_value_bytes and tag not in NO_VALUE
         if at > size or tag in MISPLACED or not tag or is_cut:
             return None
-        spans.append(_Span(tag, value, at))
+        spans.append(ElementSpan(tag, value, at))
     return spans
 
 
@@ -270,6 +270,8 @@ def _header(raw: bytes, at: int, encoding: Encoding) -> tuple[int, int, int] | N
     tag, vr, length = encoding.tag_vr_length(raw, at)
     if vr in encoding.short_vrs:
         return tag, length, at + 8
+    if at + 12 > len(raw):
+        return None
     (length,) = encoding.length_32(raw, at + 8)
     if length == UNDEFINED_LENGTH or vr == encoding.sq or not encoding.could_be_vr(vr):
         return None
