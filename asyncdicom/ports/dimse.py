@@ -222,10 +222,11 @@ class Association(Protocol):
     def get(
         self, context: AcceptedContext, identifier: bytes, storage: StorageHandler
     ) -> AsyncGenerator[SubOperations]:
-        """C-GET (PS3.7 §9.1.3): yield each response, the final one last, whatever its status.
+        """C-GET (PS3.7 §9.1.3): yield responses, the final one last, whatever its status.
 
-        C-STORE requests that the peer sends meanwhile go to `storage`, and are answered
-        with the status that its sink returns. What a sink raises ends the operation.
+        Pending ones that follow each other within a moment may be passed over. C-STORE
+        requests that the peer sends meanwhile go to `storage`, and are answered with the
+        status that its sink returns. What a sink raises ends the operation.
         """
 
     def move(

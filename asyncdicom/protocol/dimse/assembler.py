@@ -91,17 +91,22 @@ class MessageAssembler:
         """Whether nothing has begun that did not end."""
         return self._phase is _IDLE
 
-    def command_of(self, command_set: Buffer) -> Message | None:
-        """Parse a command set whose data set came with it; None leaves both to `receive`.
+    def command_of(self, command_set: Buffer, *, has_data_set: bool) -> Message | None:
+        """Parse the command set of a message that came whole; None leaves it to `receive`.
 
         Of a message that came whole nothing is remembered: it is over.
+
+        Args:
+            command_set: All of it.
+            has_data_set: Whether a data set came with it; None is returned if none should.
+
         """
         assert self._phase is _IDLE, "messages of one association follow each other"
         try:
             command = self._parse(command_set)
         except ProtocolError:
             return None
-        return command if command.has_data_set else None
+        return command if command.has_data_set is has_data_set else None
 
     def end_data_set(self) -> None:
         """Say that the data set that is due came to its end; its fragments were not told."""

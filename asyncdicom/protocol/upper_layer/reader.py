@@ -182,39 +182,39 @@ class PduReader:
         """Whether all that was received was read: `next_event` would say `NEED_DATA`."""
         return self._at == self._end and not self._chunks
 
-    def whole_message(self) -> tuple[int, memoryview, memoryview] | None:
+    def whole_message(self) -> tuple[int, memoryview, memoryview | None] | None:
         """Return context ID, command set and data set, each one PDV, if they lie in the chunk.
 
-        Nothing is read by this: either `pass_message` follows, or `next_event` tells it in parts.
+        The data set is None where nothing, or no data set follows. Nothing is read by this:
+        either `pass_message` follows, or `next_event` tells it in parts.
         """
-        if self._state is not _read_pdu_header or self._pdv_left or self._held:
+        is_between = self._state is _read_pdu_header and not (self._pdv_left or self._held)
+        if not is_between or (self._at == self._end and not self._take_chunk()):
             return None
-        if self._at == self._end and not self._take_chunk():
-            return None
-        at, most, view = self._at, self._max_pdu_bytes, self._view
-        if self._end - at <= _BOTH_BYTES:
+        at, most, view, stop = self._at, self._max_pdu_bytes, self._view, self._end
+        if stop - at <= _BOTH_BYTES:
             return None
         kind, pdu_bytes, pdv_bytes, context_id, control = _unpack_both(view, at)
         middle = at + _HEADER_BYTES + pdu_bytes
         if (
             (kind, control, pdv_bytes) != (_P_DATA, _WHOLE_COMMAND, pdu_bytes - 4)
-            or pdu_bytes > most
+            or not _HEADER_BYTES <= pdu_bytes <= most
             or context_id not in self._context_ids
-            or self._end - middle <= _BOTH_BYTES
+            or middle > stop
         ):
             return None
+        self._message_end = middle
+        command = view[at + _BOTH_BYTES : middle]
+        if stop - middle <= _BOTH_BYTES:
+            return context_id, command, None
         kind, pdu_bytes, pdv_bytes, other_id, control = _unpack_both(view, middle)
-        end = middle + _HEADER_BYTES + pdu_bytes
-        if (
-            (kind, control, pdv_bytes) != (_P_DATA, _WHOLE_DATA_SET, pdu_bytes - 4)
-            or pdu_bytes > most
-            or pdv_bytes <= 2
-            or other_id != context_id
-            or end > self._end
-        ):
+        if (kind, control & _IS_COMMAND) != (_P_DATA, 0):
+            return context_id, command, None
+        self._message_end = end = middle + _HEADER_BYTES + pdu_bytes
+        is_whole = (control, pdv_bytes) == (_WHOLE_DATA_SET, pdu_bytes - 4) and end <= stop
+        if not is_whole or other_id != context_id or not _HEADER_BYTES < pdu_bytes <= most:
             return None
-        self._message_end = end
-        return context_id, view[at + _BOTH_BYTES : middle], view[middle + _BOTH_BYTES : end]
+        return context_id, command, view[middle + _BOTH_BYTES : end]
 
     def pass_message(self) -> None:
         """Go on behind the message that `whole_message` returned just now."""

@@ -103,7 +103,8 @@ class Connection(asyncio.BufferedProtocol):
         self._failure: AsyncDicomError | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._patience = Patience(0.0)
-        self._heard_s = 0.0
+        self.heard_s = 0.0
+        """When the peer was heard of last, by the clock of the loop."""
         self._phase_began_s = 0.0
         self._window_began_s = 0.0
         self._window_bytes = 0
@@ -146,7 +147,7 @@ class Connection(asyncio.BufferedProtocol):
         if self._plain is not None and nbytes < SMALL_READ_BYTES:
             nbytes += self._read_on(self._plain)
         self._window_bytes += nbytes
-        self._heard_s = self._loop.time()
+        self.heard_s = self._loop.time()
         self._was_full = self._was_full or self._is_full
         self._wake()
         if self._is_reading and self._is_full and self._transport is not None:
@@ -173,7 +174,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def resume_writing(self) -> None:
         """Note that it caught up (asyncio)."""
-        self._heard_s = self._loop.time()
+        self.heard_s = self._loop.time()
         self._writable.set()
 
     def set_patience(self, patience: Patience) -> None:
@@ -188,7 +189,7 @@ class Connection(asyncio.BufferedProtocol):
     def expect(self, is_expecting: bool, /) -> None:  # noqa: FBT001 -- reads as what it says
         """Say whether it is the peer's turn: only then its silence counts."""
         self._is_expecting = is_expecting
-        self._heard_s = self._loop.time()
+        self.heard_s = self._loop.time()
 
     @property
     def is_writable(self) -> bool:
@@ -197,8 +198,8 @@ class Connection(asyncio.BufferedProtocol):
 
     def begin_message(self) -> None:
         """Say that a message ended while its successor is waited for: silence counts from here."""
-        self._heard_s = self._loop.time()
-        self._begin_window(self._heard_s)
+        self.heard_s = self._loop.time()
+        self._begin_window(self.heard_s)
 
     def grow(self) -> None:
         """Read more at a time as soon as the peer sends more at a time."""
@@ -233,7 +234,7 @@ class Connection(asyncio.BufferedProtocol):
         what it raises is raised.
         """
         assert self._waiter is None, "one task reads"
-        self._heard_s = self._loop.time()
+        self.heard_s = self._loop.time()
         self._waiter = self._loop.create_future()
         self._advance = advance
         try:
@@ -265,7 +266,7 @@ class Connection(asyncio.BufferedProtocol):
         """
         if self._writable.is_set():
             return
-        self._heard_s = self._loop.time()
+        self.heard_s = self._loop.time()
         self._writers += 1
         try:
             await self._writable.wait()
@@ -375,7 +376,7 @@ class Connection(asyncio.BufferedProtocol):
     def _silent_s(self, now_s: float) -> float:
         if self._writers == 0 and (self._waiter is None or not self._is_expecting):
             return 0.0
-        return now_s - (self._phase_began_s if self._patience.is_total else self._heard_s)
+        return now_s - (self._phase_began_s if self._patience.is_total else self.heard_s)
 
     def _trickle(self, now_s: float) -> str | None:
         """Return how little came of a message, or None; busy with our disk, nothing counts."""

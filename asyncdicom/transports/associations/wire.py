@@ -8,9 +8,10 @@ Rule: data sets of C-STORE requests go to a sink, fragment by fragment, without 
 all others are identifiers, small, and held. What a sink raises is raised by `next`.
 
 Strategy: an archive that stores waits for each answer, and for nothing else: how far a C-GET
-has come is told when what came with it was answered. Where the sink need not wait for anything
-(`end_nowait`), the answer leaves while the loop hands over what came, and whoever called
-`next` hears nothing of it: to wake a task for it would take as long as to parse and write.
+has come is told when what came with it was answered, and not more often than anybody looks; of
+an archive that says it with each instance, most is passed over. Where the sink need not wait
+for anything (`end_nowait`), the answer leaves while the loop hands over what came, and whoever
+called `next` hears nothing of it: to wake a task would take as long as to parse and write.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from asyncdicom.errors import (
 )
 from asyncdicom.protocol.dimse.assembler import DataFragment, MessageAssembler, MessageBegan
 from asyncdicom.protocol.dimse.messages import CGetResponse, CStoreRequest
-from asyncdicom.protocol.dimse.statuses import is_pending
+from asyncdicom.protocol.dimse.statuses import Status, is_pending
 from asyncdicom.protocol.dimse.store_answers import encode_store_response
 from asyncdicom.protocol.upper_layer.association import NEED_DATA, AssociationEvent
 from asyncdicom.protocol.upper_layer.p_data import fragment_bytes
@@ -52,6 +53,9 @@ MAX_ANSWERS = 8
 """At a time: a peer that sends more requests before it reads answers lets others have a turn."""
 MAX_LATE = 1
 """Responses that are told late: archives send one with each instance; a flood is no progress."""
+PROGRESS_S = 0.02
+"""Time from one response that only says how far a C-GET has come to the next that is told; after
+a C-STORE request that was refused, or that had to wait, each is: who hears it may want no more."""
 MAX_IDENTIFIER_BYTES = 8 * 1024 * 1024
 """Longest data set that is held: the failed UIDs of 100,000 instances are 6.5 MB."""
 
@@ -113,6 +117,8 @@ class Wire:
         self._fragment_bytes = 1
         self._answers = 0
         self._late: deque[Arrival] = deque()
+        self._told_s = float("-inf")
+        self._is_progress_due = False
 
     @property
     def is_over(self) -> bool:
@@ -248,12 +254,24 @@ class Wire:
                 arrived = self._happened(event)
             elif not self._feed():
                 break
-            if arrived is not None:
-                self._late.append(arrived)
-                if len(self._late) > MAX_LATE or not _may_be_late(arrived):
-                    return self._late.popleft()
+            if arrived is None:
+                continue
+            is_progress = _may_be_late(arrived)
+            if is_progress and not self._is_to_be_told():
+                continue
+            self._late.append(arrived)
+            if len(self._late) > MAX_LATE or not is_progress:
+                return self._late.popleft()
         self.connection.is_within_message = self.is_within_message
         return self._late.popleft() if self._late else None
+
+    def _is_to_be_told(self) -> bool:
+        """Tell whether somebody should hear how far an operation has come, and take note of it."""
+        heard_s = self.connection.heard_s
+        is_due = self._is_progress_due or heard_s - self._told_s >= PROGRESS_S
+        if is_due:
+            self._told_s, self._is_progress_due = heard_s, False
+        return is_due
 
     def _has_ended_at_once(self, reader: PduReader) -> bool:
         """Take a whole message, or what came of a data set, at once; tell whether it ended."""
@@ -269,12 +287,13 @@ class Wire:
         if not self._assembler.is_idle or (message := reader.whole_message()) is None:
             return False
         context_id, command_set, dataset = message
-        command = self._assembler.command_of(command_set)
+        command = self._assembler.command_of(command_set, has_data_set=dataset is not None)
         if command is None:
             return False
         reader.pass_message()
         self._begin(context_id, command)
-        self._take(dataset)
+        if dataset is not None:
+            self._take(dataset)
         return True
 
     def _feed(self) -> bool:
@@ -340,8 +359,10 @@ class Wire:
             or machine.state is not _STA6
             or (status := sink.end_nowait()) is None
         ):
+            self._is_progress_due = True
             return False
         self._answers += 1
+        self._is_progress_due = self._is_progress_due or status != Status.SUCCESS
         self._sink = None
         encoded = encode_store_response(command, status)
         machine.send_data(context_id, encoded, is_command=True, is_last=True)

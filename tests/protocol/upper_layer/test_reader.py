@@ -60,7 +60,8 @@ def drained_at_once(reader: PduReader) -> Iterator[Pdu | PdvFragment]:
             reader.pass_message()
             context_id, command, dataset = message
             yield PdvFragment(context_id, True, True, command)
-            yield PdvFragment(context_id, False, True, dataset)
+            if dataset is not None:
+                yield PdvFragment(context_id, False, True, dataset)
         elif taken := [*data_of(reader, 1), *data_of(reader, 3)]:
             yield from taken
         elif (event := reader.next_event()) is not NEED_DATA:

@@ -13,13 +13,18 @@ from hypothesis import strategies as st
 
 from asyncdicom.errors import AsyncDicomError, ProtocolError
 from asyncdicom.ports.dimse import DimseStatistics
-from asyncdicom.protocol.dimse.messages import CEchoRequest, CFindRequest, CStoreRequest
+from asyncdicom.protocol.dimse.messages import (
+    CEchoRequest,
+    CFindRequest,
+    CGetResponse,
+    CStoreRequest,
+)
 from asyncdicom.protocol.upper_layer.association import AssociationMachine
 from asyncdicom.protocol.upper_layer.negotiation import ContextProposal, Party, accept, propose
 from asyncdicom.protocol.upper_layer.p_data import p_data
 from asyncdicom.protocol.upper_layer.pdu import Abort, AnsweredContext, ReleaseRequest, encode
 from asyncdicom.transports.associations.association import answer_store
-from asyncdicom.transports.associations.wire import MAX_ANSWERS, Arrived, Wire
+from asyncdicom.transports.associations.wire import MAX_ANSWERS, PROGRESS_S, Arrived, Wire
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -44,6 +49,9 @@ class Scripted:
     has_ended: bool = False
     is_within_message: bool = False
     is_writable: bool = True
+    heard_s: float = 0.0
+    """Moves on by `gap_s` with each chunk."""
+    gap_s: float = 0.0
     taken: int = 0
 
     @property
@@ -55,6 +63,7 @@ class Scripted:
             self.taken = 0
             return None
         self.taken = 1
+        self.heard_s += self.gap_s
         # Earlier views are overwritten, as the buffer of a connection is.
         return memoryview(bytearray(self.chunks.pop(0)))
 
@@ -194,7 +203,7 @@ async def serve(chunks: list[bytes], way: Way) -> Seen:
 
 
 def message(
-    command: CStoreRequest | CFindRequest | CEchoRequest,
+    command: CStoreRequest | CFindRequest | CEchoRequest | CGetResponse,
     dataset: bytes = b"",
     *,
     context_id: int = 1,
@@ -289,3 +298,52 @@ async def test_what_nobody_asked_for_is_refused_though_it_came_whole() -> None:
     wire = wire_on(Scripted([chunk]), established())
     with pytest.raises(ProtocolError, match="without having been asked"):
         await wire.next()
+
+
+def progress(remaining: int) -> bytes:
+    status = 0xFF00 if remaining else 0
+    return b"".join(message(CGetResponse(1, status, "1.2", remaining or None, 10 - remaining)))
+
+
+def stored(data: bytes = b"data") -> bytes:
+    return b"".join(message(CStoreRequest(7, CT, "2.999.1"), data))
+
+
+async def told(chunks: list[bytes], gap_s: float, *, is_prompt: bool = True) -> list[int | None]:
+    """Return how much was said to remain, each time that somebody was told."""
+    wire = wire_on(Scripted(chunks, gap_s=gap_s), established())
+    wire.begin_store = lambda _, command: Sink([], command, is_prompt)
+    heard: list[int | None] = []
+    while not heard or heard[-1] is not None:
+        arrived = await wire.next()
+        assert isinstance(arrived, Arrived)
+        if isinstance(arrived.command, CGetResponse):
+            heard.append(arrived.command.remaining)
+        else:
+            await answer_store(wire, arrived, CStoreRequest(7, CT, "2.999.1"))
+    return heard
+
+
+async def test_how_far_it_has_come_is_told_no_more_often_than_anybody_looks() -> None:
+    chunks = [progress(remaining) + stored() for remaining in range(9, 0, -1)] + [progress(0)]
+    assert await told(list(chunks), PROGRESS_S * 0.6) == [9, 7, 5, 3, 1, None]
+    assert await told(list(chunks), PROGRESS_S * 1.1) == [*range(9, 0, -1), None]
+    assert await told([b"".join(chunks)], 0.0) == [9, None]
+
+
+async def test_after_a_refusal_the_next_progress_is_told() -> None:
+    chunks = [
+        progress(9),
+        stored(),
+        progress(8),
+        stored(b"odd"),
+        progress(7),
+        stored(),
+        progress(6),
+    ]
+    assert await told([*chunks, progress(0)], 0.0) == [9, 7, None]
+
+
+async def test_who_has_to_wait_for_the_disk_hears_all_progress() -> None:
+    chunks = [progress(remaining) + stored() for remaining in range(3, 0, -1)] + [progress(0)]
+    assert await told(chunks, 0.0, is_prompt=False) == [3, 2, 1, None]
