@@ -205,14 +205,15 @@ class StoredPaths:
     """Listens for the paths of files that are there."""
 
     def __init__(self) -> None:
-        self.paths: list[str] = []
-
-    def __call__(self, event: Event) -> None:
-        """Take note of a file."""
         from asyncdicom.events import Finished  # noqa: PLC0415 -- as above
         from asyncdicom.model import Skipped, Stored  # noqa: PLC0415 -- as above
 
-        if isinstance(event, Finished) and isinstance(event.outcome, Stored | Skipped):
+        self.paths: list[str] = []
+        self._finished, self._kept = Finished, (Stored, Skipped)
+
+    def __call__(self, event: Event) -> None:
+        """Take note of a file."""
+        if isinstance(event, self._finished) and isinstance(event.outcome, self._kept):
             self.paths.append(event.outcome.path)
 
 

@@ -11,7 +11,7 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple, Self
 
-from asyncdicom.errors import AsyncDicomError, NameTaken
+from asyncdicom.errors import AsyncDicomError, DiskFull, NameTaken
 from asyncdicom.model import Resource, Skipped, Stored, Target, Uid
 from asyncdicom.protocol.part10 import DEFAULT_TAGS, Part10Walker
 from asyncdicom.storage.atomic import Durability
@@ -190,8 +190,13 @@ class CommitBatch:
     def __init__(self, store: InstanceStore) -> None:
         self._store = store
         self._commits: set[asyncio.Task[None]] = set()
+        self._unnamed: deque[_Settled] = deque()
         self._unrecorded: deque[_Settled] = deque()
+        self._errors: list[AsyncDicomError] = []
+        """Why single instances could not be kept."""
         self._failure: AsyncDicomError | OSError | None = None
+        """Why no other one will be."""
+        self._is_ending_soon = False
         self._is_recording = False
 
     async def __aenter__(self) -> Self:
@@ -200,10 +205,10 @@ class CommitBatch:
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
         # Instances that arrived whole are kept, whatever became of the answer.
         results = await asyncio.gather(*self._commits, return_exceptions=True)
-        self._record_settled()
+        self._end_settled()
         assert not self._is_recording, "whoever was told of an instance has a bug"
         if kind is None:
-            for result in (self._failure, *results):
+            for result in (self._failure, *self._errors, *results):
                 if isinstance(result, BaseException):
                     raise result
 
@@ -225,15 +230,18 @@ class CommitBatch:
         except BaseException:
             arrival.writer.discard()
             raise
-        settle = self.settle_nowait
-        assert settle is not None, "there is room"
+        at_once = self._store.commits_at_once
+        settle = self._settle_at_once if at_once else self._begin_to_settle
         settle(study, arrival, attempts, record)
 
     @property
     def settle_nowait(self) -> Settle[FileWriter] | None:
-        """What settles an instance without waiting, or begins to; None without room for it."""
+        """What begins to settle an instance; None without room for it.
+
+        What goes wrong then, the end of the block tells.
+        """
         if self._store.commits_at_once:
-            return self._settle_at_once
+            return self._settle_soon
         return self._begin_to_settle if len(self._commits) < MAX_COMMITS else None
 
     async def _until_room(self) -> None:
@@ -271,31 +279,72 @@ class CommitBatch:
         attempts: int,
         record: Callable[[Outcome], None],
     ) -> None:
+        settled = self._begun(study, arrival, attempts, record)
+        if settled is not None:
+            self._name(settled)
+
+    def _settle_soon(
+        self,
+        study: Expectation,
+        arrival: Arrival[FileWriter],
+        attempts: int,
+        record: Callable[[Outcome], None],
+    ) -> None:
+        settled = self._begun(study, arrival, attempts, record)
+        if settled is not None:
+            self._unnamed.append(settled)
+
+    def _begun(
+        self,
+        study: Expectation,
+        arrival: Arrival[FileWriter],
+        attempts: int,
+        record: Callable[[Outcome], None],
+    ) -> _Settled | None:
+        """Begin to settle an instance, to be ended soon; None if it is settled.
+
+        Raises:
+            AsyncDicomError, OSError: Why no other one will be kept.
+
+        """
         if self._failure is not None:
             arrival.writer.discard()
             raise self._failure
         settled = _Settled(study, arrival, attempts, record)
         if not settled.begins():
-            return
+            return None
+        if not self._is_ending_soon:
+            # A turn of the loop later: an archive waits for our answer, but not for this.
+            self._is_ending_soon = True
+            asyncio.get_running_loop().call_soon(self._end_soon)
+        return settled
+
+    def _name(self, settled: _Settled) -> None:
+        """Commit an instance, to be recorded soon; raises as `InstanceStore.commit`."""
         try:
-            self._store.commit_nowait(arrival)
+            self._store.commit_nowait(settled.arrival)
         except BaseException:
             settled.fail()
             raise
         self._unrecorded.append(settled)
-        if len(self._unrecorded) == 1:
-            # A turn of the loop later: an archive waits for our answer, but not for this.
-            asyncio.get_running_loop().call_soon(self._record_soon)
 
-    def _record_soon(self) -> None:
+    def _end_soon(self) -> None:
+        self._is_ending_soon = False
         self._is_recording = True
         try:
-            self._record_settled()
+            self._end_settled()
         except (AsyncDicomError, OSError) as error:
             self._failure = error
         self._is_recording = False
 
-    def _record_settled(self) -> None:
+    def _end_settled(self) -> None:
+        while self._unnamed:
+            try:
+                self._name(self._unnamed.popleft())
+            except AsyncDicomError as error:
+                self._errors.append(error)
+                if isinstance(error, DiskFull):
+                    self._failure = error
         while self._unrecorded:
             self._unrecorded.popleft().record()
 

@@ -122,8 +122,10 @@ class Full(System):
     """A disk without room for another name, once it is so."""
 
     is_full = False
+    links = 0
 
     def link(self, *args: object, **options: object) -> None:
+        self.links += self.is_full
         if self.is_full:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         super().link(*args, **options)  # type: ignore[arg-type]  # -- handed on as they came
@@ -249,6 +251,67 @@ async def test_what_is_safe_is_recorded_a_turn_later_and_at_the_end_at_once(tmp_
             assert len(outcomes) == 1
             await batch.settle(study, other, 1, outcomes.append)
         assert len(outcomes) == 2
+
+
+async def settle_without_waiting(
+    store: InstanceStore, served: Served, study: Expectation, outcomes: list[Outcome]
+) -> None:
+    async with store.batch(served.target()) as batch:
+        for uid in served.instances:
+            settle = batch.settle_nowait
+            assert settle is not None
+            settle(study, arrival_of(store, served.files[uid]), 1, outcomes.append)
+            await asyncio.sleep(0)
+
+
+async def test_what_need_not_wait_has_its_name_a_turn_later_and_is_told_of_then(
+    tmp_path: Path,
+) -> None:
+    served = Served(instances=2)
+    outcomes: list[Outcome] = []
+    async with open_store(tmp_path) as store:
+        assert isinstance(store, InstanceStore)
+        study = expected_of(served)
+        async with store.batch(served.target()) as batch:
+            settle = batch.settle_nowait
+            assert settle is not None
+            settle(study, arrival_of(store, served.files[served.instances[0]]), 1, outcomes.append)
+            assert (files_in(tmp_path), len(study.settled), outcomes) == ({}, 1, [])
+            await asyncio.sleep(0)
+            assert (len(files_in(tmp_path)), len(outcomes)) == (1, 1)
+            settle(study, arrival_of(store, served.files[served.instances[1]]), 1, outcomes.append)
+        assert (len(files_in(tmp_path)), len(outcomes)) == (2, 2)
+
+
+async def test_one_that_cannot_have_its_name_later_is_told_and_costs_no_other(
+    tmp_path: Path,
+) -> None:
+    served = Served(instances=3)
+    study = expected_of(served)
+    outcomes: list[Outcome] = []
+    taken = tmp_path / f"{served.instances[1]}.dcm"
+    taken.write_bytes(served.files[served.instances[0]])
+    async with open_store(tmp_path) as store:
+        assert isinstance(store, InstanceStore)
+        with pytest.raises(NameTaken):
+            await settle_without_waiting(store, served, study, outcomes)
+    assert (len(outcomes), len(study.settled)) == (2, 2)
+    assert taken.read_bytes() == served.files[served.instances[0]]
+
+
+async def test_a_full_disk_that_is_noticed_later_ends_the_answer(tmp_path: Path) -> None:
+    served, system = Served(instances=3), Full()
+    study = expected_of(served)
+    outcomes: list[Outcome] = []
+    with OutputFolder.open(tmp_path, durability=Durability.NONE, system=system) as folder:
+        layout = Layout(parse_layout("flat"), names_in=folder.names)
+        async with InstanceStore(folder, layout) as store:
+            system.is_full = True
+            with pytest.raises(DiskFull):
+                await settle_without_waiting(store, served, study, outcomes)
+    # The second one was refused, as nothing else could be kept.
+    assert system.links == 1
+    assert (study.settled, outcomes) == (set(), [])
 
 
 async def test_who_cannot_record_ends_the_answer(tmp_path: Path) -> None:
