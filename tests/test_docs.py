@@ -360,7 +360,7 @@ def as_pattern(line: str) -> str:
 
 
 @pytest.mark.anyio
-@pytest.mark.timeout(90)
+@pytest.mark.timeout(240)
 @pytest.mark.parametrize("block", RUNNABLE, ids=lambda block: str(block.language))
 async def test_what_is_marked_as_runnable_runs_and_prints_what_is_shown(
     block: Block, tmp_path: Path
@@ -399,7 +399,7 @@ def cod_environment() -> Iterator[dict[str, str]]:
 
 
 @pytest.mark.anyio
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(180)
 async def test_the_examples_for_stores_run(cod_environment: dict[str, str], tmp_path: Path) -> None:
     (block,) = blocks_of(README, mark="cod")
     for line, _ in shell_lines(block):

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Receiving", "files_in", "running_dcmrecv", "running_receive", "send", "sent"]
 
-START_DEADLINE_S = 10.0
-END_DEADLINE_S = 10.0
+START_DEADLINE_S = 40.0
+END_DEADLINE_S = 40.0
 
 
 @dataclass(slots=True)
@@ -74,12 +74,20 @@ class Receiving:
 
 @contextmanager
 def running_receive(
-    folder: Path, *words: str, environ: dict[str, str] | None = None
+    folder: Path,
+    *words: str,
+    environ: dict[str, str] | None = None,
+    max_files: int | None = None,
 ) -> Iterator[Receiving]:
-    """Run `asyncdicom receive` on a free port of 127.0.0.1, with `folder/in`; end it in order."""
+    """Run `asyncdicom receive` on a free port of 127.0.0.1, with `folder/in`; end it in order.
+
+    `max_files` is what it may open at most (`ulimit -n`).
+    """
     target = folder / "in"
     target.mkdir(exist_ok=True)
     command = [PROGRAM, "receive", "0", "--host", "127.0.0.1", "--json", "-od", str(target)]
+    if max_files is not None:
+        command = ["sh", "-c", f'ulimit -n {max_files}; exec "$@"', "sh", *command]
     out, err = folder / "out.jsonl", folder / "err.txt"
     with out.open("wb") as stdout, err.open("wb") as stderr:
         process = subprocess.Popen(
@@ -141,7 +149,7 @@ def sent(
         stderr=subprocess.STDOUT,
         text=True,
         check=False,
-        timeout=15,
+        timeout=50,
         env=clean_environ(TCP_NODELAY="1"),
     )
 

@@ -323,7 +323,7 @@ def test_a_folder_without_permission_is_named(
         [sys.executable, "-c", WITHOUT_OVERRIDE, PROGRAM, *words],
         capture_output=True,
         text=True,
-        timeout=15,
+        timeout=50,
         check=False,
         env=clean_environ(),
     )

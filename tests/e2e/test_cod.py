@@ -271,7 +271,7 @@ def test_an_instance_is_on_disk_before_its_archive_has_ended(
             assert process.poll() is None
         finally:
             go_on.set()
-            _, told = process.communicate(timeout=10)
+            _, told = process.communicate(timeout=40)
     assert process.returncode == 0, told
     assert files_below(tmp_path) == names_of(large)
 
@@ -295,7 +295,7 @@ def test_a_run_that_ends_early_leaves_whole_files_and_the_next_one_goes_on(
         try:
             wait_for_files(tmp_path, 2)
             process.send_signal(sent)
-            process.communicate(timeout=10)
+            process.communicate(timeout=40)
         finally:
             go_on.set()
         assert process.returncode == code

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tests.e2e.support import Completed
     from tests.support.orthanc import Orthanc
 
-pytestmark = [pytest.mark.peer("orthanc"), pytest.mark.timeout(90)]
+pytestmark = [pytest.mark.peer("orthanc"), pytest.mark.timeout(240)]
 
 IMAGES, MIXED, BARE = (dicom.uid("study", number) for number in (1, 2, 3))
 

@@ -292,7 +292,7 @@ def static(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
         words = [PROGRAM, "mock", "--port", str(port), "--studies", "1", "--instances", "1"]
         server = subprocess.Popen(words, stdout=sink, stderr=sink, env=clean_environ())
     try:
-        wait_until(partial(accepts_connections, port), server, deadline_s=10, log=log)
+        wait_until(partial(accepts_connections, port), server, deadline_s=40, log=log)
         yield port
     finally:
         stop(server)
@@ -310,7 +310,7 @@ def test_a_signal_ends_a_get_in_order(
         if "stored instance" in line:
             break
     running.send_signal(sent)
-    _, rest = running.communicate(timeout=10)
+    _, rest = running.communicate(timeout=40)
     assert running.returncode == {signal.SIGINT: 130, signal.SIGTERM: 143}[sent]
     assert "stored ·" in rest.splitlines()[-1]
     wanted = data_sets(SLICE_FILES)
@@ -397,7 +397,7 @@ def odil(archive: Archive, folder: Path, *words: str) -> None:
     assert program is not None
     host = ["127.0.0.1", str(archive.port), "ODIL", archive.aet, "study"]
     command = [program, "get", *host, "-d", str(folder), *words]
-    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=18)
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=50)
     assert done.returncode == 0, done.stderr
 
 

@@ -24,7 +24,7 @@ PAGING_STUDY_COUNT = 2000
 
 def find(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [PROGRAM, "find", *words], capture_output=True, text=True, timeout=20, check=False
+        [PROGRAM, "find", *words], capture_output=True, text=True, timeout=50, check=False
     )
 
 
@@ -99,7 +99,7 @@ def test_a_wrong_root_is_told_as_such(orthanc_with_2000_studies: Orthanc) -> Non
 def test_a_reader_may_leave_early(orthanc_with_2000_studies: Orthanc) -> None:
     command = f"{PROGRAM} find {orthanc_with_2000_studies.dicomweb_url} --format csv | head -n 2"
     done = subprocess.run(
-        command, shell=True, capture_output=True, text=True, timeout=20, check=False
+        command, shell=True, capture_output=True, text=True, timeout=50, check=False
     )
     assert len(done.stdout.splitlines()) == 2
     assert "Traceback" not in done.stderr

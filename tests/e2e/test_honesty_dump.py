@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from tests.e2e.support import Mock
 
 IDLE_S = "0.8"
-LONGEST_RUN_S = 17.0
+LONGEST_RUN_S = 45.0
 
 JSON = frozenset({"metadata"})
 PARTS = frozenset({"frame", "instance"})
@@ -277,7 +277,7 @@ def test_the_table_covers_every_fault_of_the_mock() -> None:
     assert set(EFFECTS) <= covered | OF_SEARCHES
 
 
-@pytest.mark.timeout(60)  # the first of them waits for all runs: 12 s with two cores
+@pytest.mark.timeout(180)  # the first of them waits for all runs: 12 s with two cores
 @pytest.mark.parametrize("case", WIRES)
 def test_a_dump_holds_the_bytes_of_the_server(parades: Runs[Wire, Parade], case: Wire) -> None:
     golden = parades[case].golden

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from tests.e2e.support import Mock
 
 IDLE_S = "0.8"
-LONGEST_RUN_S = 15.0
+LONGEST_RUN_S = 45.0
 
 STUDY = TruthStudy(series=2, instances=4, rows=16)
 

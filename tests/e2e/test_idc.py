@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from tests.support.rclone import Rclone
 
-pytestmark = [pytest.mark.peer("rclone"), pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.peer("rclone"), pytest.mark.timeout(180)]
 
 COLLECTION = "prostate_3t"
 TWO, CR = "ACRIN-NSCLC-FDG-PET-015", "MIDRC-RICORD-1C-419639-001214"
@@ -437,7 +437,7 @@ def test_a_manifest_of_ours_is_one_of_s5cmd(idc: Idc, tmp_path: Path) -> None:
         cwd=tmp_path / "out",
         env=clean_environ(),
         check=True,
-        timeout=20,
+        timeout=50,
         capture_output=True,
     )
     assert stored(tmp_path / "out") == idc.truth(idc.of(patient_id=CR), "")
@@ -493,7 +493,7 @@ def peak_rss_bytes(folder: Path, *words: str) -> int:
         capture_output=True,
         text=True,
         check=True,
-        timeout=30,
+        timeout=50,
     )
     return int(done.stdout.split()[-1]) * 1024
 

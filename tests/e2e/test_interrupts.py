@@ -252,7 +252,7 @@ def test_a_reader_that_leaves_harms_nobody(whole_mock: Mock, tmp_path: Path, rea
         ["bash", "-c", f"{PROGRAM} {words} | {reader}"],
         capture_output=True,
         text=True,
-        timeout=15,
+        timeout=50,
         check=False,
         env=clean_environ(),
     )
@@ -298,7 +298,7 @@ def test_a_terminal_is_left_with_the_sentence(slow_mock: Mock, tmp_path: Path) -
     )
     os.close(theirs)
     shown = read_terminal(ours)
-    out, _ = process.communicate(timeout=15)
+    out, _ = process.communicate(timeout=50)
     assert process.returncode == 0
     assert out == b""
     [line] = visible_lines(shown)

@@ -226,7 +226,7 @@ def test_a_signal_ends_the_run_in_order(
         if '"stored"' in line:
             break
     process.send_signal(number)
-    _, told = process.communicate(timeout=10)
+    _, told = process.communicate(timeout=40)
     assert process.returncode == code
     assert "stopped: " in told.splitlines()[-1]
     stored = {line["path"] for line in reading_report(report) if line["outcome"] == "stored"}

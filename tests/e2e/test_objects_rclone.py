@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from tests.support.rclone import Rclone
 
-pytestmark = [pytest.mark.peer("rclone"), pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.peer("rclone"), pytest.mark.timeout(180)]
 
 BUCKETS = ("idc-open-data", "idc-open-data-two", "idc-open-data-cr")
 AUTH_KEY = ("reader", "open sesame 4711")

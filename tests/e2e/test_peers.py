@@ -31,7 +31,7 @@ STUDY_PART_COUNT = {"ct": 20, "small": 200, "mixed": 4}
 def fetch(url: str, accept: str = "*/*") -> tuple[int, str, bytes]:
     """Return status, media type and payload of a plain HTTP/1.1 answer."""
     split = urlsplit(url)
-    connection = HTTPConnection(split.netloc, timeout=10)
+    connection = HTTPConnection(split.netloc, timeout=40)
     try:
         connection.request("GET", f"{split.path}?{split.query}", headers={"Accept": accept})
         response = connection.getresponse()

@@ -197,7 +197,7 @@ async def begin_object(receiver: Receiving, sender: Sender) -> bytes:
     wait_until(
         lambda: "asyncdicom_receiver_in_flight 1" in counters_of(receiver),
         receiver.process,
-        deadline_s=10,
+        deadline_s=40,
         log=receiver.err,
     )
     return last
@@ -206,7 +206,7 @@ async def begin_object(receiver: Receiving, sender: Sender) -> bytes:
 def counters_of(receiver: Receiving) -> list[str]:
     """Return what `--metrics` serves."""
     (url,) = re.findall(r"^counters on (http://127\S+/metrics)$", receiver.log(), re.MULTILINE)
-    with urllib.request.urlopen(url, timeout=5) as response:
+    with urllib.request.urlopen(url, timeout=40) as response:
         text: str = response.read().decode()
     return text.splitlines()
 
@@ -509,7 +509,7 @@ def test_it_runs_where_nobody_listens(words: str, tmp_path: Path) -> None:
     )
     try:
         wait_until(
-            lambda: accepts_connections(port), process, deadline_s=10, log=tmp_path / "no log"
+            lambda: accepts_connections(port), process, deadline_s=40, log=tmp_path / "no log"
         )
         assert sent(port, [], program="echoscu").returncode == 0
         process.terminate()
@@ -561,7 +561,7 @@ def test_a_reader_of_events_that_does_not_read_holds_up_nobody(tmp_path: Path) -
         send(port, sorted(folder.iterdir()), program="dcmsend")
         assert len(files_in(incoming)) == 300
         process.terminate()
-        out, err = process.communicate(timeout=10)
+        out, err = process.communicate(timeout=40)
     names = [json.loads(line)["event"] for line in out.splitlines()]
     assert names.count("stored") == 300
     assert names[-1] == "ended"

@@ -52,7 +52,7 @@ FLOOD_CONNECTIONS = 25_000 if IS_FULL else 1500
 TRICKLERS = 200
 A_ABORT = 7
 
-LONG = pytest.mark.timeout(900 if IS_FULL else 60)
+LONG = pytest.mark.timeout(900 if IS_FULL else 120)
 
 
 @pytest.fixture(autouse=True)
@@ -73,7 +73,7 @@ def request(number: int, message_id: int = 1) -> CStoreRequest:
     return CStoreRequest(message_id, CT, uid("instance", number))
 
 
-def until(reached: Callable[[], bool], deadline_s: float = 15.0) -> None:
+def until(reached: Callable[[], bool], deadline_s: float = 45.0) -> None:
     """Poll a state of another process until it holds."""
     end_s = time.monotonic() + deadline_s
     while not reached():

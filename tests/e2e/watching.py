@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tests.e2e.support import PROGRAM, Completed, clean_environ
+from tests.e2e.support import PROGRAM, RUN_DEADLINE_S, Completed, clean_environ
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -77,7 +77,7 @@ def peak_bytes(words: Sequence[str], env: Mapping[str, str] | None = None) -> tu
         [sys.executable, "-c", MEASURED, *words],
         capture_output=True,
         text=True,
-        timeout=18,
+        timeout=RUN_DEADLINE_S,
         check=False,
         env=env or clean_environ(),
     )
@@ -109,14 +109,14 @@ class Running:
 
     def end(self) -> Completed:
         """Wait for the end; the seconds are those since the last signal."""
-        out, err = self.process.communicate(timeout=15)
+        out, err = self.process.communicate(timeout=RUN_DEADLINE_S)
         return Completed(self.process.returncode, out, err, time.monotonic() - self._signalled_s)
 
 
 def wait_for_stall(mock: Mock, count: int) -> None:
     """Wait until so many requests were met by the fault."""
     stalled = 0
-    deadline_s = time.monotonic() + 10
+    deadline_s = time.monotonic() + RUN_DEADLINE_S
     while stalled < count:
         assert time.monotonic() < deadline_s, f"{stalled} requests stalled"
         stalled += sum(request.fault is not None for request in mock.new_requests())

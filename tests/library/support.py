@@ -56,6 +56,6 @@ def _is_of_the_mock(task: asyncio.Task[Any]) -> bool:
 
 async def until(condition: Callable[[], bool]) -> None:
     """Let the loop run until a condition holds, for at most 10 s."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not condition():  # noqa: ASYNC110 -- it waits for the far side, which has no events
             await asyncio.sleep(0)

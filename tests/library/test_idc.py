@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from tests.support.rclone import Rclone
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(180)
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from tests.support.rclone import Rclone
 
-pytestmark = [pytest.mark.anyio, pytest.mark.peer("rclone"), pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.anyio, pytest.mark.peer("rclone"), pytest.mark.timeout(180)]
 
 AUTH_KEY = ("reader", "open sesame 4711")
 FILES = {f"study/{number}.dcm": small_instance(number) for number in range(1, 31)}

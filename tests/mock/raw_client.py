@@ -107,8 +107,8 @@ async def until_idle(server: HttpServer) -> None:
 
 
 async def until(is_reached: Callable[[], bool]) -> None:
-    """Wait for a state that nobody announces, 5 s at most."""
-    for _ in range(5000):
+    """Wait for a state that nobody announces, and not for less than 30 s."""
+    for _ in range(30_000):
         if is_reached():
             return
         await anyio.sleep(0.001)

@@ -78,7 +78,7 @@ class Moment:
     later_s: float
 
 
-@pytest.mark.timeout(20 + 2 * KILLS)
+@pytest.mark.timeout(60 + 6 * KILLS)
 @pytest.mark.parametrize("durability", ["none", "batch"])
 def test_what_was_answered_outlives_kill_9(tmp_path: Path, durability: str) -> None:
     ledger = Ledger()

@@ -33,7 +33,7 @@ __all__ = ["ABORT", "RELEASE", "BlockingPeer", "association_request"]
 
 ABORT = bytes.fromhex("07000000000400000000")
 RELEASE = encode(ReleaseRequest())
-DEADLINE_S = 15.0
+DEADLINE_S = 40.0
 HEADER_BYTES = 6
 PDV_HEADER_BYTES = 6
 

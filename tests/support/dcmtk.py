@@ -48,7 +48,7 @@ __all__ = [
     "running_wlmscpfs",
 ]
 
-START_DEADLINE_S = 10.0
+START_DEADLINE_S = 40.0
 
 _ROOT = "1.2.840.10008.5.1.4.1.2"
 VERIFICATION = "1.2.840.10008.1.1"
@@ -85,7 +85,7 @@ class Qrscp:
         program = find_program("dcmqridx")
         assert program is not None, "dcmqridx is not installed"
         command = [program, str(self.database), *map(str, paths)]
-        subprocess.run(command, check=True, capture_output=True, timeout=20)
+        subprocess.run(command, check=True, capture_output=True, timeout=50)
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Gcs", "running_gcs"]
 
-START_DEADLINE_S = 15.0
+START_DEADLINE_S = 40.0
 PROJECT = "tests"
 
 
@@ -83,7 +83,7 @@ class Gcs:
             page = json.loads(self._send("GET", f"{path}&pageToken={token}"))
 
     def _send(self, method: str, path: str, body: bytes | None = None, kind: str = "") -> bytes:
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=10)
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=40)
         # gzip is not taken off what is stored in it (decompressive transcoding).
         headers = {"Accept-Encoding": "gzip"}
         if body is not None:

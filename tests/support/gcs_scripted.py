@@ -28,7 +28,7 @@ __all__ = ["BUCKET", "CutAfter", "Made", "ScriptedGcs", "StallAfter", "Status"]
 BUCKET = "bucket"
 _PATH = re.compile(r"/storage/v1/b/([^/]+)/o(?:/(.+))?")
 _RANGE = re.compile(r"bytes=(\d+)-(\d*)")
-PATIENCE_S = 15.0
+PATIENCE_S = 40.0
 
 
 @dataclass(frozen=True, slots=True)

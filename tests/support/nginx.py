@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Nginx", "running_nginx"]
 
-START_DEADLINE_S = 10.0
+START_DEADLINE_S = 40.0
 BOUNDARY = "asyncdicom-tests-boundary"
 """Of every multipart answer: media types are chosen by location, not by file."""
 
@@ -189,7 +189,7 @@ def _issue_certificate(folder: Path) -> Path:
 
 
 def _is_answering(port: int) -> bool:
-    connection = HTTPConnection("127.0.0.1", port, timeout=5)
+    connection = HTTPConnection("127.0.0.1", port, timeout=40)
     try:
         connection.request("GET", "/")
         return connection.getresponse().status > 0

@@ -22,7 +22,7 @@ from tests.support.peers import find_program
 
 __all__ = ["Visit", "visit"]
 
-DEADLINE_S = 10.0
+DEADLINE_S = 40.0
 ASSOCIATE_AC = 2
 REQUEST = encode(
     propose(

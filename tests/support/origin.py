@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 MAX_HEAD_BYTES = 64 * 1024
 MAX_FLOOD_BYTES = 64 * 1024 * 1024
-PATIENCE_S = 8.0
+PATIENCE_S = 30.0
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["DicomTls", "Orthanc", "OrthancOptions", "running_orthanc"]
 
 DICOMWEB_PLUGIN = "/usr/share/orthanc/plugins/libOrthancDicomWeb.so"
-START_DEADLINE_S = 20.0
+START_DEADLINE_S = 50.0
 UPLOAD_CONNECTIONS = 4
 
 

@@ -22,7 +22,7 @@ __all__ = [
 ]
 
 POLL_S = 0.02
-STOP_DEADLINE_S = 10.0
+STOP_DEADLINE_S = 40.0
 
 
 def free_port() -> int:

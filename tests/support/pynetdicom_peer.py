@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["PynetdicomOptions", "PynetdicomPeer", "running_pynetdicom_peer"]
 
 ROOT = Path(__file__).parents[2]
-START_DEADLINE_S = 15.0
+START_DEADLINE_S = 40.0
 UNIQUE_KEYS = {
     "PATIENT": "PatientID",
     "STUDY": "StudyInstanceUID",

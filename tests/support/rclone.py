@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Rclone", "RcloneOptions", "running_rclone"]
 
-START_DEADLINE_S = 15.0
+START_DEADLINE_S = 40.0
 
 
 @dataclass(frozen=True, slots=True)

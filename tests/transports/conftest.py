@@ -29,7 +29,7 @@ QUICK = TransportSettings(
 )
 """Limits of seconds and minutes, scaled to tenths of a second; for what is to stall."""
 
-PATIENT = TransportSettings(connect_timeout_s=8, idle_timeout_s=8, min_rate_window_s=8)
+PATIENT = TransportSettings(connect_timeout_s=30, idle_timeout_s=30, min_rate_window_s=30)
 """Limits that a busy machine does not meet."""
 
 

@@ -56,9 +56,9 @@ def settings_for(port: int, **changes: Any) -> DimseSettings:
         host="127.0.0.1",
         port=port,
         called_ae="ARCHIVE",
-        connect_timeout_s=8,
-        acse_timeout_s=8,
-        idle_timeout_s=8,
+        connect_timeout_s=30,
+        acse_timeout_s=30,
+        idle_timeout_s=30,
     )
     return replace(plain, **changes)
 
@@ -168,7 +168,7 @@ def instance(number: int, byte_count: int = 1000) -> Instance:
 @asynccontextmanager
 async def serving(services: Services, **changes: Any) -> AsyncIterator[AssociationServer]:
     """Serve on a free port."""
-    plain = ServerSettings(port=0, artim_timeout_s=8, idle_timeout_s=8)
+    plain = ServerSettings(port=0, artim_timeout_s=30, idle_timeout_s=30)
     async with AssociationServer(replace(plain, **changes), services) as server:
         yield server
 

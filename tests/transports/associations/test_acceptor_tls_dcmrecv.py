@@ -36,7 +36,7 @@ OPTIONS = {
     PeerCertificate.VERIFY: "-vc",
     PeerCertificate.IGNORE: "-ic",
 }
-START_DEADLINE_S = 10.0
+START_DEADLINE_S = 40.0
 
 
 @pytest.fixture(autouse=True)

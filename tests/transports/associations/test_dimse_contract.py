@@ -87,9 +87,9 @@ def settings_for(peer: Archive | int, **changes: Any) -> DimseSettings:
         port=peer if isinstance(peer, int) else peer.port,
         called_ae="ARCHIVE",
         calling_ae="CONTRACT",
-        connect_timeout_s=8,
-        acse_timeout_s=8,
-        idle_timeout_s=8,
+        connect_timeout_s=30,
+        acse_timeout_s=30,
+        idle_timeout_s=30,
     )
     return replace(plain, **changes)
 

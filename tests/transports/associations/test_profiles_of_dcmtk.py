@@ -42,7 +42,7 @@ EXPLICIT, IMPLICIT = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2"
 JPEG, J2K = "1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.90"
 REFUSED = 66
 """Exit code of dcmrecv for a file or profile it does not take."""
-START_DEADLINE_S = 10.0
+START_DEADLINE_S = 40.0
 
 
 @pytest.fixture(autouse=True)
