@@ -14,6 +14,7 @@ import os
 import signal
 import sys
 from contextlib import AsyncExitStack, asynccontextmanager, closing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,9 +26,11 @@ from asyncdicom.cli.receive_exit_codes import ReceiveExitCode, failing_as
 from asyncdicom.cli.receive_logging import LEVELS, EventLog, configure_logging
 from asyncdicom.cli.receive_output import JsonLines, Sentences, live_counters
 from asyncdicom.cli.receive_settings import Names, metrics_address, names_of, receiver_settings
+from asyncdicom.cli.receive_stderr import patient_stderr
 from asyncdicom.cli.receive_tls import acceptor_tls, check_tls
 from asyncdicom.cli.run import spare_collections
 from asyncdicom.errors import ConfigError, StorageError
+from asyncdicom.receiver.descriptors import cached_directories, descriptor_limit, within
 from asyncdicom.receiver.receiver import Receiver
 from asyncdicom.storage.atomic import Durability
 from asyncdicom.storage.folder import OutputFolder
@@ -37,6 +40,7 @@ if TYPE_CHECKING:
 
     from asyncdicom.protocol.dimse.association_profiles import AssociationProfile
     from asyncdicom.receiver.events import ReceiverObserver
+    from asyncdicom.receiver.settings import ReceiverSettings
     from asyncdicom.transports.associations.acceptor_tls import AcceptorTls
 
 __all__ = ["run"]
@@ -109,11 +113,13 @@ async def _receive(
     options: Mapping[str, Any], profile: AssociationProfile | None, tls: AcceptorTls | None
 ) -> int:
     async with AsyncExitStack() as stack:
+        stack.enter_context(patient_stderr())
         with failing_as(ReceiveExitCode.OUTPUT_FOLDER):
-            folder = stack.enter_context(_open_folder(options))
+            limit = descriptor_limit(options["max_associations"])
+            folder = stack.enter_context(_open_folder(options, limit))
         with failing_as(ReceiveExitCode.SYNTAX):
             names = names_of(options, folder)
-            settings = receiver_settings(options, names, profile=profile, tls=tls)
+            settings = _bounded(receiver_settings(options, names, profile=profile, tls=tls), limit)
             observers = _observers(options, names, stack)
             receiver = Receiver(settings, folder, observers)
         # Before anybody is told that we are ready: who waits for it may end us at once.
@@ -136,14 +142,29 @@ def _profile(options: Mapping[str, Any]) -> AssociationProfile | None:
     return load_association_profile(*options["config_file"])
 
 
-def _open_folder(options: Mapping[str, Any]) -> OutputFolder:
+def _bounded(settings: ReceiverSettings, limit: int) -> ReceiverSettings:
+    """Let in no more than we have descriptors for, and say so."""
+    server = within(settings.server, limit)
+    if server.max_associations < settings.server.max_associations:
+        _LOGGER.warning(
+            "%d associations at once, not %d: this process may open %d files (ulimit -n)",
+            *(server.max_associations, settings.server.max_associations, limit),
+        )
+    return replace(settings, server=server)
+
+
+def _open_folder(options: Mapping[str, Any], limit: int) -> OutputFolder:
     root = options["output_directory"]
     # A volume that is not mounted must not be taken for an empty one.
     if not Path(root).is_dir():
         raise ConfigError(f"no such folder: {root!r}", hint="make it first: it is not made here")
-    durability = Durability(options["durability"])
-    # Whoever processes studies may take their folders away.
-    folder = OutputFolder.open(root, durability=durability, expects_moves=True)
+    folder = OutputFolder.open(
+        root,
+        durability=Durability(options["durability"]),
+        cached_directories=cached_directories(limit),
+        # Whoever processes studies may take their folders away.
+        expects_moves=True,
+    )
     try:
         # That files can be made is better known before anybody sends one.
         folder.create("probe").discard()

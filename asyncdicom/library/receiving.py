@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections import deque
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from ipaddress import ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
@@ -14,6 +15,7 @@ from asyncdicom.errors import ConfigError, LimitExceeded
 from asyncdicom.library.options import check_names
 from asyncdicom.output_wiring import collected_tags
 from asyncdicom.protocol.upper_layer.pdu import check_ae_title
+from asyncdicom.receiver.descriptors import cached_directories, descriptor_limit, within
 from asyncdicom.receiver.profiles import load_association_profile
 from asyncdicom.receiver.receiver import Receiver
 from asyncdicom.receiver.settings import (
@@ -142,11 +144,19 @@ async def _open(
     options: Mapping[str, Any],
 ) -> AsyncIterator[Receiving]:
     settings = _settings(port, options)
+    limit = descriptor_limit(settings.server.max_associations)
+    settings = replace(settings, server=within(settings.server, limit))
     events = _Events()
     observers = [events.put] if on_event is None else [events.put, on_event]
     durability = Durability(options.get("durability", "batch"))
-    # Whoever processes studies may take their folders away.
-    with OutputFolder.open(root, durability=durability, expects_moves=True) as folder:
+    opened = OutputFolder.open(
+        root,
+        durability=durability,
+        cached_directories=cached_directories(limit),
+        # Whoever processes studies may take their folders away.
+        expects_moves=True,
+    )
+    with opened as folder:
         try:
             async with Receiver(settings, folder, observers) as receiver:
                 yield Receiving(receiver, events)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import fcntl
 import json
 import os
 import re
@@ -16,6 +18,7 @@ from asyncdicom.cli.outlet import Outlet
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 pytestmark = pytest.mark.anyio
 
@@ -130,3 +133,43 @@ async def test_closing_waits_for_nobody_who_does_not_read(
         outlet.write(line)
     outlet.close()
     assert b"".join(LINES).startswith(read_all(reading))
+
+
+async def test_what_cannot_be_written_is_counted_once_it_can(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "events"
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT)
+    write, is_full = os.write, False
+
+    def write_or_fail(fd: int, data: bytes) -> int:
+        if is_full and len(data) < outlet_module.PIECE_BYTES:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(fd, data)
+
+    monkeypatch.setattr(os, "write", write_or_fail)
+    outlet = Outlet(fd)
+    outlet.write(b"one\n")
+    is_full = True
+    torn = b"x" * 5000 + b"\n"
+    for line in (torn, b"two\n", b"three\n"):
+        outlet.write(line)
+    is_full = False
+    outlet.write(b"four\n")
+    outlet.write(b"five\n")
+    outlet.close()
+    os.close(fd)
+    lines = path.read_bytes().splitlines()
+    assert lines == [b"one", torn[:4096], b'{"event":"eventsLost","events":3}', b"four", b"five"]
+
+
+async def test_a_pipe_that_somebody_else_fills_is_waited_for(pipe: tuple[int, int]) -> None:
+    reading, writing = pipe
+    os.set_blocking(writing, False)
+    fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 8192)
+    os.write(writing, b"y" * 4097)
+    outlet = Outlet(writing)
+    # Ready for a piece of PIPE_BUF, says poll, where a page is left; not for more of them.
+    outlet.write(b"x" * 12_000 + b"\n")
+    told = await read_until(reading, b"x\n")
+    assert told == b"y" * 4097 + b"x" * 12_000 + b"\n"
