@@ -8,9 +8,11 @@ import click
 
 from asyncdicom.cli.object_options import object_store_options
 from asyncdicom.cli.options import (
+    concurrency_option,
     connection_options,
     option,
     output_options,
+    retry_option,
     run_options,
     selection_options,
     together,
@@ -61,22 +63,8 @@ Examples:
     help="Folder of an earlier download; its files are read, and counted if they are whole.",
 )
 @option("--zip", "as_zip", is_flag=True, help="The folder has one zip archive per study.")
-@option(
-    "-c",
-    "--concurrency",
-    type=click.IntRange(1, 1024),
-    default=8,
-    show_default=True,
-    help="Requests at once.",
-)
-@option(
-    "-r",
-    "--retry",
-    type=click.IntRange(0, 100),
-    default=3,
-    show_default=True,
-    help="Further tries of a failed request.",
-)
+@concurrency_option("Requests at once.")
+@retry_option("a failed request")
 @option("-q", "--quiet", is_flag=True, help="Print totals alone.")
 @option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 @object_store_options

@@ -12,7 +12,7 @@ from typing import IO, TYPE_CHECKING, Any
 import click
 
 from asyncdicom.cli.exit_codes import ExitCode
-from asyncdicom.cli.options import connection_options, dimse_options, option
+from asyncdicom.cli.options import connection_options, dimse_options, option, retry_option
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -93,14 +93,7 @@ Examples:
     envvar=None,
     help="File to write to instead of stdout; must not exist.",
 )
-@option(
-    "-r",
-    "--retry",
-    type=click.IntRange(0, 100),
-    default=3,
-    show_default=True,
-    help="Further tries of a page that failed.",
-)
+@retry_option("a page that failed")
 @option("-q", "--quiet", is_flag=True, help="Say nothing but errors and the last line.")
 @connection_options
 @dimse_options

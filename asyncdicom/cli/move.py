@@ -9,10 +9,12 @@ import click
 
 from asyncdicom.cli.exit_codes import ExitCode
 from asyncdicom.cli.options import (
+    concurrency_option,
     connection_options,
     dimse_options,
     for_source,
     option,
+    retry_option,
     selection_options,
 )
 
@@ -51,22 +53,8 @@ Examples:
     type=click.Choice(["patient", "study", "series", "instance", "image"]),
     help="What KEY=VALUE are of (default: what QueryRetrieveLevel= says, or the deepest key).",
 )
-@option(
-    "-c",
-    "--concurrency",
-    type=click.IntRange(1, 256),
-    default=1,
-    show_default=True,
-    help="Operations at once, each on an association of its own.",
-)
-@option(
-    "-r",
-    "--retry",
-    type=click.IntRange(0, 100),
-    default=3,
-    show_default=True,
-    help="Further tries of an operation that moved nothing.",
-)
+@concurrency_option("Operations at once, each on an association of its own.", default=1, most=256)
+@retry_option("an operation that moved nothing")
 @option("--json", "as_json", is_flag=True, help="One JSON line per operation on stdout.")
 @option("-q", "--quiet", is_flag=True, help="Say nothing but errors and the last line.")
 @connection_options

@@ -15,6 +15,7 @@ import click
 from click.core import ParameterSource
 
 __all__ = [
+    "concurrency_option",
     "connection_options",
     "dimse_options",
     "durability_option",
@@ -22,6 +23,7 @@ __all__ = [
     "move_options",
     "option",
     "output_options",
+    "retry_option",
     "run_options",
     "selection_options",
     "together",
@@ -50,6 +52,19 @@ def together(*decorators: Callable[[F], F]) -> Callable[[F], F]:
         return function
 
     return apply
+
+
+def concurrency_option(explained: str, *, default: int = 8, most: int = 1024) -> Callable[[F], F]:
+    """Declare how much happens at once."""
+    kind = click.IntRange(1, most)
+    words = ("-c", "--concurrency")
+    return option(*words, type=kind, default=default, show_default=True, help=explained)
+
+
+def retry_option(what: str) -> Callable[[F], F]:
+    """Declare how often what failed is tried again."""
+    kind, explained = click.IntRange(0, 100), f"Further tries of {what}."
+    return option("-r", "--retry", type=kind, default=3, show_default=True, help=explained)
 
 
 _PATH = click.Path(dir_okay=False)
@@ -192,22 +207,8 @@ def for_source(options: dict[str, Any]) -> None:
 
 
 run_options = together(
-    option(
-        "-c",
-        "--concurrency",
-        type=click.IntRange(1, 1024),
-        default=8,
-        show_default=True,
-        help="Requests at once (DIMSE: associations, 4 unless given).",
-    ),
-    option(
-        "-r",
-        "--retry",
-        type=click.IntRange(0, 100),
-        default=3,
-        show_default=True,
-        help="Further tries of a failed request; the last one at the end of the queue.",
-    ),
+    concurrency_option("Requests at once (DIMSE: associations, 4 unless given)."),
+    retry_option("a failed request; the last one at the end of the queue"),
     option("-a", "--abort", is_flag=True, help="Stop at the first failure."),
     option("--max-errors", type=click.IntRange(min=0), help="Stop after more failures than this."),
     option(
