@@ -22,20 +22,19 @@ from asyncdicom.protocol.object_stores.gcs_listing import (
 )
 from asyncdicom.protocol.object_stores.heads import byte_range_of, entry_of_head
 from asyncdicom.protocol.object_stores.urls import query_of
+from asyncdicom.sources.object_pages import KEYS_PER_PAGE, ListDialect, PagedStore
 from asyncdicom.sources.object_requests import (
-    ListRequest,
     ObjectFetch,
     ObjectRequest,
     StoreOptions,
     StoreWay,
 )
-from asyncdicom.sources.object_store import KEYS_PER_PAGE, check_page
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from asyncdicom.model import Header
-    from asyncdicom.protocol.object_stores.values import ByteSpan, ListingPage, ObjectEntry
+    from asyncdicom.protocol.object_stores.values import ByteSpan, ObjectEntry
     from asyncdicom.sources.object_requests import ObjectStream
 
 __all__ = ["JSON_PATH", "GcsStore"]
@@ -47,10 +46,18 @@ MAX_RESOURCE_BYTES: Final = 256 * 1024
 """Of what is said of one object; we ask for a few hundred bytes of it."""
 
 _OF_AN_OBJECT: Final = "name,size,generation,updated,md5Hash,crc32c"
-_OF_A_LIST: Final = f"kind,nextPageToken,prefixes,items({_OF_AN_OBJECT})"
+_LISTS: Final = ListDialect(
+    path="/o",
+    asked={
+        "maxResults": str(KEYS_PER_PAGE),
+        "fields": f"kind,nextPageToken,prefixes,items({_OF_AN_OBJECT})",
+    },
+    continuation="pageToken",
+    parser=GcsListingParser,
+)
 
 
-class GcsStore:
+class GcsStore(PagedStore):
     """Buckets of Google Cloud Storage."""
 
     def __init__(self, way: StoreWay, options: StoreOptions | None = None) -> None:
@@ -61,51 +68,11 @@ class GcsStore:
             options: How it is asked.
 
         """
-        self._way = way
-        self._options = options or StoreOptions(scheme="gs")
-        further = self._options.further_headers
+        options = options or StoreOptions(scheme="gs")
+        further = options.further_headers
+        super().__init__(way, options.scheme, _LISTS, (("accept-encoding", "identity"), *further))
         # Without it, what is stored compressed would come inflated.
         self._headers: tuple[Header, ...] = (("accept-encoding", "gzip"), *further)
-        self._list_headers: tuple[Header, ...] = (("accept-encoding", "identity"), *further)
-
-    @property
-    def scheme(self) -> str:
-        """`gs`: how objects are named in reports."""
-        return self._options.scheme
-
-    async def page(
-        self,
-        bucket: str,
-        prefix: str,
-        *,
-        delimiter: str = "",
-        continuation: str | None = None,
-    ) -> ListingPage:
-        """List objects whose key begins with a prefix, in the order of the store.
-
-        Raises:
-            NotFound: If there is no such bucket.
-            Unauthorized: If the credentials (or none) do not open it.
-            FetchError: If the answer did not come whole, or is no listing.
-
-        """
-        asked = {"maxResults": str(KEYS_PER_PAGE), "fields": _OF_A_LIST}
-        if prefix:
-            asked["prefix"] = prefix
-        if delimiter:
-            asked["delimiter"] = delimiter
-        if continuation is not None:
-            asked["pageToken"] = continuation
-        parser = GcsListingParser()
-        async with ListRequest(
-            self._way, bucket, f"/o?{query_of(asked)}", self._list_headers
-        ) as response:
-            while data := await response.read():
-                parser.receive_data(data)
-                await self._way.pace(len(data))
-            page = parser.receive_eof()
-        check_page(page, prefix, continuation)
-        return page
 
     async def entry(self, bucket: str, key: str) -> ObjectEntry:
         """Return what the store says of one object.
@@ -130,18 +97,11 @@ class GcsStore:
     def fetch(
         self, bucket: str, key: str, *, span: ByteSpan | None = None, etag: str | None = None
     ) -> AbstractAsyncContextManager[ObjectStream]:
-        """Ask for an object or a span of it.
-
-        Args:
-            bucket: Where it is.
-            key: Its name.
-            span: Bytes wanted, or None for all.
-            etag: Ask for this generation only, or None.
+        """Ask for an object or a span of it, as `ports.objects.ObjectStore` has it.
 
         Raises (on entering):
             NotFound: If there is no such object.
-            ObjectChanged: If it is another version than `etag`.
-            Throttled: If the store asks for patience (429, 503).
+            ObjectChanged: If it is another generation than `etag`.
             FetchError: If no answer came, or its status says no.
 
         """

@@ -26,9 +26,9 @@ from asyncdicom.protocol.object_stores.heads import (
     place_of,
 )
 from asyncdicom.protocol.object_stores.s3_listing import S3ListingParser
-from asyncdicom.protocol.object_stores.urls import escape_key, query_of
+from asyncdicom.protocol.object_stores.urls import escape_key
+from asyncdicom.sources.object_pages import KEYS_PER_PAGE, ListDialect, PagedStore
 from asyncdicom.sources.object_requests import (
-    ListRequest,
     ObjectFetch,
     ObjectRequest,
     StoreOptions,
@@ -39,20 +39,25 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from asyncdicom.model import Header
-    from asyncdicom.protocol.object_stores.values import ByteSpan, ListingPage, ObjectEntry
+    from asyncdicom.protocol.object_stores.values import ByteSpan, ObjectEntry
     from asyncdicom.sources.object_requests import ObjectStream
 
-__all__ = ["S3Store", "check_page"]
-
-KEYS_PER_PAGE: Final = 1000
-"""The most that S3 gives."""
+__all__ = ["S3Store"]
 
 _OF_SEVERAL_PARTS: Final = re.compile(r"[0-9A-Fa-f]{32}-(?!1$|0)[0-9]{1,5}")
 
 _CHECKSUMS: Final[Header] = ("x-amz-checksum-mode", "ENABLED")
 
 
-class S3Store:
+_LISTS: Final = ListDialect(
+    path="",
+    asked={"list-type": "2", "max-keys": str(KEYS_PER_PAGE), "encoding-type": "url"},
+    continuation="continuation-token",
+    parser=S3ListingParser,
+)
+
+
+class S3Store(PagedStore):
     """Buckets behind one endpoint, through the XML interface of S3."""
 
     def __init__(self, way: StoreWay, options: StoreOptions | None = None) -> None:
@@ -63,7 +68,6 @@ class S3Store:
             options: How it is asked.
 
         """
-        self._way = way
         self._options = options or StoreOptions()
         # Google inflates what is stored compressed, unless we say that we could ourselves; with
         # others it is a proxy on the way that would compress.
@@ -74,46 +78,9 @@ class S3Store:
             *pays,
             *self._options.further_headers,
         )
+        super().__init__(way, self._options.scheme, _LISTS, headers)
         self._headers: tuple[Header, ...] = headers
         self._whole_headers = headers if is_google else (*headers, _CHECKSUMS)
-
-    @property
-    def scheme(self) -> str:
-        """`s3` or `gs`: how objects are named in reports."""
-        return self._options.scheme
-
-    async def page(
-        self,
-        bucket: str,
-        prefix: str,
-        *,
-        delimiter: str = "",
-        continuation: str | None = None,
-    ) -> ListingPage:
-        """List objects whose key begins with a prefix, in the order of the store.
-
-        Raises:
-            NotFound: If there is no such bucket.
-            Unauthorized: If the credentials (or none) do not open it.
-            FetchError: If the answer did not come whole, or is no listing.
-
-        """
-        asked = {"list-type": "2", "max-keys": str(KEYS_PER_PAGE), "encoding-type": "url"}
-        if prefix:
-            asked["prefix"] = prefix
-        if delimiter:
-            asked["delimiter"] = delimiter
-        if continuation is not None:
-            asked["continuation-token"] = continuation
-        parser = S3ListingParser()
-        tail = f"?{query_of(asked)}"
-        async with ListRequest(self._way, bucket, tail, self._headers) as response:
-            while data := await response.read():
-                parser.receive_data(data)
-                await self._way.pace(len(data))
-            page = parser.receive_eof()
-        check_page(page, prefix, continuation)
-        return page
 
     async def entry(self, bucket: str, key: str) -> ObjectEntry:
         """Return what the store says of one object (HEAD).
@@ -163,18 +130,11 @@ class S3Store:
     def fetch(
         self, bucket: str, key: str, *, span: ByteSpan | None = None, etag: str | None = None
     ) -> AbstractAsyncContextManager[ObjectStream]:
-        """Ask for an object or a span of it.
-
-        Args:
-            bucket: Where it is.
-            key: Its name.
-            span: Bytes wanted, or None for all.
-            etag: Ask for this version only (If-Match), or None.
+        """Ask for an object or a span of it, as `ports.objects.ObjectStore` has it.
 
         Raises (on entering):
             NotFound: If there is no such object.
-            ObjectChanged: If it is another version than `etag`.
-            Throttled: If the store asks for patience (SlowDown, 429, 503).
+            ObjectChanged: If it is another version than `etag` (If-Match).
             FetchError: If no answer came, or its status says no.
 
         """
@@ -193,16 +153,3 @@ class S3Store:
             trusts_etag=self._options.trusts_etag,
         )
         return entry_of_head(key, size_bytes, fields, digests)
-
-
-def check_page(page: ListingPage, prefix: str, continuation: str | None) -> None:
-    """Refuse a page that is none of the list asked for.
-
-    Raises:
-        ProtocolError: If it leads to itself, or has other objects than asked for.
-
-    """
-    if page.continuation is not None and page.continuation == continuation:
-        raise ProtocolError("a page of the list leads to itself")
-    if not all(entry.key.startswith(prefix) for entry in page.entries):
-        raise ProtocolError("the list has other objects than asked for")
