@@ -10,11 +10,10 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from asyncdicom.cli.idc_options import manifest_lines, manifests_of, open_index
-from asyncdicom.cli.idc_told import PlanHead, PlanPlaces
+from asyncdicom.cli.idc_told import MAX_PLACES, PlanHead, PlanPlaces
 from asyncdicom.errors import AsyncDicomError
 from asyncdicom.jobs.idc_plans import IdcPlan
 from asyncdicom.jobs.idc_request import IdcRequest
-from asyncdicom.jobs.object_ahead import MAX_PAGES
 from asyncdicom.protocol.idc.manifest import read_manifest
 
 if TYPE_CHECKING:
@@ -54,7 +53,7 @@ def _plan(options: Mapping[str, Any], selection: Selection) -> Iterator[object]:
         options["source_bucket_location"],
     )
     groups_of = request.groups()
-    yield PlanPlaces(request.location, tuple(islice(request.whole_series(), MAX_PAGES)))
+    yield PlanPlaces(request.location, tuple(islice(request.whole_series(), MAX_PLACES)))
     with open_index(options) as index:
         plan = request.plan(index, groups_of)
         groups = iter(plan.groups)

@@ -30,7 +30,10 @@ if TYPE_CHECKING:
     from asyncdicom.jobs.object_groups import ObjectGroup
     from asyncdicom.protocol.idc.buckets import Location
 
-__all__ = ["PlanHead", "PlanPlaces", "ToldPlan"]
+__all__ = ["MAX_PLACES", "PlanHead", "PlanPlaces", "ToldPlan"]
+
+MAX_PLACES = 128
+"""Series that are named before the index is read: more than are listed meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)

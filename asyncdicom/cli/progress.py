@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 import click
-import orjson
 
 from asyncdicom.cli.hints import hint_about
 from asyncdicom.events import (
@@ -73,6 +72,10 @@ class _JsonPrinter:
     """Prints events as JSON lines, until whoever reads them leaves."""
 
     def __init__(self, *, is_quiet: bool) -> None:
+        # Imported here: it takes 2 ms, and most runs speak to persons.
+        from orjson import dumps  # noqa: PLC0415 -- as said
+
+        self._dumps = dumps
         self._is_quiet = is_quiet
         self._is_read = True
 
@@ -80,7 +83,7 @@ class _JsonPrinter:
         if not self._is_read or (self._is_quiet and not _is_news_to_the_quiet(event)):
             return
         try:
-            sys.stdout.buffer.write(orjson.dumps(event.to_json()) + b"\n")
+            sys.stdout.buffer.write(self._dumps(event.to_json()) + b"\n")
             # At once: whoever reads a pipe wants to follow, and half a line helps nobody.
             sys.stdout.buffer.flush()
         except BrokenPipeError:

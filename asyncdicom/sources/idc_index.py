@@ -13,7 +13,6 @@ DuckDB itself refuses every other file, the network, extensions and settings.
 from __future__ import annotations
 
 import importlib
-from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
@@ -240,6 +239,9 @@ def release_of(index: IdcIndex) -> Release:
 
 def package_version() -> str | None:
     """Return the version of idc-index-data, or None if it is not installed."""
+    # Imported here: it reads mail, which takes 10 ms, and few commands tell the version.
+    from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415 -- as said
+
     try:
         return version("idc-index-data")
     except PackageNotFoundError:

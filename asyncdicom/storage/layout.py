@@ -15,7 +15,6 @@ Memory: one entry per folder made from values, and with ISO 9660 one per file.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from typing import TYPE_CHECKING, TypeVar
 
@@ -179,6 +178,8 @@ def _recalled(remembered: dict[K, str], key: K) -> str | None:
 def _plain_candidates(wanted: Rendered) -> Iterator[str]:
     name = plain_name(wanted.text)
     yield name
+    import hashlib  # noqa: PLC0415 -- 2 ms of a start; hardly any name needs it
+
     digest = hashlib.sha256("\0".join(wanted.identity).encode("utf-8", "surrogatepass")).hexdigest()
     yield suffixed(name, f"_{digest[:8]}")
     # Only where somebody has the name with its suffix as a name.

@@ -10,7 +10,6 @@ at most 255 bytes that no file system we know takes for something else.
 
 from __future__ import annotations
 
-import hashlib
 import re
 import unicodedata
 
@@ -109,4 +108,6 @@ def _without_outer_dots(name: str) -> str:
 
 
 def _digest(text: str) -> str:
+    import hashlib  # noqa: PLC0415 -- 2 ms of a start; hardly any name needs it
+
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

@@ -20,7 +20,6 @@ import contextlib
 import fcntl
 import os
 import re
-import secrets
 from typing import TYPE_CHECKING
 
 from asyncdicom.storage.directories import RESERVED_PREFIX
@@ -46,7 +45,7 @@ class TemporaryNames:
     def __init__(self, root_fd: int, system: System) -> None:
         self._root_fd = root_fd
         self._system = system
-        self._run = secrets.token_hex(4)
+        self._run = os.urandom(4).hex()
         self._count = 0
         self._lock_fd = -1
         self._has_orphans = False
