@@ -18,7 +18,7 @@ from asyncdicom.cli.idc_options import (
 from asyncdicom.cli.options import option
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from asyncdicom.cli.idc_chosen import Choice
     from asyncdicom.protocol.idc.buckets import Location
@@ -190,14 +190,16 @@ def manifest(**options: Any) -> int:
     from asyncdicom.cli.idc_chosen import choice_of, written_to  # noqa: PLC0415 -- as in get
     from asyncdicom.protocol.idc.buckets import Location  # noqa: PLC0415 -- as above
 
+    line_of = _LINES[options["format_"]]
     location = Location(options["source_bucket_location"] or "aws")
     with open_index(options) as index:
         choice = choice_of(index, options)
         with written_to(options["output"]) as stream:
             for line in _heading(choice.chosen.totals, location, options["format_"]):
                 stream.write(f"{line}\n")
-            for series in choice.chosen.series():
-                stream.write(f"{_line(series, location, options['format_'])}\n")
+            stream.writelines(
+                f"{line_of(series, location)}\n" for series in choice.chosen.series()
+            )
     return choice.end()
 
 
@@ -207,16 +209,17 @@ def _heading(totals: Totals, location: Location, kind: str) -> Iterator[str]:
         yield f"# s5cmd --no-sign-request --endpoint-url {location.endpoint_url} run THIS-FILE"
 
 
-def _line(series: Series, location: Location, kind: str) -> str:
-    match kind:
-        case "series":
-            return series.series_instance_uid
-        case "uuids":
-            return series.crdc_series_uuid
-        case "urls":
-            return f"s3://{series.bucket_in(location)}/{series.prefix}*"
-        case _:
-            return f"cp s3://{series.bucket_in(location)}/{series.prefix}* ."
+def _url(series: Series, location: Location) -> str:
+    return f"s3://{series.bucket_in(location)}/{series.prefix}*"
+
+
+_LINES: dict[str, Callable[[Series, Location], str]] = {
+    "s5cmd": lambda series, location: f"cp {_url(series, location)} .",
+    "urls": _url,
+    "series": lambda series, _location: series.series_instance_uid,
+    "uuids": lambda series, _location: series.crdc_series_uuid,
+}
+"""What a line is, by the form of a manifest."""
 
 
 @click.command(

@@ -85,7 +85,7 @@ class Chosen:
             "s.SeriesInstanceUID, s.Modality, s.aws_bucket, c.instances, c.bytes"
             f"{further} FROM chosen c JOIN series s ON c.row = s.row{order}"
         ):
-            yield _current(row, wanted)
+            yield Series(*row) if not wanted else _with_values(row, wanted)
         if self.totals.uncounted_series:
             yield from self._earlier()
 
@@ -228,21 +228,24 @@ def _identify(index: IdcIndex, ids: Sequence[str]) -> None:
     values = [one.lower() if is_uuid(one) else one for one in ids]
     want(index, "ids", values)
     index.execute("CREATE OR REPLACE TEMP TABLE identified (row BIGINT, n BIGINT)")
-    open_values = set(values)
+    uuids = set(filter(is_uuid, values))
+    others = set(values) - uuids
     for kind in Kind:
-        possible = [value for value in open_values if _may_be(kind, value)]
+        possible = _possible(kind, uuids, others)
         if possible:
             _identify_as(index, kind, "series", possible)
-            open_values -= _identified(index)
-    if any(map(is_uuid, open_values)):
-        _identify_as(index, Kind.CRDC_SERIES, "earlier", list(open_values))
+            found = _identified(index)
+            uuids -= found
+            others -= found
+    if uuids:
+        _identify_as(index, Kind.CRDC_SERIES, "earlier", list(uuids))
 
 
-def _may_be(kind: Kind, value: str) -> bool:
-    """Tell whether a kind has values of that form; looking for it costs up to 0.1 s."""
-    if kind in (Kind.STUDY, Kind.SERIES):
-        return is_uid(value)
-    return is_uuid(value) is (kind is Kind.CRDC_SERIES)
+def _possible(kind: Kind, uuids: set[str], others: set[str]) -> list[str]:
+    """Return what has the form of a kind's values; looking for any costs up to 0.1 s."""
+    if kind is Kind.CRDC_SERIES:
+        return list(uuids)
+    return list(filter(is_uid, others) if kind in (Kind.STUDY, Kind.SERIES) else others)
 
 
 def _identify_as(index: IdcIndex, kind: Kind, table: str, values: Sequence[str]) -> None:
@@ -259,9 +262,7 @@ def _identified(index: IdcIndex) -> set[str]:
     return {value for (value,) in rows}
 
 
-def _current(row: Row, columns: Sequence[str]) -> Series:
-    if not columns:
-        return Series(*row)
+def _with_values(row: Row, columns: Sequence[str]) -> Series:
     values = {
         name: value for name, value in zip(columns, row[9:], strict=True) if value is not None
     }
