@@ -156,7 +156,7 @@ class Job:
         return self._register(Downloaded, callback)
 
     def on_extract(self, callback: Callable[[Extracted], object]) -> Callable[[Extracted], object]:
-        """Call back after instances were taken out of an answer; never in a dump or from a bucket."""
+        """Call back after instances were taken out of an answer; not of dumps, nor of buckets."""
         return self._register(Extracted, callback)
 
     def on_save(self, callback: Callable[[Stored], object]) -> Callable[[Stored], object]:
