@@ -171,6 +171,9 @@ def receiver_settings(
 
 
 def _server(options: Mapping[str, Any], tls: AcceptorTls | None) -> ServerSettings:
+    if options["host"] == "":
+        # To the system that would be all addresses, which nobody means by it.
+        raise click.UsageError("--host: no address (write 0.0.0.0 for all of this machine)")
     return ServerSettings(
         host=chosen(options, _ALL_ADDRESSES, options["host"]),
         is_ipv6_only=options["ipv6"],

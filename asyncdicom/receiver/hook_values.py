@@ -1,7 +1,8 @@
 """What a hook is told of its event: values by placeholder.
 
-Rule: an AE title is as a peer sent it; what no argument may hold (NUL), or no line (control
-characters), becomes `_`. Paths are as they are, but a relative one does not begin with `-`.
+Rule: an AE title is as a peer sent it; what no argument may hold (NUL), no line (control
+characters) and no name of a file (`/`, and a dot in front) becomes `_`: hooks put it into paths.
+Paths are as they are, but a relative one does not begin with `-`.
 """
 
 from __future__ import annotations
@@ -39,8 +40,8 @@ def _of_caller(caller: Caller) -> dict[str, str]:
     return {
         "association": str(caller.association),
         "address": caller.address,
-        "calling_ae": _printable(caller.calling_ae),
-        "called_ae": _printable(caller.called_ae),
+        "calling_ae": _named(caller.calling_ae),
+        "called_ae": _named(caller.called_ae),
     }
 
 
@@ -82,8 +83,14 @@ def _of_study(event: StudyCompleted, root: str) -> dict[str, str]:
         "replaced": str(event.replaced),
         "bytes": str(event.byte_count),
         # PS3.5 §6.2: no AE title has a backslash, it separates values.
-        "calling_aes": "\\".join(map(_printable, event.calling_aes)),
+        "calling_aes": "\\".join(map(_named, event.calling_aes)),
     }
+
+
+def _named(ae_title: str) -> str:
+    """Make an AE title fit for the name of a file, which never leads to another folder."""
+    text = _printable(ae_title).replace("/", "_")
+    return f"_{text[1:]}" if text.startswith(".") else text
 
 
 def _printable(text: str) -> str:

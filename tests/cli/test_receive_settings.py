@@ -180,6 +180,7 @@ def test_it_is_known_whether_paths_may_name_patients(
                 *("+dp x", "--no-sni", "--expect-sni x", "+ws", "+wf x", "-rc", "-vc", "-ic"),
             )
         ],
+        pytest.param("--host=", "--host: no address", id="no host"),
     ],
 )
 def test_what_cannot_be_is_refused_with_a_reason(

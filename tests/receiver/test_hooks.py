@@ -198,6 +198,25 @@ def test_each_placeholder_has_its_value(kind: str, event: Any, what: str) -> Non
     assert all(value.isprintable() for value in values.values())
 
 
+@pytest.mark.parametrize(
+    ("ae_title", "value"),
+    [
+        pytest.param("../../etc", "_._.._etc", id="to elsewhere"),
+        pytest.param("..", "_.", id="up"),
+        pytest.param(".", "_", id="here"),
+        pytest.param("/etc", "_etc", id="from the root"),
+        pytest.param("CT 1.2", "CT 1.2", id="an AE title"),
+        pytest.param("", "", id="none"),
+    ],
+)
+def test_an_ae_title_leads_to_no_other_folder(ae_title: str, value: str) -> None:
+    caller = Caller(7, "127.0.0.1:4711", ae_title, ae_title)
+    _, values = values_of(STORED._replace(caller=caller), "/out")
+    assert values["calling_ae"] == values["called_ae"] == value
+    _, of_study = values_of(StudyCompleted("1.3", 3, 300, (ae_title, "CT02")), "/out")
+    assert of_study["calling_aes"] == f"{value}\\CT02"
+
+
 def test_values_are_fit_for_arguments() -> None:
     _, values = values_of(STORED, "/out")
     assert values["calling_ae"] == "-rf__"
