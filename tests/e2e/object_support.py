@@ -19,6 +19,7 @@ from asyncdicom.mock import S3Options, S3Server, SyntheticArchive, SyntheticOpti
 from asyncdicom.mock.s3_faults import S3Plan
 from asyncdicom.mock.s3_objects import ArchiveObjects
 from tests.e2e.support import (
+    PATIENT_S,
     Completed,
     Mock,
     assert_speaks_plainly,
@@ -50,8 +51,6 @@ __all__ = [
 
 LEFT = ".asyncdicom-"
 """Begins every name that is no result."""
-
-IDLE_S = "0.8"
 
 
 class BucketTruth:
@@ -157,7 +156,7 @@ def get(
     report, out = folder / "report.jsonl", folder / "out"
     done = cli(
         *("get", source or mock.bucket_url, "--endpoint-url", mock.url, "--no-sign-request"),
-        *("-o", str(out), "--durability", "none", "--timeout", IDLE_S),
+        *("-o", str(out), "--durability", "none", "--timeout", PATIENT_S),
         *("--report", str(report), "-r", "1", *words),
         env=s3_environ(),
     )

@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from asyncdicom.mock.server import Recorded
 
 __all__ = [
+    "IMPATIENT_S",
+    "PATIENT_S",
     "PROGRAM",
     "RUN_DEADLINE_S",
     "WORKERS",
@@ -57,6 +59,7 @@ __all__ = [
     "cli",
     "files_below",
     "killed",
+    "patience_for",
     "portal_mock",
     "reading_report",
 ]
@@ -65,6 +68,12 @@ PROGRAM = str(Path(sys.executable).with_name("asyncdicom"))
 
 RUN_DEADLINE_S = 50.0
 """Of one process; a run that needs longer hangs, also on a machine that is slow and busy."""
+
+PATIENT_S = "15"
+"""`--timeout` where nothing is to stall: who shares a machine with many is not silent."""
+
+IMPATIENT_S = "2"
+"""`--timeout` where something stalls, beside what must not."""
 
 WORKERS = 4
 """Processes at once: enough to hide their pauses, few enough for two cores."""
@@ -124,6 +133,11 @@ def cli(*words: str, stdin: str = "", **settings: Any) -> Completed:
         **settings,
     )
     return Completed(done.returncode, done.stdout, done.stderr, time.monotonic() - begun_s)
+
+
+def patience_for(reasons: Iterable[str]) -> str:
+    """Return the `--timeout` for a run that is to fail for one of some reasons, or for none."""
+    return IMPATIENT_S if "stalled" in reasons else PATIENT_S
 
 
 def killed(

@@ -21,6 +21,8 @@ from anyio.from_thread import start_blocking_portal
 from asyncdicom.mock.dimse_effects import DIMSE_EFFECTS
 from tests.e2e.dimse_support import DimseTruth, dimse_mock
 from tests.e2e.support import (
+    IMPATIENT_S,
+    PATIENT_S,
     WORKERS,
     Completed,
     Runs,
@@ -29,6 +31,7 @@ from tests.e2e.support import (
     assert_speaks_plainly,
     cli,
     files_below,
+    patience_for,
     reading_report,
 )
 from tests.support.processes import free_port
@@ -43,7 +46,6 @@ if TYPE_CHECKING:
     from asyncdicom.mock.dimse import RecordedDimse
     from tests.e2e.dimse_support import DimseMock
 
-IDLE_S = "0.8"
 LONGEST_RUN_S = 45.0
 
 STUDY = DimseTruth(series=2, instances=3, rows=16)
@@ -146,7 +148,7 @@ def get(mock: DimseMock, study: DimseTruth, folder: Path, *words: str, query: st
     report, out = folder / "report.jsonl", folder / "out"
     done = cli(
         *("get", f"{mock.url}{query}", "--study", study.uid, "-o", str(out)),
-        *("--durability", "none", "--timeout", IDLE_S, "--report", str(report), "-r", "1"),
+        *("--durability", "none", "--timeout", PATIENT_S, "--report", str(report), "-r", "1"),
         *words,
     )
     lines = reading_report(report)
@@ -155,6 +157,11 @@ def get(mock: DimseMock, study: DimseTruth, folder: Path, *words: str, query: st
     assert done.seconds < LONGEST_RUN_S
     there = frozenset(assert_only_true_files(out, study))
     return Told(done, lines, mock.new_requests(), there)
+
+
+def patience_with(fault: str) -> str:
+    """Return the `--timeout` for a run that meets a fault, which may end by it."""
+    return IMPATIENT_S if fault.startswith(("silence", "half-pdu")) else PATIENT_S
 
 
 @pytest.fixture(scope="module")
@@ -197,9 +204,10 @@ def stories(
         folder.mkdir()
         with dimse_mock(portal, STUDY) as mock:
             mock.set_faults(case.of(f"path=*/{VICTIM}"))
-            first = get(mock, STUDY, folder)
+            patience = ("--timeout", patience_for(case.reasons))
+            first = get(mock, STUDY, folder, *patience)
             mock.set_faults(case.of("times=1"))
-            return Story(first, get(mock, STUDY, folder))
+            return Story(first, get(mock, STUDY, folder, *patience))
 
     with Runs.of_module(request, Row, perform, pool) as runs:
         yield runs
@@ -388,6 +396,7 @@ def ends(
         folders = [tmp_path_factory.mktemp("ends") for _ in range(2)]
         once = f"{case.fault},times=1" if "=" in case.fault else f"{case.fault}:times=1"
         words, query, options = moving(free_port()) if case.by_move else ((), "", {})
+        words = (*words, "--timeout", patience_with(case.fault))
         with dimse_mock(portal, STUDY, **options) as mock:
             mock.set_faults(case.fault)
             for_good = get(mock, STUDY, folders[0], *words, query=query)
@@ -513,7 +522,7 @@ def parades(
         folder = tmp_path_factory.mktemp("parade")
         words, query, options = moving(free_port()) if way.retrieve == "move" else ((), "", {})
         with dimse_mock(portal, PARADE_STUDY, *faults, **options) as mock:
-            words = ("--dimse-engine", way.engine, *words)
+            words = ("--dimse-engine", way.engine, "--timeout", IMPATIENT_S, *words)
             return get(mock, PARADE_STUDY, folder, *words, query=query)
 
     with Runs.of_module(request, Way, perform, pool) as runs:
@@ -629,7 +638,8 @@ def queries(
 
     def perform(case: Query) -> Completed:
         with dimse_mock(portal, study, case.fault) as mock:
-            return cli("find", mock.url, "--format", "json", "--timeout", IDLE_S, "-r", "1")
+            patience = ("--timeout", patience_with(case.fault), "-r", "1")
+            return cli("find", mock.url, "--format", "json", *patience)
 
     with Runs.of_module(request, Query, perform, pool) as runs:
         yield runs

@@ -17,12 +17,15 @@ from anyio.from_thread import start_blocking_portal
 from asyncdicom.mock import WebOptions
 from asyncdicom.mock.registry import EFFECTS
 from tests.e2e.support import (
+    IMPATIENT_S,
+    PATIENT_S,
     Completed,
     Runs,
     TruthStudy,
     assert_speaks_plainly,
     cli,
     files_below,
+    patience_for,
     portal_mock,
     reading_report,
 )
@@ -37,7 +40,6 @@ if TYPE_CHECKING:
     from asyncdicom.mock.server import Recorded
     from tests.e2e.support import Mock
 
-IDLE_S = "0.8"
 LONGEST_RUN_S = 45.0
 
 JSON = frozenset({"metadata"})
@@ -185,7 +187,7 @@ def dump(mock: Mock, study: TruthStudy, folder: Path, *words: str) -> Told:
     report, out = folder / "report.jsonl", folder / "out"
     done = cli(
         *("dump", "-w", mock.url, "-s", study.uid, "-o", str(out), "-m"),
-        *("--only", "metadata,frames,instances", "--timeout", IDLE_S, "-r", "1"),
+        *("--only", "metadata,frames,instances", "--timeout", PATIENT_S, "-r", "1"),
         *("--report", str(report), *words),
     )
     lines = reading_report(report)
@@ -254,7 +256,7 @@ def parades(
         folder.mkdir()
         golden.mkdir()
         words = ["--http-engine", case.engine, "-c", str(case.workers)]
-        words += ["--processes", str(case.processes)]
+        words += ["--processes", str(case.processes), "--timeout", IMPATIENT_S]
         with portal_mock(portal, STUDY, tls=case.tls) as mock:
             if case.tls:
                 words += ["--cacert", str(mock.ca_file)]
@@ -427,7 +429,7 @@ def codes(
         folder = base / f"{abs(hash(case))}"
         folder.mkdir()
         with portal_mock(portal, SMALL, *case.faults) as mock:
-            return dump(mock, SMALL, folder, *case.words)
+            return dump(mock, SMALL, folder, *case.words, "--timeout", patience_for([case.reason]))
 
     with Runs.of_module(request, Code, perform) as runs:
         yield runs

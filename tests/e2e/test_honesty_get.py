@@ -23,6 +23,8 @@ from asyncdicom.mock import ServerOptions, WebOptions
 from asyncdicom.mock.messages import Framing
 from asyncdicom.mock.registry import EFFECTS
 from tests.e2e.support import (
+    IMPATIENT_S,
+    PATIENT_S,
     WORKERS,
     Completed,
     Runs,
@@ -31,6 +33,7 @@ from tests.e2e.support import (
     assert_only_true_files,
     assert_speaks_plainly,
     cli,
+    patience_for,
     portal_mock,
     reading_report,
 )
@@ -45,10 +48,14 @@ if TYPE_CHECKING:
     from asyncdicom.mock.server import Recorded
     from tests.e2e.support import Mock
 
-IDLE_S = "0.8"
 LONGEST_RUN_S = 45.0
 
-STUDY = TruthStudy(series=2, instances=4, rows=16)
+STUDY = TruthStudy(series=2, instances=4, rows=64)
+
+BROKEN_S = "5"
+"""`--timeout` where an answer breaks off half-way. The engine gathers what 4 KiB/s bring in this
+time before it hands anything on, and what it gathered is lost with the connection: here less
+than half of the study, so that something is known to be there."""
 
 NOWHERE = "https://127.0.0.1:1/dicom-web"
 """Nobody listens there; from http: it is no step down in safety."""
@@ -182,7 +189,7 @@ def get(mock: Mock, study: TruthStudy, folder: Path, *words: str) -> Told:
     report, out = folder / "report.jsonl", folder / "out"
     done = cli(
         *("get", mock.url, "--study", study.uid, "-o", str(out), "--durability", "none"),
-        *("--timeout", IDLE_S, "--report", str(report), "-r", "1", *words),
+        *("--timeout", PATIENT_S, "--report", str(report), "-r", "1", *words),
     )
     lines = reading_report(report)
     told = Told(done, lines, mock.new_requests(), frozenset(assert_only_true_files(out, study)))
@@ -237,9 +244,10 @@ def stories(
         folder.mkdir()
         with portal_mock(portal, STUDY) as mock:
             mock.set_faults(case.of("study"), case.of("instance", f"path=*/{victim}"))
-            first = get(mock, STUDY, folder, "--granularity", "study")
+            patience = ("--timeout", IMPATIENT_S if "stalled" in case.reasons else BROKEN_S)
+            first = get(mock, STUDY, folder, "--granularity", "study", *patience)
             mock.set_faults(case.of("study+series+instance", "times=1"))
-            second = get(mock, STUDY, folder)
+            second = get(mock, STUDY, folder, *patience)
             mock.set_faults()
             is_last = case.mended and case.fault not in RUN_THRICE
             return Story(victim, first, second, None if is_last else get(mock, STUDY, folder))
@@ -371,7 +379,7 @@ def parades(
         folder.mkdir()
         every = [(one, f"path=*/{uid}") for one, uid in INSTANCE_OF.items()]
         words = ["--http-engine", case.engine, "-c", str(case.workers)]
-        words += ["--granularity", "instance"]
+        words += ["--granularity", "instance", "--timeout", IMPATIENT_S]
         with portal_mock(portal, MANY, tls=case.tls) as mock:
             if case.tls:
                 words += ["--cacert", str(mock.ca_file)]
@@ -502,7 +510,7 @@ def lookups(
         options = ServerOptions(framing=case.framing)
         web = WebOptions(gzip=case.gzip)
         with portal_mock(portal, STUDY, case.fault, options=options, web=web) as mock:
-            return get(mock, STUDY, folder, *case.words)
+            return get(mock, STUDY, folder, *case.words, "--timeout", patience_for([case.reason]))
 
     with Runs.of_module(request, Lookup, perform, pool) as runs:
         yield runs
