@@ -34,6 +34,7 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from asyncdicom.errors import LimitExceeded, ProtocolError, Truncated
+from asyncdicom.protocol.json_values import ValueScan
 from asyncdicom.protocol.payload_events import NEED_DATA, NeedData
 from asyncdicom.records import dataclass
 
@@ -71,47 +72,10 @@ _LOOKS_LIKE_END: Final = re.compile(rb"\}[ \t\r\n]*\][ \t\r\n]*\Z")
 _LOOKS_LIKE_END_OF_OBJECT: Final = re.compile(rb"\}[ \t\r\n]*\Z")
 _TAIL_BYTES: Final = 128
 """How far from the end an ending is looked for; longer blanks only cost time."""
-_TOKEN: Final = re.compile(rb'([{}])|"(?:[^"\\]++|\\.)*+("?)', re.DOTALL)
-_REST_OF_STRING: Final = re.compile(rb'(?:[^"\\]++|\\.)*+("?)', re.DOTALL)
 _USUAL_BYTES: Final = 16 * 1024
 _MANY_BYTES: Final = 16 * 1024
 """Parsed in one go: a handful of instances; as objects of Python, small ones take 30 times that."""
 _OPEN_BRACE: Final = ord("{")
-
-
-class _Scan:
-    """Finds the brace that closes an object, and remembers where it stopped."""
-
-    __slots__ = ("_depth", "_is_in_string", "at")
-
-    def __init__(self, at: int) -> None:
-        self.at = at
-        self._depth = 0
-        self._is_in_string = False
-
-    def end_in(self, buffer: bytearray) -> int | None:
-        """Return the index behind the object, or None if it is not there yet."""
-        if self._is_in_string:
-            rest = _REST_OF_STRING.match(buffer, self.at)
-            assert rest is not None, "the pattern matches nothing as well"
-            self.at = rest.end()
-            if not rest[1]:
-                return None
-            self._is_in_string = False
-        for token in _TOKEN.finditer(buffer, self.at):
-            brace = token[1]
-            if brace == b"{":
-                self._depth += 1
-            elif brace == b"}":
-                self._depth -= 1
-                if not self._depth:
-                    return token.end()
-            elif not token[2]:
-                self._is_in_string = True
-                self.at = token.end()
-                return None
-        self.at = len(buffer)
-        return None
 
 
 class JsonArraySplitter:
@@ -138,7 +102,7 @@ class JsonArraySplitter:
         self._last_bytes = _USUAL_BYTES
         self._searched = 0
         self._may_take_many = True
-        self._scan: _Scan | None = None
+        self._scan: ValueScan | None = None
 
     def receive_data(self, data: Buffer) -> None:
         """Store bytes; what has been handed over before is let go."""
@@ -293,7 +257,7 @@ class JsonArraySplitter:
         element = None if end is None or end > most else self._parse(end)
         is_exhausted = end is not None or self._is_final or len(buffer) > min(horizon, most)
         if element is None and is_exhausted:
-            self._scan = _Scan(start)
+            self._scan = ValueScan(start)
         return element
 
     def _learn(self, start: int) -> None:

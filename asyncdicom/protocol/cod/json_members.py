@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Final
 import orjson
 
 from asyncdicom.errors import LimitExceeded, ProtocolError, Truncated
+from asyncdicom.protocol.json_values import ValueScan
 from asyncdicom.protocol.payload_events import NEED_DATA, NeedData
 
 if TYPE_CHECKING:
@@ -69,59 +70,8 @@ class _State(Enum):
 
 
 _BLANKS: Final = re.compile(rb"[ \t\r\n]*")
-_RUN: Final = re.compile(rb'(?:[^{}\[\]"]++|"(?:[^"\\]++|\\.)*+")*+([{}\[\]"])?', re.DOTALL)
-"""Everything up to a bracket outside of strings, or to a string that does not end here."""
-_REST_OF_STRING: Final = re.compile(rb'(?:[^"\\]++|\\.)*+("?)', re.DOTALL)
-_QUOTE: Final = ord('"')
 _SCALAR: Final = re.compile(rb"[^ \t\r\n,}\]]*")
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
-
-
-class _Scan:
-    """Finds the end of a string, an object or an array, and remembers where it stopped."""
-
-    __slots__ = ("_depth", "_is_in_string", "at")
-
-    def __init__(self, at: int) -> None:
-        self.at = at
-        self._depth = 0
-        self._is_in_string = False
-
-    def end_in(self, buffer: bytearray) -> int | None:
-        """Return the index behind the value, or None if it is not there yet."""
-        if self._is_in_string:
-            rest = _REST_OF_STRING.match(buffer, self.at)
-            assert rest is not None, "the pattern matches nothing as well"
-            self.at = rest.end()
-            if not rest[1]:
-                return None
-            self._is_in_string = False
-            if not self._depth:
-                return self.at
-        elif not self._depth and buffer[self.at] == _QUOTE:
-            return self._end_of_string(buffer, self.at + 1)
-        return self._end_of_brackets(buffer)
-
-    def _end_of_brackets(self, buffer: bytearray) -> int | None:
-        depth, at = self._depth, self.at
-        while True:
-            run = _RUN.match(buffer, at)
-            assert run is not None, "the pattern matches nothing as well"
-            at, mark = run.end(), run[1]
-            if mark is None or mark == b'"':
-                self._depth, self.at = depth, at
-                return None if mark is None else self._end_of_string(buffer, at)
-            depth += 1 if mark in b"{[" else -1
-            if depth <= 0:
-                return at
-
-    def _end_of_string(self, buffer: bytearray, at: int) -> int | None:
-        """Go on behind a quotation mark."""
-        rest = _REST_OF_STRING.match(buffer, at)
-        assert rest is not None, "the pattern matches nothing as well"
-        self._is_in_string = not rest[1]
-        self.at = rest.end()
-        return self.at if rest[1] else None
 
 
 class JsonMembers:
@@ -146,7 +96,7 @@ class JsonMembers:
         self._buffer = bytearray()
         self._pos = 0
         self._base = 0
-        self._scan: _Scan | None = None
+        self._scan: ValueScan | None = None
 
     def receive_data(self, data: Buffer) -> None:
         """Store bytes; what has been handed over before is let go."""
@@ -265,7 +215,7 @@ class JsonMembers:
     def _end_of_value(self) -> int | None:
         if self._buffer[self._pos] in b'{["':
             if self._scan is None:
-                self._scan = _Scan(self._pos)
+                self._scan = ValueScan(self._pos)
             return self._scan.end_in(self._buffer)
         scalar = _SCALAR.match(self._buffer, self._pos)
         assert scalar is not None, "the pattern matches nothing as well"
