@@ -83,7 +83,8 @@ class MessageAssembler:
         self._phase = _Phase.IDLE
         self._context_id = 0
         self._command = bytearray()
-        self._parse = CommandReader().parse
+        self._reader = CommandReader()
+        self._parse = self._reader.parse
         self._name = ""
 
     @property
@@ -107,6 +108,10 @@ class MessageAssembler:
         except ProtocolError:
             return None
         return command if command.has_data_set is has_data_set else None
+
+    def is_progress(self, command_set: Buffer) -> bool:
+        """Tell whether a message is as one before, which said how far a C-GET has come."""
+        return self._reader.is_progress(command_set)
 
     def end_data_set(self) -> None:
         """Say that the data set that is due came to its end; its fragments were not told."""

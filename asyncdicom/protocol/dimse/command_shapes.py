@@ -25,6 +25,7 @@ from asyncdicom.protocol.dimse.messages import (
     CStoreRequest,
     parse_command,
 )
+from asyncdicom.protocol.dimse.statuses import is_pending
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,13 +55,19 @@ class _Shape:
         raw: The command set.
         holes: Where values start and end, in order.
         build: Makes the message from the values in the holes.
+        is_progress: Whether it only says how far a C-GET has come.
 
     """
 
-    __slots__ = ("_build", "_literals", "_unpack")
+    __slots__ = ("_build", "_literals", "_unpack", "is_progress")
 
     def __init__(
-        self, raw: bytes, holes: list[tuple[int, int]], build: Callable[..., Message]
+        self,
+        raw: bytes,
+        holes: list[tuple[int, int]],
+        build: Callable[..., Message],
+        *,
+        is_progress: bool = False,
     ) -> None:
         layout, at = ["<"], 0
         for start, end in holes:
@@ -71,6 +78,11 @@ class _Shape:
         self._unpack = Struct("".join(layout)).unpack
         self._literals = self._unpack(raw)[::2]
         self._build = build
+        self.is_progress = is_progress
+
+    def fits(self, raw: bytes) -> bool:
+        """Tell whether a command set of this length has this shape."""
+        return self._unpack(raw)[::2] == self._literals
 
     def read(self, raw: bytes) -> Message | None:
         """Return the message, or None if the command set has another shape."""
@@ -99,6 +111,11 @@ class CommandReader:
         message = parse_command(data)
         self._note(bytes(data), message)
         return message
+
+    def is_progress(self, data: Buffer) -> bool:
+        """Tell whether it is as one before, which said how far a C-GET has come, and no more."""
+        shape = self._shapes.get(len(data))
+        return shape is not None and shape.is_progress and shape.fits(bytes(data))
 
     def _note(self, raw: bytes, message: Message) -> None:
         """Keep the shape of a message of which many may follow."""
@@ -168,4 +185,5 @@ def _shape_of_progress(raw: bytes, message: CGetResponse | CMoveResponse) -> _Sh
             details=message.details,
         )
 
-    return _Shape(raw, holes, build)
+    is_progress = isinstance(message, CGetResponse) and is_pending(message.status)
+    return _Shape(raw, holes, build, is_progress=is_progress and not message.has_data_set)

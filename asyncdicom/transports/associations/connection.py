@@ -100,6 +100,7 @@ class Connection(asyncio.BufferedProtocol):
         self._writable.set()
         self._writers = 0
         self._is_expecting = True
+        self._is_answered = False
         self._failure: AsyncDicomError | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._patience = Patience(0.0)
@@ -142,12 +143,13 @@ class Connection(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int, /) -> None:
         """Note what came (asyncio)."""
         self._filled += nbytes
+        self._window_bytes += nbytes
+        self.heard_s = self._loop.time()
+        self._is_answered = False
         if self._socket is not None:
             sockets.acknowledge_at_once(self._socket)
         if self._plain is not None and nbytes < SMALL_READ_BYTES:
-            nbytes += self._read_on(self._plain)
-        self._window_bytes += nbytes
-        self.heard_s = self._loop.time()
+            self._read_on(self._plain)
         self._was_full = self._was_full or self._is_full
         self._wake()
         if self._is_reading and self._is_full and self._transport is not None:
@@ -197,7 +199,8 @@ class Connection(asyncio.BufferedProtocol):
         return self._writable.is_set()
 
     def begin_message(self) -> None:
-        """Say that a message ended while its successor is waited for: silence counts from here."""
+        """Say that a message was answered, and the next is waited for: silence counts from here."""
+        self._is_answered = True
         self.heard_s = self._loop.time()
         self._begin_window(self.heard_s)
 
@@ -247,11 +250,8 @@ class Connection(asyncio.BufferedProtocol):
         if not parts or self._transport is None or self._is_closing():
             return
         if self._plain is not None and len(parts) == 1:
-            sent = (
-                0
-                if self._transport.get_write_buffer_size()
-                else sockets.write_at_once(self._plain, *parts)
-            )
+            is_behind = self._transport.get_write_buffer_size() > 0
+            sent = 0 if is_behind else sockets.write_at_once(self._plain, parts[0])
             if sent == len(parts[0]):
                 return
             parts = (memoryview(parts[0])[sent:],)
@@ -316,21 +316,23 @@ class Connection(asyncio.BufferedProtocol):
     def _is_full(self) -> bool:
         return len(self._view) - self._filled < LEAST_READ_BYTES
 
-    def _read_on(self, plain: socket.socket) -> int:
+    def _read_on(self, plain: socket.socket) -> None:
         """Read what a peer with Nagle's algorithm sends because we acknowledged.
 
         It comes while the system call lasts, if the peer is near; who sends a message in
-        five pieces costs us one turn of the loop then, and not five.
+        five pieces costs us one turn of the loop then, not five. An answer acknowledges, too.
         """
-        more_bytes = came = 0
+        came = 0
         while came < SMALL_READ_BYTES and not self._is_full:
             came = sockets.read_at_once(plain, self._view[self._filled :])
             if not came:
                 break
             self._filled += came
-            more_bytes += came
+            self._window_bytes += came
+            self._wake()
+            if self._is_answered:
+                break
             sockets.acknowledge_at_once(plain)
-        return more_bytes
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done() and not self._is_advancing:

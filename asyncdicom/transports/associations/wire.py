@@ -257,21 +257,33 @@ class Wire:
             if arrived is None:
                 continue
             is_progress = _may_be_late(arrived)
-            if is_progress and not self._is_to_be_told():
-                continue
+            if is_progress:
+                if not self._is_due():
+                    continue
+                self._told_s, self._is_progress_due = self.connection.heard_s, False
             self._late.append(arrived)
             if len(self._late) > MAX_LATE or not is_progress:
                 return self._late.popleft()
         self.connection.is_within_message = self.is_within_message
         return self._late.popleft() if self._late else None
 
-    def _is_to_be_told(self) -> bool:
-        """Tell whether somebody should hear how far an operation has come, and take note of it."""
-        heard_s = self.connection.heard_s
-        is_due = self._is_progress_due or heard_s - self._told_s >= PROGRESS_S
-        if is_due:
-            self._told_s, self._is_progress_due = heard_s, False
-        return is_due
+    def _is_due(self) -> bool:
+        """Tell whether somebody should hear how far an operation has come."""
+        return self._is_progress_due or self.connection.heard_s - self._told_s >= PROGRESS_S
+
+    def _next_whole(self, reader: PduReader) -> tuple[int, memoryview, memoryview | None] | None:
+        """Return the next message that came whole, behind those that nobody has to hear of."""
+        while (message := reader.whole_message()) is not None:
+            _, command_set, dataset = message
+            if (
+                dataset is not None
+                or self._is_due()
+                or not self._assembler.is_progress(command_set)
+            ):
+                break
+            reader.pass_message()
+            self._statistics.messages_received += 1
+        return message
 
     def _has_ended_at_once(self, reader: PduReader) -> bool:
         """Take a whole message, or what came of a data set, at once; tell whether it ended."""
@@ -284,7 +296,7 @@ class Wire:
             if is_last:
                 self._assembler.end_data_set()
             return is_last
-        if not self._assembler.is_idle or (message := reader.whole_message()) is None:
+        if not self._assembler.is_idle or (message := self._next_whole(reader)) is None:
             return False
         context_id, command_set, dataset = message
         command = self._assembler.command_of(command_set, has_data_set=dataset is not None)

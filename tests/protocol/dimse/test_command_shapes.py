@@ -74,6 +74,42 @@ def test_progress_is_parsed_once(
     assert len(calls) == 1
 
 
+def progress(done: int, **differing: object) -> bytes:
+    whole = CGetResponse(1, PENDING, MODEL, remaining=99 - done, completed=done)
+    return replace(whole, **differing).encode()  # type: ignore[arg-type]  # -- fields of any type
+
+
+@pytest.mark.parametrize(
+    ("before", "data", "is_known"),
+    [
+        pytest.param([], progress(2), False, id="the first one"),
+        pytest.param([progress(1)], progress(2), True, id="one more"),
+        pytest.param([progress(1)], progress(2, status=0), False, id="the last one"),
+        pytest.param([progress(1)], progress(2, responds_to=2), False, id="of another operation"),
+        pytest.param([progress(1)], progress(2, failed=1), False, id="a failure, too"),
+        pytest.param(
+            [progress(1, has_data_set=True)], progress(2, has_data_set=True), False, id="with UIDs"
+        ),
+        pytest.param([progress(1, status=0)], progress(2, status=0), False, id="twice the last"),
+        pytest.param(
+            [CMoveResponse(1, PENDING, MODEL, 9, 1).encode()],
+            CMoveResponse(1, PENDING, MODEL, 8, 2).encode(),
+            False,
+            id="of a C-MOVE",
+        ),
+    ],
+)
+def test_progress_is_known_by_what_came_before(
+    before: list[bytes],
+    data: bytes,
+    is_known: bool,  # noqa: FBT001 -- a parameter
+) -> None:
+    reader = CommandReader()
+    for one in before:
+        reader.parse(one)
+    assert reader.is_progress(data) is is_known
+
+
 def test_pending_answers_to_a_query_are_parsed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = parsed(monkeypatch)
     pending = CFindResponse(1, PENDING, MODEL, has_data_set=True)

@@ -331,6 +331,18 @@ async def test_how_far_it_has_come_is_told_no_more_often_than_anybody_looks() ->
     assert await told([b"".join(chunks)], 0.0) == [9, None]
 
 
+async def test_what_is_passed_over_is_counted_and_hides_nothing_behind_it() -> None:
+    statistics = DimseStatistics()
+    flood = b"".join(progress(9) for _ in range(50))
+    connection = Scripted([progress(9), flood[:-1], flood[-1:] + stored() + progress(0)])
+    wire = wire_on(connection, established(), statistics)
+    taken: list[tuple[CStoreRequest, bytes]] = []
+    wire.begin_store = lambda _, command: Sink(taken, command, is_prompt=True)
+    commands = [cast("Arrived", await wire.next()).command for _ in range(2)]
+    assert [cast("CGetResponse", one).remaining for one in commands] == [9, None]
+    assert ([data for _, data in taken], statistics.messages_received) == ([b"data"], 53)
+
+
 async def test_after_a_refusal_the_next_progress_is_told() -> None:
     chunks = [
         progress(9),
