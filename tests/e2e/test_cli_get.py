@@ -128,7 +128,7 @@ def test_only_what_failed_is_asked_for_again(portal: BlockingPortal, tmp_path: P
 def test_a_pace_is_kept(mock: Mock, tmp_path: Path, words: list[str], least_s: float) -> None:
     done = get(mock, tmp_path, "--study", STUDY.uid, "--json", *words)
     assert done.code == 0
-    assert least_s <= done.seconds < 12
+    assert least_s <= done.seconds < 40
     assert assert_only_true_files(tmp_path, STUDY) == set(STUDY.instances)
 
 

@@ -311,7 +311,7 @@ def test_a_run_that_ends_early_leaves_whole_files_and_the_next_one_goes_on(
 
 
 def wait_for_files(folder: Path, count: int) -> None:
-    deadline_s = time.monotonic() + 15
+    deadline_s = time.monotonic() + 40
     while len(results_in(folder)) < count:
         assert time.monotonic() < deadline_s, "nothing is stored while the archive waits"
         time.sleep(0.01)

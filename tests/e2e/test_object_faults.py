@@ -285,7 +285,7 @@ def test_nobody_there_is_told_soon(tmp_path: Path) -> None:
     where = ("--endpoint-url", "http://127.0.0.1:1", "--no-sign-request")
     done = cli("get", "s3://dicom/", *where, "-o", str(tmp_path), env=s3_environ())
     assert done.code == 5
-    assert done.seconds < 10
+    assert done.seconds < 30
 
 
 def test_a_short_object_is_never_taken_for_whole(portal: BlockingPortal, tmp_path: Path) -> None:

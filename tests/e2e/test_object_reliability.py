@@ -15,7 +15,7 @@ from tests.e2e.object_support import LEFT, BucketTruth, get, portal_bucket, s3_e
 from tests.e2e.support import SENTENCE, cli, files_below, reading_report
 from tests.e2e.watching import (
     ATTACK_BYTES,
-    ON_THE_WAY_S,
+    ON_THE_WAY,
     Running,
     peak_bytes,
     wait_for_stall,
@@ -31,8 +31,10 @@ if TYPE_CHECKING:
     from tests.e2e.object_support import S3Mock
 
 BUCKET = BucketTruth(series=2, instances=50, rows=16)
-EXIT_S = 5.0
-"""From a signal to the end of the process, at most."""
+EXIT_S = 15.0
+"""From a signal to the end of the process, at most: 5 s where nobody else is at work."""
+AT_ONCE = 8
+"""Requests at once, where they are counted."""
 
 
 @pytest.fixture(scope="module")
@@ -98,12 +100,12 @@ def test_no_worker_asks_before_the_pause_is_over(
     with portal_bucket(portal, BUCKET, max_keys=40) as mock:
         mock.set_faults(f"503:{kind},retry-after=1")
         seen = watched(mock)
-        done = cli(*words_for(mock, tmp_path), env=s3_environ())
+        done = cli(*words_for(mock, tmp_path, "-c", str(AT_ONCE)), env=s3_environ())
     assert done.code == 0, done.err
     refused = next(n for n, one in enumerate(seen) if one.request.status == 503)
     heard_s = seen[refused].at_s
     after = [one.at_s - heard_s for one in seen[refused + 1 :]]
-    assert [at for at in after if ON_THE_WAY_S < at < 1.0] == []
+    assert sum(at < 1.0 for at in after) <= ON_THE_WAY * AT_ONCE
     assert max(after) >= 1.0
 
 

@@ -351,7 +351,7 @@ def test_who_says_nothing_is_not_waited_for(option: str, tmp_path: Path) -> None
         else:
             with held(receiver):
                 receiver.wait_for("associationEnded")
-        assert 0.9 < time.monotonic() - began_s < 5
+        assert 0.9 < time.monotonic() - began_s < 25
 
 
 def test_the_longest_pdu_is_announced(tmp_path: Path) -> None:

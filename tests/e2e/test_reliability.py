@@ -32,6 +32,7 @@ from asyncdicom.policy.retry import RetryPolicy
 from asyncdicom.wiring import open_source
 from tests.e2e.support import (
     PROGRAM,
+    RUN_DEADLINE_S,
     TruthStudy,
     assert_only_true_files,
     assert_speaks_plainly,
@@ -39,7 +40,8 @@ from tests.e2e.support import (
     cli,
     portal_mock,
 )
-from tests.e2e.watching import ATTACK_BYTES, ON_THE_WAY_S, Seen, peak_bytes, watched
+from tests.e2e.watching import ATTACK_BYTES, ON_THE_WAY, Seen, peak_bytes, watched
+from tests.support.processes import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,6 +56,8 @@ if TYPE_CHECKING:
 
 STUDY = TruthStudy(series=1, instances=300, rows=4)
 FEW = TruthStudy(series=1, instances=12, rows=16)
+AT_ONCE = 8
+"""Workers, unless told."""
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +93,7 @@ def test_no_worker_asks_before_the_pause_is_over(
     refused = next(n for n, one in enumerate(seen) if one.request.status in (429, 503))
     heard_s = seen[refused].at_s
     after = [one.at_s - heard_s for one in seen[refused + 1 :]]
-    assert [at for at in after if ON_THE_WAY_S < at < 1.0] == []
+    assert sum(at < 1.0 for at in after) <= ON_THE_WAY * AT_ONCE
     assert max(after) >= 1.0
     assert_only_true_files(tmp_path, STUDY)
 
@@ -109,24 +113,32 @@ def test_a_worker_in_the_middle_of_a_search_waits_too(
             words += ["--study", study.study_instance_uid]
         assert cli(*words).code == 0
     heard_s = next(one.at_s for one in seen if one.request.status == 503)
-    assert [n for n in seen if heard_s + ON_THE_WAY_S < n.at_s < heard_s + 1.0] == []
+    next_pages = [n for n in seen if "offset" in dict(n.request.query)]
+    assert next_pages
+    assert [n for n in next_pages if n.at_s < heard_s + 1.0] == []
     assert len(list(tmp_path.iterdir())) == 12
 
 
 def test_a_pause_of_a_year_is_kept_and_can_be_interrupted(
     portal: BlockingPortal, tmp_path: Path
 ) -> None:
-    with portal_mock(portal, FEW, "503:instance:nth=3,retry-after=31536000") as mock:
+    with portal_mock(portal, STUDY, "503:instance:nth=3,retry-after=31536000") as mock:
         seen = watched(mock)
         with subprocess.Popen(
-            [PROGRAM, *get_words(mock, tmp_path, FEW)], stderr=subprocess.PIPE, env=clean_environ()
+            [PROGRAM, *get_words(mock, tmp_path)], stderr=subprocess.PIPE, env=clean_environ()
         ) as process:
+            wait_until(
+                lambda: any(one.request.status == 503 for one in seen),
+                process,
+                deadline_s=RUN_DEADLINE_S,
+                log=tmp_path / "no log",
+            )
             with pytest.raises(subprocess.TimeoutExpired):
-                process.wait(1.5)
-            heard_s = next(one.at_s for one in seen if one.request.status == 503)
+                process.wait(1)
             process.send_signal(signal.SIGINT)
-            assert process.wait(5) == 130
-    assert [one for one in seen if one.at_s > heard_s + ON_THE_WAY_S] == []
+            assert process.wait(RUN_DEADLINE_S) == 130
+    refused = next(n for n, one in enumerate(seen) if one.request.status == 503)
+    assert len(seen) - refused <= 1 + ON_THE_WAY * AT_ONCE
 
 
 @pytest.mark.parametrize("value", ["-5", "soon", "Thu, 01 Jan 1970 00:00:00 GMT"])
@@ -138,7 +150,7 @@ def test_a_pause_that_is_none_stops_nobody(
     with portal_mock(portal, FEW, fault) as mock:
         done = cli(*get_words(mock, tmp_path, FEW))
     assert done.code == 0, done.err
-    assert done.seconds < 5
+    assert done.seconds < 20
 
 
 # Connections that break again and again
@@ -398,5 +410,5 @@ def test_patience_ends_with_the_timeout(
     assert_speaks_plainly(done)
     # What came before the silence is kept, and the rest is asked for one by one.
     assert done.code == (0 if "9000" in fault else 5), done.err
-    assert done.seconds < 5
+    assert done.seconds < 20
     assert_only_true_files(tmp_path, FEW)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ATTACK_BYTES",
-    "ON_THE_WAY_S",
+    "ON_THE_WAY",
     "Running",
     "Seen",
     "peak_bytes",
@@ -26,8 +26,9 @@ __all__ = [
     "watched",
 ]
 
-ON_THE_WAY_S = 0.15
-"""What was sent before a worker could hear of a pause arrives within this."""
+ON_THE_WAY = 2
+"""Requests of a worker that may come behind the answer that asks for a pause: one that it had
+sent, and one for an answer that it read just before. Counted, as a busy machine delays them."""
 
 
 @dataclass(frozen=True)

@@ -238,9 +238,9 @@ def test_warnings_are_read_or_skipped(
     ],
 )
 def test_hostile_warnings_take_linear_time(value: str) -> None:
-    began = time.perf_counter()
+    began = time.thread_time()
     warning_values([value])
-    assert time.perf_counter() - began < 1.0
+    assert time.thread_time() - began < 1.0
 
 
 def block_of(*lines: bytes) -> bytes:

@@ -210,7 +210,7 @@ def test_accept_without_sense_is_misuse(alternatives: list[tuple[MediaType, floa
     ],
 )
 def test_hostile_media_types_take_linear_time(text: str) -> None:
-    began = time.perf_counter()
+    began = time.thread_time()
     with suppress(ProtocolError):
         parse_media_type(text)
-    assert time.perf_counter() - began < 1.0
+    assert time.thread_time() - began < 1.0

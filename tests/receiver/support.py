@@ -117,7 +117,7 @@ async def serving(
 ) -> AsyncIterator[Served]:
     """Receive into a folder; what is set by name is of `ReceiverSettings`."""
     told = Told()
-    listening = ServerSettings(port=0, artim_timeout_s=8, idle_timeout_s=8)
+    listening = ServerSettings(port=0, artim_timeout_s=30, idle_timeout_s=30)
     settings.setdefault("storing", rules())
     chosen = ReceiverSettings(server=replace(listening, **(server or {})), **settings)
     opened = OutputFolder.open(root, durability=durability, system=system, expects_moves=True)

@@ -172,7 +172,7 @@ async def test_the_end_waits_for_hooks_but_not_for_ever() -> None:
     hooks_.note(ENDED)
     began_s = asyncio.get_running_loop().time()
     await hooks_.aclose(0.1)
-    assert asyncio.get_running_loop().time() - began_s < 5
+    assert asyncio.get_running_loop().time() - began_s < 30
     (failed,) = told.of(HookFailed)
     assert failed.reason == "was killed: the receiver ended"
 

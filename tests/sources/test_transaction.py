@@ -123,7 +123,7 @@ async def test_bytes_are_paced() -> None:
     answer = ScriptedAnswer(200, (), [b"x" * 100] * 5)
     begun_s = loop.time()
     await payload_of(transaction_of(answer, pacer=Pacer(1000)))
-    assert 0.2 <= loop.time() - begun_s < 3
+    assert 0.2 <= loop.time() - begun_s < 15
 
 
 @pytest.mark.parametrize(

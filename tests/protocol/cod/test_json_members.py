@@ -139,19 +139,19 @@ def test_memory_is_let_go_and_time_is_linear() -> None:
         entry = {"metadata": "x" * 900, "headers": {"start_byte": 1}}
         text = json.dumps({"cod": {"instances": {f"1.{i}": entry for i in range(count)}}}).encode()
         chunks = [text[a:b] for a, b in pairwise([*range(0, len(text), 500), len(text)])]
-        begun_s = time.perf_counter()
+        begun_s = time.thread_time()
         assert len(read(chunks)) == count
-        durations.append(time.perf_counter() - begun_s)
+        durations.append(time.thread_time() - begun_s)
     assert durations[1] < 40 * durations[0]
 
 
 def test_one_long_string_in_small_pieces_is_scanned_once() -> None:
     text = b'{"a": "' + b"x" * 2_000_000 + b'"}'
     chunks = [text[a:b] for a, b in pairwise([*range(0, len(text), 1000), len(text)])]
-    begun_s = time.perf_counter()
+    begun_s = time.thread_time()
     (member,) = read(chunks)
     assert len(member.value) == 2_000_002
-    assert time.perf_counter() - begun_s < 5
+    assert time.thread_time() - begun_s < 5
 
 
 def test_random_documents_come_back() -> None:

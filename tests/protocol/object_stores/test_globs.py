@@ -56,9 +56,9 @@ def test_it_is_what_the_plain_expression_says(pattern: str, key: str) -> None:
 
 def test_a_hostile_pattern_takes_no_time() -> None:
     matches = matcher("*a" * 40 + "*b")
-    began_s = time.perf_counter()
+    began_s = time.thread_time()
     assert not matches("a" * 1024)
-    assert time.perf_counter() - began_s < 0.5
+    assert time.thread_time() - began_s < 0.5
 
 
 @pytest.mark.parametrize(

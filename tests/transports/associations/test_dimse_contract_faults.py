@@ -270,7 +270,7 @@ async def test_silence_within_a_message_is_a_stall_within_its_limit(engine: str)
             begun_s = loop.time()
             with pytest.raises(Stalled):
                 await get(engine, port, storage, idle_timeout_s=0.1)
-            assert 0.1 <= loop.time() - begun_s < 2
+            assert 0.1 <= loop.time() - begun_s < 15
             assert storage.whole == {}
             assert all(sink.is_discarded for sink in storage.sinks)
 

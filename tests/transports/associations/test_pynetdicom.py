@@ -175,7 +175,7 @@ async def test_an_association_that_waits_costs_next_to_nothing(
         used_s = time.process_time() - before_s
         await association.echo()
     await transport.aclose()
-    assert used_s < 0.1
+    assert used_s < 0.2
 
 
 LEAVES_IT_OPEN = """

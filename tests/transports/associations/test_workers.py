@@ -97,5 +97,5 @@ asyncio.run(main())
 
 def test_a_program_ends_though_a_call_does_not() -> None:
     begun_s = time.monotonic()
-    subprocess.run([sys.executable, "-c", CALLS_FOR_EVER], check=True, timeout=15)
-    assert time.monotonic() - begun_s < 10
+    subprocess.run([sys.executable, "-c", CALLS_FOR_EVER], check=True, timeout=40)
+    assert time.monotonic() - begun_s < 30
