@@ -50,12 +50,17 @@ from tests.fuzz.pdu_cases import (
     random_pdu_case,
 )
 from tests.fuzz.pdu_reference import Framed, canonical, framed
+from tests.protocol.upper_layer.draining import drained, drained_at_once
 from tests.protocol.upper_layer.samples import REQUEST, answer_to
 from tests.protocol.upper_layer.transitions import NEXT_STATES, cells
 from tests.support.chunking import bytewise, cut, whole
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
+
+    from asyncdicom.protocol.upper_layer.pdu import Pdu
+
+    Drain = Callable[[PduReader], Iterator[Pdu | PdvFragment]]
 
 __all__ = ["CORPUS", "Counterexample", "check"]
 
@@ -113,14 +118,14 @@ class _Told:
     offset: int | None = None
 
 
-def _read(chunks: Iterable[bytes]) -> _Told:
+def _read(chunks: Iterable[bytes], drain: Drain = drained) -> _Told:
     reader = PduReader(limits=LIMITS)
     reader.expect(max_pdu_bytes=MAX_PDU_BYTES, context_ids=IDS)
     told = _Told()
     try:
         for chunk in chunks:
             reader.receive_data(chunk)
-            while (event := reader.next_event()) is not NEED_DATA:
+            for event in drain(reader):
                 if not isinstance(event, PdvFragment):
                     told.events.append(event)
                     continue
@@ -167,6 +172,9 @@ def _check_stream(case: StreamCase) -> str:
     for chunks in (cut(case.data, case.places), bytewise(case.data)):
         other = _read(chunks)
         _expect(other == told, f"a cut made {other} of {told}")
+    for chunks in (whole(case.data), cut(case.data, case.places)):
+        other = _read(chunks, drained_at_once)
+        _expect(other == told, f"who takes all at once is told {other}, not {told}")
     return f"stream: {'whole' if told.error is None else told.error.__name__}"
 
 

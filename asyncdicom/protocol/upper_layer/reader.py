@@ -230,6 +230,7 @@ class PduReader:
             return pieces, False
         while self._pdv_left or self._read_both_headers():
             if self._is_command or self._context_id != context_id:
+                self._at -= 0 if self._pdv_left else _BOTH_BYTES  # without a byte, it is its header
                 break
             at = self._at
             self._at = stop = min(at + self._pdv_left, self._end)

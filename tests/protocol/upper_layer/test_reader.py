@@ -19,7 +19,8 @@ from asyncdicom.protocol.upper_layer.pdu import (
     ReleaseResponse,
     encode,
 )
-from asyncdicom.protocol.upper_layer.reader import NEED_DATA, PduLimits, PduReader
+from asyncdicom.protocol.upper_layer.reader import PduLimits, PduReader
+from tests.protocol.upper_layer.draining import drained, drained_at_once
 from tests.protocol.upper_layer.samples import (
     ABORT_BYTES,
     ACCEPT,
@@ -48,37 +49,6 @@ def new_reader(limits: PduLimits | None = None) -> PduReader:
     return reader
 
 
-def drained(reader: PduReader) -> Iterator[Pdu | PdvFragment]:
-    while (event := reader.next_event()) is not NEED_DATA:
-        yield event
-
-
-def drained_at_once(reader: PduReader) -> Iterator[Pdu | PdvFragment]:
-    """Read whole messages and all data of a chunk at once, where that is possible."""
-    while True:
-        if (message := reader.whole_message()) is not None:
-            reader.pass_message()
-            context_id, command, dataset = message
-            yield PdvFragment(context_id, True, True, command)
-            if dataset is not None:
-                yield PdvFragment(context_id, False, True, dataset)
-        elif taken := [*data_of(reader, 1), *data_of(reader, 3)]:
-            yield from taken
-        elif (event := reader.next_event()) is not NEED_DATA:
-            yield event
-        else:
-            assert reader.is_drained
-            return
-
-
-def data_of(reader: PduReader, context_id: int) -> Iterator[PdvFragment]:
-    pieces, has_ended = reader.take_data(context_id)
-    for piece in pieces:
-        yield PdvFragment(context_id, False, False, piece)
-    if has_ended:
-        yield PdvFragment(context_id, False, True, memoryview(b""))
-
-
 def told(
     chunks: list[bytes],
     reader: PduReader | None = None,
@@ -103,6 +73,20 @@ def told(
     except FetchError as error:
         return [*seen, data, type(error), str(error), reader.abort_reason]
     return seen
+
+
+@pytest.mark.parametrize(("context_id", "control"), [(3, 2), (1, 1), (1, 3), (3, 0)])
+def test_what_has_no_byte_and_is_not_of_the_data_set_is_not_lost(
+    context_id: int, control: int
+) -> None:
+    reader = new_reader()
+    reader.receive_data(
+        data_pdu((1, 0, b"da")) + data_pdu((context_id, control, b"")) + ABORT_BYTES
+    )
+    pieces, has_ended = reader.take_data(1)
+    assert ([bytes(piece) for piece in pieces], has_ended) == ([b"da"], False)
+    event = reader.next_event()
+    assert event == PdvFragment(context_id, bool(control & 1), bool(control & 2), memoryview(b""))
 
 
 @pytest.mark.parametrize(
