@@ -8,7 +8,8 @@
 Strategy: every chunk is passed on `DELAY_S` after it came, in order, whatever came
 meanwhile; nothing is slowed down, and nothing is refused (4,096 connections may wait to be
 accepted). The kernel accepts a connection at once, which no server so far away could: what comes
-first on a new connection waits for the round trip of SYN and SYN-ACK, too.
+first on a new connection waits for the round trip of SYN and SYN-ACK, too. What came is
+acknowledged at once: who has Nagle's algorithm on is not slowed down by our kernel's patience.
 
 Rule: bandwidth is what the machine has. What is under way is kept in memory.
 """
@@ -27,6 +28,8 @@ from http.client import HTTPConnection
 from typing import TYPE_CHECKING, cast
 
 import uvloop
+
+from asyncdicom.transports.associations.sockets import acknowledge_at_once
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -119,7 +122,12 @@ class _End(asyncio.Protocol):
     def __init__(self, away: _Line) -> None:
         self._away = away
 
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._socket = transport.get_extra_info("socket")
+        acknowledge_at_once(self._socket)
+
     def data_received(self, data: bytes) -> None:
+        acknowledge_at_once(self._socket)
         self._away.send(data)
 
     def connection_lost(self, _error: Exception | None) -> None:
@@ -137,6 +145,7 @@ class _Client(_End):
         super().__init__(_Line(self._loop, delay_s))
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
         self._away.begins_after(3 * self._delay_s)
         back = _Line(self._loop, self._delay_s)
         back.leads_to(transport)
