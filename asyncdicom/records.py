@@ -1,4 +1,4 @@
-"""Dataclasses that cost a quarter at import: the start of a command consists of them.
+"""Dataclasses that cost less at import: a tenth of the start of a download.
 
     from asyncdicom.records import dataclass
 
@@ -7,8 +7,10 @@
         uid: str
 
 `dataclasses.dataclass` of Python 3.11 writes and compiles the source of six functions for such
-a class, 0.8 ms. Sixty of them were a quarter of what `get` took to its first request. Here
-`__init__` alone is compiled; the others are closures that compare and hash by `attrgetter`.
+a class. Here `__init__` alone is compiled; the others are closures that compare and hash by
+`attrgetter`. With the original in its place (medians of 25 turns, Python 3.11.7) `get s3://` takes
+112 ms to its first request instead of 100, `idc get`, whose two processes both make them, 277 ms
+to the end of a dry run instead of 252; `--help` has hardly any, and takes 35 ms with either.
 
 Rule: what comes out is a dataclass to everybody: `fields`, `replace`, `match`, copies and pickles;
 type checkers see the original. What is not offered here (`order`) is made by the original.

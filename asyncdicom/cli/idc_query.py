@@ -197,9 +197,7 @@ def manifest(**options: Any) -> int:
         with written_to(options["output"]) as stream:
             for line in _heading(choice.chosen.totals, location, options["format_"]):
                 stream.write(f"{line}\n")
-            stream.writelines(
-                f"{line_of(series, location)}\n" for series in choice.chosen.series()
-            )
+            stream.writelines(f"{line_of(series, location)}\n" for series in choice.chosen.series())
     return choice.end()
 
 

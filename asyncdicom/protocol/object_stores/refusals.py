@@ -11,7 +11,6 @@ repeat what it was sent.
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Final
 
@@ -104,6 +103,8 @@ def read_refusal(
 def _reason_in_json(body: bytes) -> str:
     if body.lstrip()[:1] != b"{":
         return ""
+    import json  # noqa: PLC0415 -- 1 ms of a start; few requests are refused
+
     try:
         error = json.loads(body)["error"]
         reason = error["errors"][0]["reason"]
