@@ -303,3 +303,17 @@ async def test_another_protocol_version_is_refused_aloud(tmp_path: Path) -> None
         await peer.silence()
         (failed,) = await served.told.until(ConnectionFailed)
     assert (failed.reason, failed.is_silent) == ("it speaks protocol 0002, not version 1", False)
+
+
+@pytest.mark.parametrize("engine", ["native", "pynetdicom"])
+async def test_a_connection_too_many_is_told(tmp_path: Path, engine: str) -> None:
+    server = {"max_connections": 1}
+    async with serving(tmp_path, engine=engine, server=server) as served, dial(served.port):
+        await until(lambda: served.receiver.statistics().connections == 1)
+        async with dial(served.port) as other:
+            await other.silence()
+        (failed,) = await served.told.until(ConnectionFailed)
+    assert (failed.reason, failed.is_silent) == (
+        "there are as many connections as there may be",
+        True,
+    )

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Self
 
-from asyncdicom.errors import ConfigError, FetchError, ProtocolError
+from asyncdicom.errors import ConfigError, ConnectionLost, FetchError, ProtocolError
 from asyncdicom.ports.dimse import AcceptedContext, DimseStatistics
 from asyncdicom.protocol.upper_layer.association import AssociationMachine, AssociationRequested
 from asyncdicom.protocol.upper_layer.negotiation import ACCEPTANCE, accept
@@ -182,6 +182,8 @@ class AssociationServer:
     def _accepted(self, sock: socket.socket) -> None:
         """Serve a connection in a task of its own."""
         if self._statistics.connections >= self._settings.max_connections:
+            why = ConnectionLost("there are as many connections as there may be")
+            self._services.unserved(sockets.peer_address(sock), why)
             sock.close()
             return
         self._statistics.connections += 1
