@@ -6,7 +6,7 @@
 
 One bucket, path style, no credentials: ListObjectsV2, GetObject and HeadObject with
 Range, If-Match and If-None-Match, HeadBucket, GetBucketLocation and ListBuckets. The
-ETag is the MD5; a CRC-32C is there for who asks for checksums.
+ETag is the MD5; a checksum is there for who asks for one.
 """
 
 from __future__ import annotations
@@ -57,6 +57,8 @@ class S3Options:
     bucket: str = "dicom"
     max_keys: int = MAX_KEYS
     """Most keys of a page, 1 to 1000."""
+    checksum: str = "crc32c"
+    """What is promised to who asks for checksums; Amazon's own is `crc64nvme`."""
 
 
 class S3Face:
@@ -71,7 +73,7 @@ class S3Face:
     def __init__(self, archive: Archive, options: S3Options | None = None) -> None:
         self.archive = archive
         self.options = options or S3Options()
-        self.objects = ArchiveObjects(archive)
+        self.objects = ArchiveObjects(archive, checksum=self.options.checksum)
 
     def kind_of(self, request: Request) -> str | None:
         """Tell `object` (GET), `head` (HEAD) and `listing` apart; None for the rest."""
@@ -155,7 +157,7 @@ class S3Face:
             return Response(206, headers, content)
         if (request.header("x-amz-checksum-mode") or "").upper() == "ENABLED":
             headers += (
-                ("x-amz-checksum-crc32c", self.objects.crc32c(found)),
+                (f"x-amz-checksum-{self.options.checksum}", self.objects.checksum(found)),
                 ("x-amz-checksum-type", "FULL_OBJECT"),
             )
         return Response(200, headers, Content(length, found.buffers))

@@ -6,6 +6,7 @@ added here are the ways in which an object store can be wrong about objects and 
 
 from __future__ import annotations
 
+import base64
 import fnmatch
 import re
 from dataclasses import dataclass, fields, replace
@@ -139,12 +140,14 @@ def no_etag(_request: Request, response: Response, settings: Settings) -> Respon
 _ETAG = re.compile(rb"<ETag>.*</ETag>")
 
 
-@_effect("wrong-checksum", "tell another CRC-32C to who asks for checksums", _OBJECTS)
+@_effect("wrong-checksum", "tell another checksum to who asks for one", _OBJECTS)
 def wrong_checksum(_request: Request, response: Response, _settings: Settings) -> Response:
     """Promise a checksum that the bytes do not have."""
-    if response.header("x-amz-checksum-crc32c") is None:
-        return response
-    return replace(response, headers=response.with_header("x-amz-checksum-crc32c", "AAAAAA=="))
+    for name, value in response.headers:
+        if name.startswith("x-amz-checksum-") and not name.endswith("-type"):
+            wrong = base64.b64encode(bytes(len(base64.b64decode(value)))).decode("ascii")
+            return replace(response, headers=response.with_header(name, wrong))
+    return response
 
 
 @_rewriting("ignore-range", "send the whole object, with status 200, for a range")

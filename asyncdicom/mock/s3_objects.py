@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
-import google_crc32c
+from asyncdicom.protocol.object_stores.digests import COMPUTED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -60,14 +60,16 @@ class StoredObject:
 class ArchiveObjects:
     """All instances of an archive, by key."""
 
-    def __init__(self, archive: Archive) -> None:
+    def __init__(self, archive: Archive, *, checksum: str = "crc32c") -> None:
         """Look at nothing yet.
 
         Args:
             archive: Whose instances they are.
+            checksum: Which one is promised besides the ETag, as fields of S3 call it.
 
         """
         self._archive = archive
+        self._checksum = checksum
         self._digests: dict[tuple[str, bool], tuple[str, str]] = {}
 
     def find(self, key: str, *, is_other: bool = False) -> StoredObject | None:
@@ -108,18 +110,18 @@ class ArchiveObjects:
         """Return the MD5 of an object in hexadecimal digits: its ETag."""
         return self._digests_of(one)[0]
 
-    def crc32c(self, one: StoredObject) -> str:
-        """Return the CRC-32C of an object, big-endian in Base64."""
+    def checksum(self, one: StoredObject) -> str:
+        """Return the checksum of an object, big-endian in Base64."""
         return self._digests_of(one)[1]
 
     def _digests_of(self, one: StoredObject) -> tuple[str, str]:
         name = (one.key, one.is_other)
         if name not in self._digests:
-            md5, crc32c = hashlib.md5(usedforsecurity=False), 0
+            md5, running = hashlib.md5(usedforsecurity=False), COMPUTED[self._checksum]()
             for buffer in one.buffers():
                 md5.update(buffer)
-                crc32c = google_crc32c.extend(crc32c, bytes(buffer))
-            checksum = base64.b64encode(crc32c.to_bytes(4, "big")).decode("ascii")
+                running.update(buffer)
+            checksum = base64.b64encode(running.digest()).decode("ascii")
             self._digests[name] = (md5.hexdigest(), checksum)
         return self._digests[name]
 

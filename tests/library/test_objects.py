@@ -33,6 +33,8 @@ from asyncdicom.mock.s3 import S3Options
 from tests.jobs.support import files_in
 from tests.library.support import own_tasks, until
 from tests.mock.s3_support import small_archive, truth_of
+from tests.support.cod import CodObjects
+from tests.support.gcs_scripted import ScriptedGcs
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
@@ -162,6 +164,29 @@ async def test_a_download_stores_every_object_and_says_so(tmp_path: Path) -> Non
     assert sum(one.byte_count for one in told if isinstance(one, Progress)) == BYTES
     lines = [json.loads(line) for line in report.read_text().splitlines()]
     assert sorted(line["path"] for line in lines) == KEYS
+
+
+@pytest.mark.parametrize("checksum", ["crc32c", "crc64nvme", "sha256"])
+async def test_what_the_store_promises_is_compared(checksum: str, tmp_path: Path) -> None:
+    fault, options = f"wrong-checksum:object:path=*{KEYS[1]}", S3Options(checksum=checksum)
+    async with S3Server(ARCHIVE, faults=[fault], s3=options) as server:
+        place: dict[str, Any] = {"endpoint_url": server.url, "no_sign_request": True, "retry": 0}
+        async with asyncdicom.connect_objects("s3://dicom", **place) as source:
+            job = source.download(tmp_path)
+            ended = await job
+    assert (ended.stored, ended.corrupt) == (len(KEYS) - 1, 1)
+    assert f"not the {checksum} that the store promised" in str(job.failed[0].error)
+
+
+async def test_buckets_of_google_open_with_a_token(tmp_path: Path) -> None:
+    objects = CodObjects()
+    objects["p/text.txt"] = b"of Google"
+    with ScriptedGcs(objects, token="my-token") as gcs:
+        place: dict[str, Any] = {"endpoint_url": gcs.url, "bearer": "my-token"}
+        async with asyncdicom.connect_objects("gs://bucket/p/", **place) as source:
+            assert [one.url async for one in source.list()] == ["gs://bucket/p/text.txt"]
+            assert (await source.download(tmp_path)).is_complete
+    assert files_in(tmp_path) == {"text.txt": b"of Google"}
 
 
 async def test_a_download_may_be_iterated_over(tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ import google_crc32c
 import pytest
 
 from asyncdicom.mock import S3Server
-from asyncdicom.mock.s3 import OTHER_VERSION
+from asyncdicom.mock.messages import Request
+from asyncdicom.mock.s3 import OTHER_VERSION, S3Face, S3Options
 from asyncdicom.protocol.part10 import Part10Walker
 from tests.mock.s3_support import Bucket, body_of, read_page, small_archive, truth_of
 from tests.support.peers import require_peer
@@ -155,6 +156,14 @@ def test_a_checksum_is_told_to_who_asks() -> None:
     value = google_crc32c.value(BUCKET.content()).to_bytes(4, "big")
     assert response.header("x-amz-checksum-crc32c") == base64.b64encode(value).decode()
     assert BUCKET.get().header("x-amz-checksum-crc32c") is None
+
+
+def test_the_checksum_may_be_that_of_amazon() -> None:
+    face = S3Face(BUCKET.archive, S3Options(checksum="crc64nvme"))
+    asked = Request("GET", f"/dicom/{BUCKET.keys[0]}", (), (("x-amz-checksum-mode", "ENABLED"),))
+    value = face.respond(asked).header("x-amz-checksum-crc64nvme")
+    assert value is not None
+    assert len(base64.b64decode(value)) == 8
 
 
 def test_the_other_version_has_the_same_length_and_other_pixels() -> None:
