@@ -28,14 +28,13 @@ help: ## List the targets
 demo: $(VENV)/.installed ## Install into .venv, then show every part at work on this machine
 	@$(BIN)/asyncdicom demo
 
-# Tests share two cores, but for those that compare times, or wait for archives that stall.
-ALONE := $(addprefix tests/e2e/test_,honesty_dump.py honesty_get.py receive_faults.py)
+# Most tests wait, for servers and for processes: two at a time keep each of two cores at work.
+# Files are dealt out in their order, so that those that take longest, in tests/e2e, begin early.
+TEST_WORKERS ?= 4
+# Each of a thousand processes would compile the package again where Python is not to keep bytecode.
+test: export PYTHONDONTWRITEBYTECODE :=
 test: $(VENV)/.developer peers ## Run all tests, against real peers where they are installed
-	@code=0; \
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile --ignore=tests/e2e $(PYTEST_ARGS) || code=1; \
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile tests/e2e $(ALONE:%=--ignore=%) $(PYTEST_ARGS) || code=1; \
-	$(BIN)/python -m pytest -q $(ALONE) $(PYTEST_ARGS) || code=1; \
-	exit $$code
+	@$(BIN)/python -m pytest -q -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 lint: $(VENV)/.developer ## Check style, types and layers
 	@$(BIN)/ruff check --quiet
