@@ -121,11 +121,11 @@ class Job:
 
         Raises:
             Incomplete: If something is missing; it names the first ones. `failed` has all.
-            UsageError: If the job has not ended.
+            UsageError: If the job has not ended, or its source was closed before.
 
         """
-        if self._task is None or not self._task.done():
-            raise UsageError("a job is checked when it has ended")
+        if self._task is None or not self._task.done() or self._task.cancelled():
+            raise UsageError("a job is checked when it has ended by itself")
         ended = self._task.result()
         if ended.is_complete:
             return
