@@ -5,9 +5,11 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from typing import NoReturn
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, NoReturn
 
-from asyncdicom.cli.app import main
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
 
 __all__ = ["run"]
 
@@ -26,10 +28,22 @@ def run() -> NoReturn:
     code: object = 0
     gc.set_threshold(COLLECTED_AFTER)
     try:
-        main()
+        with _begun_early():
+            from asyncdicom.cli.app import main  # noqa: PLC0415 -- what is begun early imports less
+
+            main()
     except SystemExit as end:
         code = end.code
     os._exit(_flushed(code if isinstance(code, int) else 0))
+
+
+def _begun_early() -> AbstractContextManager[None]:
+    """Return a block in which what takes long is begun before the command line is understood."""
+    if sys.argv[1:2] != ["idc"]:
+        return nullcontext()
+    from asyncdicom.cli.idc_early import begun_early  # noqa: PLC0415 -- for who needs it
+
+    return begun_early(sys.argv[1:])
 
 
 def _flushed(code: int) -> int:

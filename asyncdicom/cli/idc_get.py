@@ -18,8 +18,6 @@ from asyncdicom.cli.options import connection_options, durability_option, option
 from asyncdicom.protocol.idc.dir_templates import DEFAULT_TEMPLATE
 
 if TYPE_CHECKING:
-    import socket
-
     from asyncdicom.cli.idc_told import ToldPlan
     from asyncdicom.cli.run import Interrupts
 
@@ -107,15 +105,10 @@ def get(**options: Any) -> int:
     if ways[2] and any(ways[:2]):
         raise click.UsageError("--retry-failed names its series itself: give no other selection")
     _settle(options)
-    from asyncdicom.cli.idc_told import ToldPlan  # noqa: PLC0415 -- help must not pay for it
-    from asyncdicom.engine.processes import worker_processes  # noqa: PLC0415 -- as above
+    from asyncdicom.cli.idc_early import plan_teller  # noqa: PLC0415 -- help must not pay for it
+    from asyncdicom.cli.idc_told import ToldPlan  # noqa: PLC0415 -- as above
 
-    def serve(sock: socket.socket) -> None:
-        from asyncdicom.cli.idc_plan import tell_plan  # noqa: PLC0415 -- in the other process
-
-        tell_plan(sock, options, selection)
-
-    with worker_processes(1, serve) as (worker,), ToldPlan(worker.sock) as told:
+    with plan_teller(options, selection) as sock, ToldPlan(sock) as told:
         from asyncdicom.cli.run import run  # noqa: PLC0415 -- while the index is read
 
         return run(lambda interrupts: _get(options, told, interrupts))

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from asyncdicom.cli.idc_inputs import is_manifest, manifest_lines, manifests_of, open_index
 from asyncdicom.cli.options import option, together
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from asyncdicom.protocol.idc.selection import Selection
-    from asyncdicom.sources.idc_index import IdcIndex
 
 __all__ = [
     "IdcCommand",
@@ -146,61 +145,10 @@ def selection_of(options: Mapping[str, Any]) -> Selection:
             spelled = name.replace("_", "-")
             raise click.UsageError(f"--{spelled} is empty: leave it out to restrict nothing")
     selection = Selection(
-        ids=split_values(one for one in options["names"] if not _is_manifest(one)) or None,
+        ids=split_values(one for one in options["names"] if not is_manifest(one)) or None,
         analysis_results=AnalysisResults(options["analysis_results"]),
         **{name: split_values(options[name]) for name in names},
     )
     if manifests_of(options) and not selection.is_empty:
         raise click.UsageError("a manifest names its series itself: give no other selection")
     return selection
-
-
-def manifests_of(options: Mapping[str, Any]) -> list[str]:
-    """Return the files that are manifests."""
-    named = [one for one in options["names"] if _is_manifest(one)]
-    return [*named, options["manifest_file"]] if options["manifest_file"] else named
-
-
-def manifest_lines(file: str) -> Iterator[str]:
-    """Yield the lines of a manifest.
-
-    Raises:
-        ConfigError: If it cannot be read.
-
-    """
-    from asyncdicom.errors import ConfigError  # noqa: PLC0415 -- as above
-
-    if file == "-":
-        yield from sys.stdin
-        return
-    try:
-        with Path(file).expanduser().open(encoding="utf-8", errors="replace") as lines:
-            yield from lines
-    except OSError as error:
-        raise ConfigError(f"cannot read the manifest {file}: {error.strerror}") from error
-
-
-def open_index(options: Mapping[str, Any]) -> IdcIndex:
-    """Open the index that the options name.
-
-    Raises:
-        ConfigError: If it is not there.
-
-    """
-    from asyncdicom.sources.idc_index import IdcIndex  # noqa: PLC0415 -- as above
-
-    return IdcIndex.open(options["index"], instances=options["instance_index"])
-
-
-def _is_manifest(name: str) -> bool:
-    """Tell whether an argument names a file; one that looks like a path does in any case."""
-    if (
-        name == "-"
-        or name.startswith(("./", "/", "~"))
-        or name.endswith((".txt", ".csv", ".s5cmd"))
-    ):
-        return True
-    try:
-        return Path(name).is_file()
-    except OSError:  # a list of ids longer than any name of a file
-        return False

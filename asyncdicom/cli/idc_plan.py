@@ -9,7 +9,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from asyncdicom.cli.idc_options import manifest_lines, manifests_of, open_index
+from asyncdicom.cli.idc_inputs import manifest_lines, manifests_of, open_index
 from asyncdicom.cli.idc_told import MAX_PLACES, PlanHead, PlanPlaces
 from asyncdicom.errors import AsyncDicomError
 from asyncdicom.jobs.idc_plans import IdcPlan
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from asyncdicom.protocol.idc.manifest import ManifestEntry
     from asyncdicom.protocol.idc.selection import Selection
+    from asyncdicom.sources.idc_index import Connection
 
 __all__ = ["tell_plan"]
 
@@ -29,13 +30,18 @@ GROUPS_AT_ONCE = 1000
 """Some 300 KB, which the other process takes while this one reads on."""
 
 
-def tell_plan(sock: socket.socket, options: Mapping[str, Any], selection: Selection) -> None:
+def tell_plan(
+    sock: socket.socket,
+    options: Mapping[str, Any],
+    selection: Selection,
+    connection: Connection | None = None,
+) -> None:
     """Make a plan and tell it; the work of the other process."""
     sock.setblocking(True)
     # Who listened may have left: then nobody needs it any more.
     with contextlib.suppress(BrokenPipeError, ConnectionResetError), sock.makefile("wb") as stream:
         try:
-            for told in _plan(options, selection):
+            for told in _plan(options, selection, connection):
                 pickle.dump(told, stream, pickle.HIGHEST_PROTOCOL)
                 stream.flush()
         except AsyncDicomError as error:
@@ -44,7 +50,9 @@ def tell_plan(sock: socket.socket, options: Mapping[str, Any], selection: Select
             pickle.dump(error, stream, pickle.HIGHEST_PROTOCOL)
 
 
-def _plan(options: Mapping[str, Any], selection: Selection) -> Iterator[object]:
+def _plan(
+    options: Mapping[str, Any], selection: Selection, connection: Connection | None
+) -> Iterator[object]:
     names_manifest = bool(manifests_of(options) or options["retry_failed"])
     request = IdcRequest(
         options["dir_template"],
@@ -54,7 +62,7 @@ def _plan(options: Mapping[str, Any], selection: Selection) -> Iterator[object]:
     )
     groups_of = request.groups()
     yield PlanPlaces(request.location, tuple(islice(request.whole_series(), MAX_PLACES)))
-    with open_index(options) as index:
+    with open_index(options, connection) as index:
         plan = request.plan(index, groups_of)
         groups = iter(plan.groups)
         if is_whole := isinstance(plan, IdcPlan):

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-import orjson
 
 from asyncdicom.cli.driving import drive
 from asyncdicom.cli.exit_codes import ExitCode
@@ -110,6 +109,8 @@ def _end(plan: IdcPlan, driver: Driver, options: Mapping[str, Any]) -> int:
         return ExitCode.NO_MATCH
     free = free_bytes_for(Path(options["output"]))
     if options["as_json"]:
+        import orjson  # noqa: PLC0415 -- only who reads JSON pays for it
+
         told = {
             "event": "plan",
             "series": totals.series,
