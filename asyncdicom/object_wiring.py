@@ -41,7 +41,7 @@ __all__ = ["object_filter", "object_options_of", "open_object_store"]
 
 _AUTHORIZATIONS = ("authorization", "user", "bearer", "bearer_command", "oauth2_token_url", "netrc")
 
-PART_SIZE = "32M"
+PART_SIZE = "16M"
 """Larger objects come in parts of about this size."""
 
 PARTS = 4

@@ -53,7 +53,7 @@ object_store_options = together(
 transfer_options = together(
     option(
         "--part-size",
-        default="32M",
+        default="16M",
         show_default=True,
         metavar="BYTES",
         help="Larger objects come in parts of about this size.",

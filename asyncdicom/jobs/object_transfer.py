@@ -37,7 +37,7 @@ ones together takes fresh memory (128 KB for malloc), whose page faults cost mor
 class PartOptions:
     """When and how objects come in parts."""
 
-    part_bytes: int = 32 * MIB
+    part_bytes: int = 16 * MIB
     """Larger objects come in parts of at most so much."""
     at_once: int = 4
     """Parts of one object; 1 fetches each object with one request."""

@@ -205,7 +205,8 @@ class ObjectSource:
         if layout == KEYS and ("extension" in options or options.get("iso_9660")):
             raise ConfigError("the names of keys stay as they are", hint="give layout as well")
         values = {**self._values, **options, "output": output, "layout": layout}
-        values["part_size"] = str(values.get("part_size", "32M"))
+        if "part_size" in values:
+            values["part_size"] = str(values["part_size"])
         fetching = object_options_of(values)
         targets = None if objects is None else list(self._targets(objects))
 

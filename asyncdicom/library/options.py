@@ -186,7 +186,7 @@ class ObjectDownloadOptions(ObjectListOptions, FileOptions, total=False):
     sha256: bool
     """Compute `Stored.sha256`, empty without; a report or a catalog asks for it, too."""
     part_size: str | int
-    """Larger objects come in parts of about this size: 32_000_000 (default) or "32M"."""
+    """Larger objects come in parts of about this size: 16_000_000 (default) or "16M"."""
     parts: int
     """Parts of one object at once, 1 to 64; 4 by default."""
 
