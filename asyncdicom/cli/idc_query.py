@@ -197,7 +197,8 @@ def manifest(**options: Any) -> int:
         with written_to(options["output"]) as stream:
             for line in _heading(choice.chosen.totals, location, options["format_"]):
                 stream.write(f"{line}\n")
-            stream.writelines(f"{line_of(series, location)}\n" for series in choice.chosen.series())
+            addresses = choice.chosen.addresses(location)
+            stream.writelines(f"{line_of(*address)}\n" for address in addresses)
     return choice.end()
 
 
@@ -207,15 +208,11 @@ def _heading(totals: Totals, location: Location, kind: str) -> Iterator[str]:
         yield f"# s5cmd --no-sign-request --endpoint-url {location.endpoint_url} run THIS-FILE"
 
 
-def _url(series: Series, location: Location) -> str:
-    return f"s3://{series.bucket_in(location)}/{series.prefix}*"
-
-
-_LINES: dict[str, Callable[[Series, Location], str]] = {
-    "s5cmd": lambda series, location: f"cp {_url(series, location)} .",
-    "urls": _url,
-    "series": lambda series, _location: series.series_instance_uid,
-    "uuids": lambda series, _location: series.crdc_series_uuid,
+_LINES: dict[str, Callable[[str, str, str], str]] = {
+    "s5cmd": lambda bucket, uuid, _uid: f"cp s3://{bucket}/{uuid}/* .",
+    "urls": lambda bucket, uuid, _uid: f"s3://{bucket}/{uuid}/*",
+    "series": lambda _bucket, _uuid, uid: uid,
+    "uuids": lambda _bucket, uuid, _uid: uuid,
 }
 """What a line is, by the form of a manifest."""
 

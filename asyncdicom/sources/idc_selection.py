@@ -26,6 +26,7 @@ from asyncdicom.records import dataclass
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from asyncdicom.protocol.idc.buckets import Location
     from asyncdicom.protocol.idc.selection import Selection
     from asyncdicom.sources.idc_index import IdcIndex, Row
 
@@ -77,17 +78,34 @@ class Chosen:
 
         """
         wanted = sorted(columns)
-        # DuckDB joins in the order of the scan but for blocks of few rows, which it collects.
-        order = " ORDER BY c.row" if self.totals.series <= MAX_ORDERED else ""
         further = "".join(f", CAST(s.{column} AS VARCHAR)" for column in wanted)
         for row in self.index.stream(
             "SELECT s.crdc_series_uuid, s.collection_id, s.PatientID, s.StudyInstanceUID, "  # noqa: S608 -- names of ours
             "s.SeriesInstanceUID, s.Modality, s.aws_bucket, c.instances, c.bytes"
-            f"{further} FROM chosen c JOIN series s ON c.row = s.row{order}"
+            f"{further} FROM chosen c JOIN series s ON c.row = s.row{self._order}"
         ):
             yield Series(*row) if not wanted else _with_values(row, wanted)
         if self.totals.uncounted_series:
             yield from self._earlier()
+
+    def addresses(self, location: Location) -> Iterator[tuple[str, str, str]]:
+        """Yield bucket, CRDC UUID and Series Instance UID, in the order of `series`.
+
+        That is enough for a manifest, and takes a quarter of the time.
+        """
+        for bucket, uuid, uid in self.index.stream(
+            "SELECT s.aws_bucket, s.crdc_series_uuid, s.SeriesInstanceUID "  # noqa: S608 -- names of ours
+            f"FROM chosen c JOIN series s ON c.row = s.row{self._order}"
+        ):
+            yield location.bucket_of(bucket), uuid, uid
+        if self.totals.uncounted_series:
+            for one in self._earlier():
+                yield one.bucket_in(location), one.crdc_series_uuid, one.series_instance_uid
+
+    @property
+    def _order(self) -> str:
+        # DuckDB joins in the order of the scan but for blocks of few rows, which it collects.
+        return " ORDER BY c.row" if self.totals.series <= MAX_ORDERED else ""
 
     def grouped(self, *columns: str) -> Iterator[Row]:
         """Yield the totals by some of the columns that both tables have: values, series, ….

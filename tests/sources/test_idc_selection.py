@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from asyncdicom.errors import ConfigError
+from asyncdicom.protocol.idc.buckets import Location
 from asyncdicom.protocol.idc.selection import AnalysisResults, Selection
 from asyncdicom.protocol.idc.series import Totals
 from asyncdicom.sources.idc_index import IdcIndex
@@ -183,6 +184,22 @@ def test_many_series_of_several_collections_come_in_the_order_of_the_index() -> 
         found = [one.collection_id for one in series]
     assert len(found) > 800
     assert found == sorted(found)
+
+
+@pytest.mark.parametrize("location", Location)
+def test_addresses_are_those_of_the_series(index: IdcIndex, location: Location) -> None:
+    chosen = choose(index, Selection(crdc_series_uuid=(uuid_of(13), uuid_of(1), uuid_of(2))))
+    assert list(chosen.addresses(location)) == [
+        (one.bucket_in(location), one.crdc_series_uuid, one.series_instance_uid)
+        for one in chosen.series()
+    ]
+
+
+def test_addresses_of_current_series_alone(index: IdcIndex) -> None:
+    chosen = choose(index, Selection(collection_id=("c_one",)))
+    assert [uuid for _, uuid, _ in chosen.addresses(Location.AWS)] == [
+        uuid_of(n) for n in (1, 2, 3)
+    ]
 
 
 def test_further_columns_are_read_where_they_are_wanted(index: IdcIndex) -> None:
