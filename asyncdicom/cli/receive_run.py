@@ -144,7 +144,7 @@ def _profile(options: Mapping[str, Any]) -> AssociationProfile | None:
 
 def _bounded(settings: ReceiverSettings, limit: int) -> ReceiverSettings:
     """Let in no more than we have descriptors for, and say so."""
-    server = within(settings.server, limit)
+    server = within(settings.server, limit, settings.engine)
     if server.max_associations < settings.server.max_associations:
         _LOGGER.warning(
             "%d associations at once, not %d: this process may open %d files (ulimit -n)",

@@ -145,7 +145,7 @@ async def _open(
 ) -> AsyncIterator[Receiving]:
     settings = _settings(port, options)
     limit = descriptor_limit(settings.server.max_associations)
-    settings = replace(settings, server=within(settings.server, limit))
+    settings = replace(settings, server=within(settings.server, limit, settings.engine))
     events = _Events()
     observers = [events.put] if on_event is None else [events.put, on_event]
     durability = Durability(options.get("durability", "batch"))

@@ -62,7 +62,7 @@ def test_with_few_descriptors_few_are_let_in_and_all_of_them_served(
 ) -> None:
     words = ("--dimse-engine", engine, "-td", "30")
     with running_receive(tmp_path, *words, max_files=64) as receiver, ExitStack() as stack:
-        peers = [stack.enter_context(BlockingPeer(receiver.port)) for _ in range(8)]
+        peers = [stack.enter_context(BlockingPeer(receiver.port)) for _ in range(11)]
         answers = [peer.ask(STORING) for peer in peers]
         admitted = [
             peer
