@@ -19,6 +19,7 @@ from asyncdicom.receiver.events import DuplicateFate
 from asyncdicom.receiver.same_data_set import holds_same_data_set
 from asyncdicom.receiver.settings import Duplicates
 from asyncdicom.receiver.turns import Turns
+from asyncdicom.storage.allocating import Forecast, allocate
 from asyncdicom.storage.atomic import Durability
 from asyncdicom.storage.committing import GroupCommitter
 from asyncdicom.storage.failures import close_quietly, storage_error
@@ -71,6 +72,9 @@ class Keeper:
         self._appeared: list[FileWriter] = []
         self._spare: FileWriter | None = None
         self._keeps_spare = True
+        self._forecast = Forecast()
+        # Near a low-water mark, room that is taken early would be missing when its object comes.
+        self._allocates = not rules.min_free_bytes
 
     async def aclose(self) -> None:
         """Wait for the commits under way."""
@@ -147,12 +151,16 @@ class Keeper:
     def _tidy(self) -> None:
         """Close what has its name, and begin the file of whoever comes next."""
         for writer in self._appeared:
+            self._forecast.note(writer.byte_count)
             writer.close()
         self._appeared.clear()
         if self._spare is None and self._keeps_spare:
             # Whoever needs the file will be told what is wrong with the disk.
             with contextlib.suppress(StorageError):
                 self._spare = self._invisible_file()
+            expected_bytes = self._forecast.byte_count
+            if expected_bytes and self._allocates and self._spare is not None:
+                self._allocates = allocate(self._spare, self._folder.system, expected_bytes)
 
     def _invisible_file(self) -> FileWriter | None:
         """Begin a file, unless it could be seen while nobody needs it."""

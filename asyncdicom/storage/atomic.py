@@ -25,14 +25,18 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import stat
 import warnings
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Self
 
 from asyncdicom.errors import NameTaken, StorageError, UsageError
 from asyncdicom.storage.comparing import has_same_content
-from asyncdicom.storage.directories import split_path, sync_directories, what_stands_there
+from asyncdicom.storage.directories import (
+    require_replaceable,
+    split_path,
+    sync_directories,
+    what_stands_there,
+)
 from asyncdicom.storage.failures import close_quietly, storage_error
 from asyncdicom.storage.invisible import link_invisible, open_invisible
 from asyncdicom.storage.rules import CommitRules, Durability
@@ -65,6 +69,7 @@ class FileWriter:
     Attributes:
         path: The final name, relative to the output folder.
         byte_count: Bytes written.
+        allocated_bytes: For which room was taken before they came (`allocating.allocate`).
 
     """
 
@@ -75,6 +80,7 @@ class FileWriter:
         "_rules",
         "_state",
         "_temporary_name",
+        "allocated_bytes",
         "byte_count",
         "path",
     )
@@ -92,7 +98,7 @@ class FileWriter:
         parent, self._name = split_path(path)
         self._rules = rules
         self.path = path
-        self.byte_count = 0
+        self.byte_count = self.allocated_bytes = 0
         self._temporary_name: str | None = None
         self._directory = rules.directories.acquire(parent, known)
         try:
@@ -249,6 +255,8 @@ class FileWriter:
     def appear(self, *, replace: bool) -> None:
         """Give the file its final name. Third step; raises as `commit`."""
         try:
+            if self.byte_count < self.allocated_bytes:
+                self._rules.system.truncate(self._fd, self.byte_count)
             if replace:
                 self._replace()
             elif self._temporary_name is None:
@@ -369,7 +377,7 @@ class FileWriter:
 
     def _replace(self) -> None:
         system, dir_fd = self._rules.system, self._directory.fd
-        self._require_replaceable()
+        require_replaceable(system, dir_fd, self._name, self.path)
         if self._temporary_name is None:
             temporary = self._rules.temporaries.draw()
             self._link(temporary)
@@ -378,16 +386,6 @@ class FileWriter:
             system.fchmod(self._fd, self._rules.visible_mode)
         system.rename(self._temporary_name, self._name, src_dir_fd=dir_fd, dst_dir_fd=dir_fd)
         self._temporary_name = None
-
-    def _require_replaceable(self) -> None:
-        """Refuse to replace what is no file; rename(2) itself would follow nothing."""
-        system, dir_fd = self._rules.system, self._directory.fd
-        try:
-            found = system.stat(self._name, dir_fd=dir_fd, follow_symlinks=False)
-        except FileNotFoundError:
-            return
-        if not stat.S_ISREG(found.st_mode):
-            raise what_stands_there(system, dir_fd, self._name, self.path)
 
     def _name_taken(self) -> StorageError:
         """Say what has the final name, and whether it is the very same file."""

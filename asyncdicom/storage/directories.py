@@ -289,6 +289,22 @@ def what_stands_there(system: System, dir_fd: int, name: str, path: str) -> Stor
     return UnsafeName("a FIFO, socket or device stands in the way", path=path)
 
 
+def require_replaceable(system: System, dir_fd: int, name: str, path: str) -> None:
+    """Refuse to replace what is no file; rename(2) itself would follow nothing.
+
+    Raises:
+        UnsafeName: If a link, FIFO or device has the name.
+        NameTaken: If a folder has it.
+
+    """
+    try:
+        found = system.stat(name, dir_fd=dir_fd, follow_symlinks=False)
+    except FileNotFoundError:
+        return
+    if not stat.S_ISREG(found.st_mode):
+        raise what_stands_there(system, dir_fd, name, path)
+
+
 def sync_directories(directories: Iterable[Directory], system: System, each: Each = map) -> None:
     """Make the names in some folders durable, and the names of the folders themselves.
 

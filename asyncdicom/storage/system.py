@@ -23,6 +23,9 @@ __all__ = ["SYSTEM", "System"]
 _RENAME_NOREPLACE = 1
 """From `linux/fs.h`."""
 
+_FALLOC_FL_KEEP_SIZE = 1
+"""From `linux/falloc.h`."""
+
 
 class System:
     """The calls as the kernel offers them; the default of everything in `storage`."""
@@ -38,6 +41,7 @@ class System:
     fsync = staticmethod(os.fsync)
     # macOS has no fdatasync; its fsync does as much.
     fdatasync = staticmethod(getattr(os, "fdatasync", os.fsync))
+    truncate = staticmethod(os.ftruncate)
     fchmod = staticmethod(os.fchmod)
     fstat = staticmethod(os.fstat)
     stat = staticmethod(os.stat)
@@ -64,6 +68,21 @@ class System:
             # Linux starts writing the dirty pages of the range before it looks
             # for clean ones to drop (mm/fadvise.c).
             advise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+
+    def allocate(self, fd: int, byte_count: int) -> None:
+        """Take room for the first bytes of a file, whose size stays what it is.
+
+        Raises:
+            OSError: With ENOSYS or EOPNOTSUPP where kernel or file system cannot do it.
+
+        """
+        # Not posix_fallocate(3): where the file system has no such thing, that writes instead.
+        fallocate = _find_fallocate()
+        if fallocate is None:
+            raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+        if fallocate(fd, _FALLOC_FL_KEEP_SIZE, 0, byte_count) != 0:
+            code = ctypes.get_errno()
+            raise OSError(code, os.strerror(code))
 
     def rename_noreplace(self, source: str, target: str, *, dir_fd: int) -> None:
         """Rename within one folder, unless the target exists.
@@ -98,6 +117,20 @@ def _find_renameat2() -> Callable[[int, bytes, int, bytes, int], int] | None:
     found.restype = ctypes.c_int
     renameat2: Callable[[int, bytes, int, bytes, int], int] = found
     return renameat2
+
+
+@functools.cache
+def _find_fallocate() -> Callable[[int, int, int, int], int] | None:
+    """Find fallocate(2) in the C library, of which Python wraps the portable relative only."""
+    library = ctypes.CDLL(None, use_errno=True)
+    # glibc gives offsets of 64 bits to this name on all machines; musl has the other one alone.
+    found = getattr(library, "fallocate64", None) or getattr(library, "fallocate", None)
+    if found is None:
+        return None
+    found.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
+    found.restype = ctypes.c_int
+    fallocate: Callable[[int, int, int, int], int] = found
+    return fallocate
 
 
 SYSTEM = System()

@@ -458,3 +458,26 @@ async def test_a_folder_that_was_taken_away_is_made_anew(
         stored = served.told.of(InstanceStored)
         assert served.files().keys() == {stored[1].path}
     assert len(files_below(archive)) == 1
+
+
+async def test_room_is_taken_for_an_image_like_the_last_two(tmp_path: Path) -> None:
+    system = Fails({})
+    sent = [ct(number=number, rows=256, columns=256) for number in range(1, 5)]
+    async with serving(tmp_path, system=system) as served:
+        async with sending(served.port) as sender:
+            for image in sent:
+                assert await sender.store(image) == 0
+            assert await sender.store(ct(number=5)) == 0
+        assert system.calls.count("allocate") >= len(sent) - 2
+        assert system.calls.count("truncate") == 1, "one was shorter"
+        expected = {f"{uid('instance', number)}.dcm": one for number, one in enumerate(sent, 1)}
+        expected[f"{uid('instance', 5)}.dcm"] = ct(number=5)
+        assert data_sets(served.files()) == data_sets(expected)
+
+
+async def test_a_file_system_without_such_a_thing_is_asked_once(tmp_path: Path) -> None:
+    system = Fails({"allocate": errno.EOPNOTSUPP})
+    async with serving(tmp_path, system=system) as served, sending(served.port) as sender:
+        for number in range(1, 6):
+            assert await sender.store(ct(number=number, rows=256, columns=256)) == 0
+        assert system.calls.count("allocate") == 1

@@ -37,6 +37,8 @@ CALLS = (
     "listdir",
     "flock",
     "start_writeback",
+    "truncate",
+    "allocate",
 )
 
 

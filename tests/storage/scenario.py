@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from asyncdicom.errors import NameTaken
+from asyncdicom.storage.allocating import allocate
 from asyncdicom.storage.atomic import Durability
 from asyncdicom.storage.committing import commit_together
 from asyncdicom.storage.folder import OutputFolder
@@ -65,6 +66,7 @@ def run(root: Path, system: System) -> None:
 def _write_in_pieces(folder: OutputFolder, path: str) -> None:
     content = CONTENT[path]
     with folder.create(path) as writer:
+        allocate(writer, folder.system, 2 * len(content))
         writer.write(content[:1000])
         writer.write_many([content[1000:2000], content[2000:]])
         with contextlib.suppress(NameTaken):

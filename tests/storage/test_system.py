@@ -24,6 +24,7 @@ def dir_fd(tmp_path: Path) -> Iterator[int]:
     yield fd
     os.close(fd)
     system._find_renameat2.cache_clear()
+    system._find_fallocate.cache_clear()
 
 
 def test_the_tests_watch_every_call() -> None:
@@ -74,3 +75,31 @@ def test_writeback_is_asked_for_where_it_can_be(
     monkeypatch.delattr(os, "posix_fadvise")
     SYSTEM.start_writeback(fd)
     os.close(fd)
+
+
+def test_room_is_taken_and_the_size_stays(tmp_path: Path, dir_fd: int) -> None:
+    fd = os.open(tmp_path / "source", os.O_RDWR)
+    SYSTEM.allocate(fd, 1024 * 1024)
+    taken = os.fstat(fd)
+    SYSTEM.truncate(fd, 3)
+    left = os.fstat(fd)
+    os.close(fd)
+    assert (taken.st_size, taken.st_blocks * 512) == (3, 1024 * 1024)
+    assert (left.st_size, left.st_blocks * 512 <= 4096) == (3, True)
+    assert (tmp_path / "source").read_bytes() == b"new"
+
+
+def test_room_that_cannot_be_taken_is_said(dir_fd: int) -> None:
+    with pytest.raises(OSError) as caught:
+        SYSTEM.allocate(dir_fd, 4096)
+    assert caught.value.errno in {errno.EBADF, errno.EISDIR, errno.ENODEV}
+
+
+def test_a_c_library_without_fallocate_is_told_apart(
+    dir_fd: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    system._find_fallocate.cache_clear()
+    monkeypatch.setattr(ctypes, "CDLL", lambda name, **options: object())
+    with pytest.raises(OSError) as caught:
+        SYSTEM.allocate(dir_fd, 4096)
+    assert caught.value.errno == errno.ENOSYS
