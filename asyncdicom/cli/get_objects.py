@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from asyncdicom.jobs.object_roots import ObjectRoot
     from asyncdicom.ports.objects import ObjectStore
 
-__all__ = ["KEYS", "check_options", "get_objects", "object_options_of", "open_keeper", "root_of"]
+__all__ = ["check_options", "get_objects", "root_of"]
 
 _OF_ARCHIVES = {
     "study": "--study",

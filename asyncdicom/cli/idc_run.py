@@ -10,7 +10,6 @@ import click
 
 from asyncdicom.cli.driving import drive
 from asyncdicom.cli.exit_codes import ExitCode
-from asyncdicom.cli.get_objects import KEYS, object_options_of, open_keeper
 from asyncdicom.cli.idc_sizes import size
 from asyncdicom.connecting import scheduler_settings
 from asyncdicom.engine.scheduler import Scheduler
@@ -18,7 +17,8 @@ from asyncdicom.jobs.idc_plans import InstancePlan
 from asyncdicom.jobs.idc_room import free_bytes_for, require_room
 from asyncdicom.jobs.object_ahead import ListedAhead
 from asyncdicom.jobs.object_job import ObjectJob
-from asyncdicom.object_wiring import open_object_store
+from asyncdicom.object_wiring import object_options_of, open_object_store
+from asyncdicom.output_wiring import KEYS, open_keeper
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
