@@ -25,6 +25,7 @@ from asyncdicom.mock.fault_table import fault_table
 from asyncdicom.ports.dimse import SubOperations
 from asyncdicom.protocol.dimse.sop_classes import STUDY_ROOT
 from asyncdicom.protocol.identifiers import texts_in
+from asyncdicom.transports.associations import wire
 from tests.mock.dimse_support import (
     CT,
     Kept,
@@ -261,6 +262,11 @@ class TestQueries:
 
 @anyio
 class TestRetrievals:
+    @pytest.fixture(autouse=True)
+    def hears_all(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What the mock sends is counted here, so every response has to be told."""
+        monkeypatch.setattr(wire, "PROGRESS_S", 0.0)
+
     async def get(self, *faults: str, **settings: Any) -> tuple[list[SubOperations], Kept]:
         """Get the study."""
         self.kept = Kept()
