@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ATTACK_BYTES",
     "ON_THE_WAY",
+    "ON_THE_WAY_S",
     "Running",
     "Seen",
     "peak_bytes",
@@ -26,9 +27,12 @@ __all__ = [
     "watched",
 ]
 
+ON_THE_WAY_S = 0.15
+"""What was sent before a worker could hear of a pause arrives within this."""
+
 ON_THE_WAY = 2
-"""Requests of a worker that may come behind the answer that asks for a pause: one that it had
-sent, and one for an answer that it read just before. Counted, as a busy machine delays them."""
+"""Requests of a worker that may come even later where the machine is busy: one that it had sent,
+and one for an answer that it read just before. Who does not pause sends dozens."""
 
 
 @dataclass(frozen=True)
