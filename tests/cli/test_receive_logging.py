@@ -57,6 +57,9 @@ LEVELS = ("F", "E", "W", "I", "D")
 def _loggers_as_before() -> Iterator[None]:
     root, ours = logging.getLogger(), logging.getLogger("asyncdicom.receiver")
     before = (root.handlers[:], root.level, ours.handlers[:], ours.level, ours.propagate)
+    # As in a new process: an earlier test may have run the whole command in this one.
+    ours.handlers, ours.propagate = [], True
+    ours.setLevel(logging.NOTSET)
     yield
     for handler in {*root.handlers, *ours.handlers} - {*before[0], *before[2]}:
         handler.close()
