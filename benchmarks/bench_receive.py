@@ -55,6 +55,9 @@ SENDERS = 16
 PROFILE = Path("/etc/dcmtk/storescp.cfg")
 """Association profiles that DCMTK ships: without one dcmrecv takes no images."""
 
+WEIGHING_S = 0.1
+"""Looking at the memory of three processes every 10 ms takes a tenth of a core from them."""
+
 WITHOUT_SYNC = ("--durability", "none")
 DCMRECV_WORDS = ("dcmrecv", "-xf", str(PROFILE), "Default", "-od", "{folder}")
 DISCARDING = (sys.executable, "-m", "benchmarks.clients.receive_discarding", "{port}")
@@ -201,7 +204,7 @@ def main() -> int:
     try:
         verdicts = []
         for pair in pairs(settings):
-            results = race(contenders(pair), settings)
+            results = race(contenders(pair), settings, weighs_all_every_s=WEIGHING_S)
             print_results(results, f"{pair.title}; dcmrecv with its defaults: 1 of {SLOW_SHARE}")
             verdicts += judge(results, pair)
     finally:

@@ -197,10 +197,18 @@ def parse_arguments(
     return Settings(options.repetitions, options.short, folder, options)
 
 
-def race(contenders: Sequence[Contender], settings: Settings) -> dict[str, Result]:
+def race(
+    contenders: Sequence[Contender], settings: Settings, *, weighs_all_every_s: float = 0.01
+) -> dict[str, Result]:
     """Run all contenders as often as asked for, in turning order, after one warm-up.
 
     A contender whose program cannot be started is named and left out.
+
+    Args:
+        contenders: Who runs.
+        settings: How often, and where.
+        weighs_all_every_s: As `child.run` has it.
+
     """
     unwanted: list[str] = settings.options.without
     able = [
@@ -210,11 +218,11 @@ def race(contenders: Sequence[Contender], settings: Settings) -> dict[str, Resul
     ]
     results = {contender.name: Result(contender) for contender in able}
     if able:
-        _run_once(able[0], settings.folder)
+        _run_once(able[0], settings.folder, weighs_all_every_s)
     for repetition in range(settings.repetitions):
         turn = repetition % max(len(able), 1)
         for contender in able[turn:] + able[:turn]:
-            sample = _run_once(contender, settings.folder)
+            sample = _run_once(contender, settings.folder, weighs_all_every_s)
             result = results[contender.name]
             find = contender.seconds
             result.seconds.append(find(sample.output) if find else sample.wall_s)
@@ -301,10 +309,10 @@ def print_verdicts(verdicts: Sequence[Verdict]) -> int:
     return code
 
 
-def _run_once(contender: Contender, folder: Path) -> Sample:
+def _run_once(contender: Contender, folder: Path, weighs_all_every_s: float) -> Sample:
     """Run a contender into an empty folder; remove it outside of the measured time."""
     output_folder = Path(tempfile.mkdtemp(dir=folder))
-    sample = run(contender.command(output_folder))
+    sample = run(contender.command(output_folder), weighs_all_every_s=weighs_all_every_s)
     if contender.expected_files is not None:
         found = sum(len(files) for _, _, files in os.walk(output_folder))
         if found < contender.expected_files:
