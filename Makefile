@@ -33,8 +33,14 @@ demo: $(VENV)/.installed ## Install into .venv, then show every part at work on 
 TEST_WORKERS ?= 4
 # Each of a thousand processes would compile the package again where Python is not to keep bytecode.
 test: export PYTHONDONTWRITEBYTECODE :=
+# What promises times has the machine for itself, behind all others.
+ALONE := $(addprefix tests/e2e/test_,interrupts.py receive_faults.py)
 test: $(VENV)/.developer peers ## Run all tests, against real peers where they are installed
-	@$(BIN)/python -m pytest -q -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
+	@code=0; \
+	$(BIN)/python -m pytest -q -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder \
+		$(ALONE:%=--ignore=%) $(PYTEST_ARGS) || code=1; \
+	$(BIN)/python -m pytest -q $(ALONE) $(PYTEST_ARGS) || code=1; \
+	exit $$code
 
 lint: $(VENV)/.developer ## Check style, types and layers
 	@$(BIN)/ruff check --quiet

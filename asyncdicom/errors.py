@@ -81,7 +81,7 @@ __all__ = [
 ]
 
 MAX_SHOWN_CHARACTERS = 512
-"""Of a path in a message; one name alone may have 255 bytes."""
+"""Of a path in a message, fit for one line of any terminal; one name alone may have 255 bytes."""
 
 
 class AsyncDicomError(Exception):
@@ -159,6 +159,9 @@ class TlsRejected(Unreachable):
 
 class ConnectionLost(TransportError):
     """The connection or stream ended before its answer did (reset, GOAWAY, early end)."""
+
+    in_body = False
+    """Whether the head of an answer had come."""
 
 
 class AssociationAborted(ConnectionLost):
@@ -319,10 +322,7 @@ class UnexpectedContent(ContentError):
 
 
 class Doubtful(ContentError):
-    """Structurally whole, but something that should be there is not.
-
-    A cut may look like this, or an odd instance held just so; a second answer tells them apart.
-    """
+    """Structurally whole, but something that should be there is not: cut, or held just so."""
 
 
 class Incomplete(ContentError):
@@ -359,7 +359,6 @@ class StorageError(AsyncDicomError):
         self.hint = hint
 
     def __str__(self) -> str:
-        # It may come from the network: fit for one line of any terminal or log.
         limit = MAX_SHOWN_CHARACTERS
         kept = self.path if len(self.path) <= limit else f"{self.path[: limit - 3]}..."
         shown = kept if kept.isprintable() else kept.encode("unicode_escape").decode("ascii")

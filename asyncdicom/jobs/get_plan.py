@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from asyncdicom.errors import (
     AsyncDicomError,
+    ConnectionLost,
     FetchError,
     NameTaken,
     TransportError,
@@ -81,8 +82,9 @@ class WebPlanner:
     concurrency: int = 8
 
     def may_help(self, error: AsyncDicomError) -> bool:
-        """Tell whether it was about the answer."""
-        return is_about_the_answer(error)
+        """Tell whether it was about the answer; one that breaks in its body may break each time."""
+        is_broken = isinstance(error, ConnectionLost) and error.in_body
+        return is_broken or is_about_the_answer(error)
 
     def first(self, study: Expectation, target: Target) -> Iterable[Target]:
         """Return the study, its series, or its instances."""

@@ -63,6 +63,7 @@ class Exchange(ABC, Generic[ClientT]):
         self._expected_bytes: int | None = None
         self._received_bytes = 0
         self._is_whole = False
+        self._has_head = False
         self._failure: AsyncDicomError | None = None
 
     @property
@@ -163,10 +164,12 @@ class Exchange(ABC, Generic[ClientT]):
     def _end(self) -> bytes:
         expected = self._expected_bytes
         if expected is not None and expected != self._received_bytes:
-            raise ConnectionLost(
+            lost = ConnectionLost(
                 f"the body ended after {self._received_bytes} of {expected} bytes",
                 origin=origin_of(self._request.url),
             )
+            lost.in_body = True
+            raise lost
         self._is_whole = True
         return b""
 
@@ -174,6 +177,7 @@ class Exchange(ABC, Generic[ClientT]):
         limit = self._transport.settings.max_head_bytes
         if self._head_bytes() > limit:
             raise LimitExceeded(f"the head of the answer has more than {limit} bytes")
+        self._has_head = True
         version = self.http_version
         self._transport.count_answer(version)
         self._lane.is_http2 = version == "2"
@@ -207,8 +211,10 @@ class Exchange(ABC, Generic[ClientT]):
         return self._lane.cancellations.note(self._transport.clock())
 
     def _translate(self, error: Exception) -> AsyncDicomError:
-        self._failure = self._transport.map_error(error, self._request.url)
-        return self._failure
+        failure = self._failure = self._transport.map_error(error, self._request.url)
+        if self._has_head and isinstance(failure, ConnectionLost):
+            failure.in_body = True
+        return failure
 
 
 class EngineTransport(ABC, Generic[ClientT]):

@@ -69,6 +69,9 @@ SETTLE_S = 0.02
 
 atexit.register(time.sleep, SETTLE_S)
 
+READING_A_BODY = "error reading a body from connection"
+"""What hyper writes once the head has come."""
+
 UNREADABLE = "\N{REPLACEMENT CHARACTER}"
 """Stands for a field value outside of ASCII, which the library does not hand out."""
 
@@ -211,8 +214,15 @@ def map_pyreqwest_errors(error: Exception, url: str) -> AsyncDicomError:
     """Turn an exception of pyreqwest into one of ours; total."""
     if isinstance(error, ValueError):
         return ProtocolError(f"not a URL or a field that can be sent: {one_line(str(error))}")
-    origin = origin_of(url)
     causes = _causes_of(error)
+    failure = _failure_of(error, causes, origin_of(url))
+    if isinstance(failure, ConnectionLost):
+        # What was gathered of a body stands between us and its head.
+        failure.in_body = READING_A_BODY in causes
+    return failure
+
+
+def _failure_of(error: Exception, causes: list[str], origin: str) -> AsyncDicomError:
     why = one_line(causes[-1])
     # reqwest writes this for everything up to and including the TLS handshake.
     was_connecting = "client error (Connect)" in causes

@@ -578,3 +578,15 @@ def test_of_two_instances_under_one_uid_none_is_kept_unproven(
         assert claimed in told.failed
         mock.set_faults()
         assert get(mock, STUDY, tmp_path, *words).there == set(STUDY.instances)
+
+
+@pytest.mark.parametrize("engine", ["pyreqwest", "httpx", "aiohttp"])
+def test_a_small_answer_that_is_always_cut_is_asked_for_in_parts(
+    portal: BlockingPortal, tmp_path: Path, engine: str
+) -> None:
+    # Engines may gather some of a body, and lose it with the connection.
+    small = TruthStudy(series=1, instances=4, rows=8)
+    with portal_mock(portal, small, "cut:study") as mock:
+        told = get(mock, small, tmp_path, "--granularity", "study", "--http-engine", engine)
+    assert told.done.code == 0
+    assert told.there == set(small.instances)

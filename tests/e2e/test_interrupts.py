@@ -44,9 +44,9 @@ if TYPE_CHECKING:
 
 STUDY = TruthStudy(series=2, instances=20, rows=16)
 
-EXIT_S = 15.0
-"""From the first signal to the end of the process, at most: 5 s where nobody else is at work."""
-AT_ONCE_S = 5.0
+EXIT_S = 5.0
+"""From the first signal to the end of the process, at most."""
+AT_ONCE_S = 1.5
 """From the second one."""
 
 

@@ -103,8 +103,7 @@ def test_a_thousand_silent_connections_hold_nobody_up(tmp_path: Path) -> None:
             half.sock.sendall(association_request(CONTEXTS)[:50])
         until(lambda: descriptor_count(process_id) >= SILENT + HALF_OPEN)
         seconds = [timed(lambda: verify(receiver.port)) for _ in range(20)]
-        # Held up would be whoever waits for the time limit of a silent one.
-        assert max(seconds) < 4
+        assert max(seconds) < 1
         assert resident_bytes(process_id) - before_bytes < 20 * MB
         assert thread_count(process_id) == threads
         # All are closed when their time is over, and nothing remains of them.
@@ -129,7 +128,7 @@ def test_one_association_too_many_is_refused_at_once(tmp_path: Path) -> None:
                 answer = peer.ask(CONTEXTS)
                 seconds.append(time.perf_counter() - begun_s)
                 assert answer == AssociateReject(2, 3, 2)
-        assert statistics.median(seconds) < 1
+        assert statistics.median(seconds) < 0.1
 
 
 @LONG

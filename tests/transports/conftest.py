@@ -29,8 +29,9 @@ QUICK = TransportSettings(
 )
 """Limits of seconds and minutes, scaled to tenths of a second; for what is to stall."""
 
-PATIENT = TransportSettings(connect_timeout_s=30, idle_timeout_s=30, min_rate_window_s=30)
-"""Limits that a busy machine does not meet."""
+PATIENT = TransportSettings(connect_timeout_s=30, idle_timeout_s=12, min_rate_window_s=12)
+"""Limits that a busy machine does not meet. Engines may gather what the least throughput brings
+in the idle time: 48 KiB."""
 
 
 @dataclass(frozen=True)

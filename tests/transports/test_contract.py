@@ -303,6 +303,28 @@ class TestHttp1:
             await fetch(transport, origin.serve("/a", *steps))
 
     @one_loop
+    @pytest.mark.parametrize(
+        ("steps", "in_body"),
+        [
+            pytest.param((Close(),), False, id="before the head"),
+            pytest.param((Send(HEAD + b"X-A: b\r\n"), Reset()), False, id="in the head"),
+            pytest.param((Send(PROMISED_9 + b"1234"), Close()), True, id="in a measured body"),
+            pytest.param((Send(CHUNKED + b"3\r\nabc\r\n"), Close()), True, id="between chunks"),
+            pytest.param((Send(CHUNKED + b"5\r\nabc"), Reset()), True, id="in a chunk"),
+        ],
+    )
+    async def test_a_loss_says_whether_there_was_a_head(
+        self,
+        transport: HttpTransport,
+        origin: Origin,
+        steps: tuple[Step, ...],
+        in_body: bool,  # noqa: FBT001 -- a column
+    ) -> None:
+        with pytest.raises(ConnectionLost) as caught:
+            await fetch(transport, origin.serve("/a", *steps))
+        assert caught.value.in_body is in_body
+
+    @one_loop
     @pytest.mark.parametrize("steps", BROKEN)
     async def test_broken_framing_is_an_error(
         self, transport: HttpTransport, origin: Origin, steps: tuple[Step, ...]

@@ -145,8 +145,7 @@ class PromptSocket(AssociationSocket):
     def close(self) -> None:
         """Close the connection, and keep in mind that it was made.
 
-        A peer may refuse, and we have closed, before pynetdicom's other thread looks
-        whether we are connected.
+        A peer may refuse, and we close, before pynetdicom's other thread looks at that.
         """
         was_connected = self._is_connected
         self.ended.set()
@@ -214,8 +213,9 @@ class PromptSocket(AssociationSocket):
         """Read on for a moment only: who still sends after our A-ABORT is not waited for.
 
         Closed at once, with bytes unread, the connection would be reset before the peer
-        had read the A-ABORT.
+        had read the A-ABORT. Who waits until we are connected waits no longer.
         """
+        self._ready.set()
         self._heeds_until_s = monotonic() + DRAIN_TIMEOUT_S
 
     def give_up(self) -> None:
