@@ -295,12 +295,14 @@ def fragment_spans(content: bytes, place: PixelPlace) -> list[list[Span]]:
     for length in fragments.fragment_bytes:
         spans.append(Span(pos + ITEM_HEADER_BYTES, length))
         pos += ITEM_HEADER_BYTES + length
+    if len(spans) < 2:
+        raise ProtocolError("the pixel data hold no fragment", offset=place.element_offset)
     table, *spans = spans
     if place.number_of_frames == 1:
         return [spans]
     if len(spans) == place.number_of_frames:
         return [[span] for span in spans]
-    offsets = content[table.first_byte : table.first_byte + table.byte_count]
+    offsets = content[table.first_byte :][: table.byte_count - table.byte_count % 4]
     return _by_basic_table([offset for (offset,) in _UINT32(offsets)], spans, place)
 
 
@@ -308,7 +310,7 @@ def _by_basic_table(
     offsets: Sequence[int], spans: Sequence[Span], place: PixelPlace
 ) -> list[list[Span]]:
     """Sort fragments by the basic offset table: where the first item of each frame begins."""
-    if len(offsets) != place.number_of_frames or not spans:
+    if len(offsets) != place.number_of_frames:
         raise UnexpectedContent("nobody says which fragments are of which frame")
     base = spans[0].first_byte - ITEM_HEADER_BYTES
     begins = {offset: number for number, offset in enumerate(offsets)}

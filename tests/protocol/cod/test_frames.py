@@ -213,3 +213,28 @@ def test_fragments_that_nobody_sorts_are_refused() -> None:
     wrong[value + 12] ^= 2
     with pytest.raises(UnexpectedContent, match="does not fit"):
         fragment_spans(bytes(wrong), place_of(bytes(wrong)))
+
+
+@pytest.mark.parametrize(
+    "items",
+    [
+        pytest.param(b"", id="nor table"),
+        pytest.param(b"\xfe\xff\x00\xe0\x00\x00\x00\x00", id="but a table"),
+    ],
+)
+def test_pixel_data_without_fragments_have_no_frames(items: bytes) -> None:
+    content = SAMPLES["jpeg 2000 in many fragments"]
+    value = content.index(b"\xfe\xff\x00\xe0", place_of(content).value_offset)
+    empty = content[:value] + items + b"\xfe\xff\xdd\xe0" + bytes(4)
+    with pytest.raises(ProtocolError, match="no fragment"):
+        fragment_spans(empty, place_of(empty))
+
+
+def test_a_table_of_odd_length_says_what_it_can() -> None:
+    content = SAMPLES["jpeg 2000 in many fragments"]
+    value = content.index(b"\xfe\xff\x00\xe0", place_of(content).value_offset)
+    length = int.from_bytes(content[value + 4 : value + 8], "little")
+    longer = content[: value + 4] + (length + 2).to_bytes(4, "little") + content[value + 8 :]
+    odd = longer[: value + 8 + length] + b"\0\0" + longer[value + 8 + length :]
+    found = fragment_spans(odd, place_of(odd))
+    assert len(found) == len(fragment_spans(content, place_of(content)))
