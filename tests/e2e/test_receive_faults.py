@@ -49,6 +49,9 @@ MB = 1_000_000
 
 SILENT, HALF_OPEN = 1000, 100
 FLOOD_ASSOCIATIONS = 25_000 if IS_FULL else 400
+LEAST_SHARE = 0.9 if IS_FULL else 0.75
+"""Of its pace that a receiver keeps beside tricklers. In a few seconds, two receivers with nothing
+beside them differ by a tenth: the figure of the contract needs the minute of a full load."""
 FLOOD_CONNECTIONS = 25_000 if IS_FULL else 1500
 TRICKLERS = 200
 A_ABORT = 7
@@ -308,12 +311,15 @@ def processor_s(process_id: int) -> float:
     return sum(int(one.read_text().split()[0]) for one in threads) / 1e9
 
 
-def is_as_quick(ones: Sequence[Cost], others: Sequence[Cost]) -> bool:
-    """Return whether the best of some costs is no more than the best of others, but for a tenth."""
-    walls = min(one.wall_s for one in ones) / min(one.wall_s for one in others)
-    processors = min(one.processor_s for one in ones) / min(one.processor_s for one in others)
+def is_as_quick(rounds: Sequence[tuple[Cost, Cost]]) -> bool:
+    """Return whether the second cost of a round is usually no more than the first, but for a share.
+
+    A single best time of hundreds says more of luck than of the receiver.
+    """
+    walls = statistics.median(one.wall_s / other.wall_s for one, other in rounds)
+    processors = statistics.median(one.processor_s / other.processor_s for one, other in rounds)
     # On a busy machine most of the time of the wall is a wait for the processor.
-    return walls >= 0.9 or (processors >= 0.9 and walls >= 0.25)
+    return walls >= LEAST_SHARE or (processors >= LEAST_SHARE and walls >= 0.25)
 
 
 HUNDRED = [data_set(number) for number in range(1, 101)]
@@ -332,10 +338,12 @@ def test_tricklers_are_aborted_and_slow_nobody_down(tmp_path: Path) -> None:
     ):
         alone.associate(CONTEXTS)
         beside.associate(CONTEXTS)
-        # In turns, and the best of each: the machine has other things to do as well. Where it has
-        # too many, everything is done again, up to five times.
-        rounds: list[tuple[Cost, Cost]] = []
+        # In turns, as the machine has other things to do as well. Where it has too many, everything
+        # is done again, up to five times: without tricklers, two receivers differ by a tenth.
+        tries: list[list[tuple[Cost, Cost]]] = []
         for _ in range(5):
+            rounds: list[tuple[Cost, Cost]] = []
+            tries.append(rounds)
             with trickling(busy, TRICKLERS) as peers:
                 end_s = time.monotonic() + window_s / 2
                 # The first round makes files that the others replace.
@@ -345,10 +353,10 @@ def test_tricklers_are_aborted_and_slow_nobody_down(tmp_path: Path) -> None:
                 for peer in peers:
                     peer.sock.settimeout(window_s + 40)
                     assert peer.pdu()[0] == A_ABORT
-            if is_as_quick(*zip(*rounds[1:], strict=True)):
+            if is_as_quick(rounds[1:]):
                 break
         else:
-            pytest.fail(f"slower beside tricklers: {rounds}")
+            pytest.fail(f"slower beside tricklers: {tries}")
         for peer in (alone, beside):
             assert peer.echo(ECHO) == 0
             peer.release()
