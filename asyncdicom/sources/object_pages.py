@@ -77,14 +77,7 @@ class PagedStore:
         delimiter: str = "",
         continuation: str | None = None,
     ) -> ListingPage:
-        """List objects whose key begins with a prefix, in the order of the store.
-
-        Raises:
-            NotFound: If there is no such bucket.
-            Unauthorized: If the credentials (or none) do not open it.
-            FetchError: If the answer did not come whole, or is no listing.
-
-        """
+        """List objects, as `ObjectStore.page`; raises as it."""
         asked = dict(self._dialect.asked)
         if prefix:
             asked["prefix"] = prefix
