@@ -146,9 +146,13 @@ def _dimse_options(options: Mapping[str, Any]) -> DimseOptions:
 
 
 def associations_at_once(options: Mapping[str, Any]) -> int:
-    """Return how many associations a run may have: four, unless it is told otherwise."""
+    """Return how many associations a run may have: four, unless it is told otherwise.
+
+    Who asks for one operation at a time has a second one, to list what comes.
+    """
     given: int | None = options.get("max_associations")
-    return given or min(options.get("concurrency", MAX_ASSOCIATIONS), MAX_ASSOCIATIONS)
+    concurrency = options.get("concurrency", MAX_ASSOCIATIONS)
+    return given or max(2, min(concurrency, MAX_ASSOCIATIONS))
 
 
 def dimse_settings(root: DimseRoot, options: Mapping[str, Any]) -> DimseSettings:

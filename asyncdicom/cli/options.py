@@ -137,7 +137,7 @@ dimse_options = together(
     option(
         "--max-associations",
         type=click.IntRange(1, 256),
-        help="Associations at once (DIMSE; default 4, or what -c says).",
+        help="Associations at once (DIMSE; default 4, or what -c says, but 2 with -c 1).",
     ),
     option(
         "--max-pdu",
@@ -194,7 +194,8 @@ def for_source(options: dict[str, Any]) -> None:
     """Let a DIMSE source have fewer associations than an HTTP server has requests.
 
     Four are what archives give a workstation; who says `-c` or `--max-associations`
-    has another number in mind, and gets it.
+    has another number in mind, and gets it. One operation at a time leaves room for a
+    second association, which lists what the first one brings.
     """
     if urlsplit(options["source"]).scheme not in ("dicom", "dicoms"):
         return
@@ -203,7 +204,7 @@ def for_source(options: dict[str, Any]) -> None:
     most = options["max_associations"]
     wanted = options["concurrency"] if is_given else (most or DIMSE_CONCURRENCY)
     options["concurrency"] = min(wanted, most or wanted)
-    options["max_associations"] = most or wanted
+    options["max_associations"] = most or max(wanted, 2)
 
 
 run_options = together(

@@ -49,6 +49,10 @@ class CodPlanner:
             return one_by_one(study, missing)
         return list(self._planned(study, missing))
 
+    def asks_on_trust(self, outline: Expectation) -> bool:  # noqa: ARG002 -- Planner
+        """Return that it does not: where instances are, the list says."""
+        return False
+
     def narrower(
         self,
         study: Expectation,

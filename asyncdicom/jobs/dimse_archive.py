@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from asyncdicom.jobs.dimse_get import DimseRetriever
+from asyncdicom.jobs.dimse_get_job import TrustingGetJob
 from asyncdicom.jobs.dimse_lookup import DimseLookup
 from asyncdicom.jobs.dimse_plan import DimsePlanner
 from asyncdicom.jobs.get import GetJob, GetOptions
@@ -102,7 +103,10 @@ class DimseArchive:
             concurrency=options.concurrency,
         )
         options = replace(options, planner=planner)
-        return GetJob(self._wrap(self._retriever()), DimseLookup(source), store, tally, options)
+        retriever, lookup = self._wrap(self._retriever()), DimseLookup(source)
+        if source.options.max_associations > options.concurrency:
+            return TrustingGetJob(retriever, lookup, store, tally, options)
+        return GetJob(retriever, lookup, store, tally, options)
 
     def _retriever(self) -> Retriever[Any]:
         if self.receiver is None:

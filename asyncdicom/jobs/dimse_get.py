@@ -56,7 +56,7 @@ def contexts_for(
     """
     counts = study.class_counts if some is None else study.classes_of(some)
     classes = set(counts)
-    if counts.total() < len(study if some is None else some):
+    if not study.is_listed or counts.total() < len(study if some is None else some):
         # Somebody did not say what it is of.
         classes |= study.further_classes
     if not classes:
@@ -135,6 +135,7 @@ class DimseRetriever(Generic[WriterT]):
                 self._last_good = contexts if storage.taken else self._last_good
                 break
         storage.raise_first()
+        await reception.until_listed()
         if final is None or not storage.missing:
             return
         try:

@@ -50,14 +50,33 @@ class DimseLookup:
             FetchError: If it cannot be searched.
 
         """
-        found = Expectation(target.study_instance_uid)
-        listed = await self._list(found, target)
-        if not listed:
-            raise NotFound("the archive lists no instance of it", status_code=NO_MATCH)
+        found = await self.outline_of(target)
+        await self.list_instances(found, target)
         return found
 
-    async def _list(self, found: Expectation, target: Target) -> int:
+    async def outline_of(self, target: Target) -> Expectation:
+        """Return how many instances a study must hold and of which SOP classes, but not which.
+
+        Raises:
+            FetchError: If it cannot be searched.
+
+        """
+        found = Expectation(target.study_instance_uid, is_listed=False)
         await self._ask_study(found)
+        return found
+
+    async def list_instances(self, outline: Expectation, target: Target) -> None:
+        """Add the instances.
+
+        Raises:
+            NotFound, ContentError, FetchError: As `expectation_of`.
+
+        """
+        if not await self._list(outline, target):
+            raise NotFound("the archive lists no instance of it", status_code=NO_MATCH)
+        outline.is_listed = True
+
+    async def _list(self, found: Expectation, target: Target) -> int:
         if target.series_instance_uid is not None:
             found.counted = None
             return await self._ask_instances(found, target, target.series_instance_uid)

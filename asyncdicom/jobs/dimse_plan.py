@@ -59,6 +59,19 @@ class DimsePlanner:
             return (Target(Resource.STUDY, study.study_instance_uid),)
         return self._series(study, missing)
 
+    def asks_on_trust(self, outline: Expectation) -> bool:
+        """Tell whether a study is asked for whole, whatever its list will be.
+
+        Args:
+            outline: What is known of it without its list.
+
+        """
+        one_operation = self.granularity is Granularity.STUDY or (
+            self.granularity is Granularity.AUTO and self.concurrency == 1
+        )
+        has_contexts = self.transfer_syntaxes is not None and bool(outline.further_classes)
+        return one_operation and has_contexts and self._fits(outline)
+
     def narrower(
         self, study: Expectation, target: Target, missing: Sequence[Missing]
     ) -> Iterable[Target]:

@@ -3,6 +3,9 @@
 Rule: nothing is ever called complete without such a list. It comes from the
 metadata of the study or from a search (QIDO-RS, C-FIND), and is compared with the
 counts that the server keeps, where it keeps them.
+
+Rule: what comes before the list is whole comes on trust. When the list has ended, what it
+does not name is told, and has to be asked for alone.
 """
 
 from __future__ import annotations
@@ -46,9 +49,12 @@ class Expectation:
     """SOP Class UIDs in the study of which nobody says which instances they are of."""
     class_counts: Counter[str] = field(default_factory=Counter)
     """Instances per SOP Class UID, as far as it is known."""
+    is_listed: bool = True
+    """Whether the list is whole; until then, instances come on trust."""
     places: dict[Uid, CodInstance] = field(default_factory=dict)
     """Where instances are in the archives of a Cloud-Optimized DICOM store, and what proves
     them; empty for any other source."""
+    _on_trust: dict[Uid, Uid] = field(default_factory=dict)
     _class_of: dict[Uid, str] = field(default_factory=dict)
     _series_of: dict[Uid, Uid] = field(default_factory=dict)
     _series: dict[Uid, _Series] = field(default_factory=dict)
@@ -80,6 +86,16 @@ class Expectation:
         found.instances.append(instance)
         found.byte_count += byte_count or UNKNOWN_INSTANCE_BYTES
         self._series_of[instance] = series
+
+    def trust(self, instance: Uid, series: Uid) -> None:
+        """Note that an instance came before anybody listed it."""
+        self._on_trust[instance] = series
+
+    def end_list(self) -> list[tuple[Uid, Uid]]:
+        """Say that the list is whole; return series and instance of what it does not name."""
+        self.is_listed = True
+        on_trust, self._on_trust = self._on_trust, {}
+        return [(series, uid) for uid, series in on_trust.items() if uid not in self]
 
     def series_of(self, instance: Uid) -> Uid | None:
         """Return the series that an instance is expected in, or None."""

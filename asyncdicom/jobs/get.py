@@ -13,6 +13,7 @@ first k instances are settled, and only the missing ones are asked for again.
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic
 
@@ -25,7 +26,7 @@ from asyncdicom.errors import (
     UidMismatch,
 )
 from asyncdicom.events import Planned, Retrying
-from asyncdicom.jobs.get_plan import Planner, WebPlanner, one_by_one
+from asyncdicom.jobs.get_plan import Missing, Planner, WebPlanner, one_by_one
 from asyncdicom.jobs.stores import WriterT
 from asyncdicom.model import Failed, Resource, Target, Uid
 from asyncdicom.policy.granularity import Granularity
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from asyncdicom.jobs.tally import Tally
     from asyncdicom.model import AnyTarget
 
-__all__ = ["GetJob", "GetOptions", "GetTask"]
+__all__ = ["Doubted", "GetJob", "GetOptions", "GetTask"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ class GetTask:
 
 
 @dataclass(slots=True)
-class _Doubted:
+class Doubted:
     """Instances of one answer that are not what they seem, or may not be."""
 
     disputed: set[Uid] = field(default_factory=set)
@@ -86,9 +87,15 @@ class _Reception(Generic[WriterT]):
     take: Callable[[Arrival[WriterT]], Coroutine[Any, Any, None]]
     take_nowait: Callable[[Arrival[WriterT]], bool]
     tally: Tally
+    listing: asyncio.Task[None] | None
+    """Lists the study meanwhile; None if that is done."""
 
     def count_bytes(self, byte_count: int) -> None:
         self.tally.count_bytes(byte_count)
+
+    async def until_listed(self) -> None:
+        if self.listing is not None:
+            await asyncio.wait({self.listing})
 
 
 class GetJob(Generic[WriterT]):
@@ -127,6 +134,8 @@ class GetJob(Generic[WriterT]):
         """Name what is missing, or ask for it one by one where that may help."""
         study = self._studies.get(task.target.study_instance_uid)
         if task.is_lookup or study is None:
+            if study is not None:
+                study.end_list()  # what came on trust is whole, and stays
             self._tally.record(Failed(task.target, error, attempts))
             return ()
         missing = study.missing(task.target)
@@ -139,12 +148,30 @@ class GetJob(Generic[WriterT]):
 
     async def _look_up(self, target: Target) -> Iterable[GetTask]:
         found = await self._finder.expectation_of(target)
+        self.announce(found)
+        return () if self._options.dry_run else await self.first_tasks(found, target)
+
+    def announce(self, found: Expectation) -> None:
+        """Tell how much was found."""
+        self._tally.tell(Planned(found.study_instance_uid, len(found), found.byte_count))
+
+    async def first_tasks(self, found: Expectation, target: Target) -> Iterable[GetTask]:
+        """Return what is to be retrieved first of what was found."""
+        study, strays = await self.accept(found, target)
+        return _tasks([*self._planner.first(study, target), *one_by_one(study, strays)])
+
+    async def accept(self, found: Expectation, target: Target) -> tuple[Expectation, list[Missing]]:
+        """Expect what was found, and settle what is there of it.
+
+        Returns:
+            The study; and what was taken back because it came on trust, and no list names it.
+
+        """
         study = self._studies.setdefault(target.study_instance_uid, found)
         if study is not found:
             study.absorb(found)
-        self._tally.tell(Planned(target.study_instance_uid, len(found), found.byte_count))
-        if self._options.dry_run:
-            return ()
+        strays = study.end_list() if target.resource is Resource.STUDY else []
+        await self._withdraw(study, strays, "it came, but no list names it")
         for outcome in await self._store.already_there(study, target):
             study.settled.add(_instance_of(outcome.target))
             self._tally.record(outcome)
@@ -155,32 +182,47 @@ class GetJob(Generic[WriterT]):
                 received=len(found),
             )
             self._tally.record(Failed(target, error))
-        return _tasks(self._planner.first(study, target))
+        return study, strays
 
     async def _retrieve(self, target: Target, attempt: int) -> Iterable[GetTask]:
         study = self._studies[target.study_instance_uid]
         settled_before = len(study.settled)
-        doubted = _Doubted()
+        doubted = Doubted()
         try:
-            await self._receive(study, target, attempt, doubted)
+            await self.receive(study, target, attempt, doubted)
         except FetchError as error:
             has_progressed = len(study.settled) > settled_before
             if target.resource is Resource.INSTANCE or not has_progressed:
                 raise
             self._tally.tell(Retrying(str(target), error, attempt, 0.0))
         finally:
-            await self._withdraw(study, doubted.disputed)
-        missing = study.missing(target)
-        if missing and target.resource is Resource.INSTANCE:
+            await self.withdraw_disputed(study, doubted)
+        if target.resource is Resource.INSTANCE and study.missing(target):
             raise Incomplete("the answer does not hold the instance", expected=1, received=0)
+        return self.next_tasks(study, target, doubted)
+
+    def next_tasks(self, study: Expectation, target: Target, doubted: Doubted) -> Iterable[GetTask]:
+        """Return what is to be asked for again after an answer."""
+        missing = study.missing(target)
         if doubted.unlisted:
             # Only alone it can be told whether they belong to the study.
             return _tasks(one_by_one(study, missing + doubted.unlisted))
         return _tasks(self._planner.narrower(study, target, missing)) if missing else ()
 
-    async def _receive(
-        self, study: Expectation, target: Target, attempt: int, doubted: _Doubted
+    async def receive(
+        self,
+        study: Expectation,
+        target: Target,
+        attempt: int,
+        doubted: Doubted,
+        listing: asyncio.Task[None] | None = None,
     ) -> None:
+        """Fetch a target and settle what comes of it.
+
+        Raises:
+            FetchError, StorageError: As `Retriever.retrieve`.
+
+        """
         async with self._store.batch(target) as batch:
 
             async def take(arrival: Arrival[WriterT]) -> None:
@@ -199,21 +241,28 @@ class GetJob(Generic[WriterT]):
                     arrival.writer.discard()
                 return True
 
-            reception = _Reception(target, study, self._store, take, take_nowait, self._tally)
+            reception = _Reception(
+                target, study, self._store, take, take_nowait, self._tally, listing
+            )
             await self._retriever.retrieve(reception)
 
-    async def _withdraw(self, study: Expectation, disputed: set[Uid]) -> None:
+    async def withdraw_disputed(self, study: Expectation, doubted: Doubted) -> None:
         """Take back what came twice with different content; it will be asked for alone."""
-        error = ContentError("two different instances came under this UID")
-        for uid in disputed:
+        disputed = [(study.series_of(uid), uid) for uid in doubted.disputed]
+        await self._withdraw(study, disputed, "two different instances came under this UID")
+
+    async def _withdraw(
+        self, study: Expectation, instances: Iterable[tuple[Uid | None, Uid]], why: str
+    ) -> None:
+        error = ContentError(why)
+        for series, uid in instances:
             self._digests.pop(uid, None)
-            series = study.series_of(uid)
             target = Target(Resource.INSTANCE, study.study_instance_uid, series, uid)
             if await self._store.withdraw(study, uid):
                 self._tally.withdraw(target, error)
 
     def _is_wanted(
-        self, study: Expectation, target: Target, arrival: Arrival[WriterT], doubted: _Doubted
+        self, study: Expectation, target: Target, arrival: Arrival[WriterT], doubted: Doubted
     ) -> bool:
         """Tell whether an instance is of the target and not on disk yet.
 
@@ -236,24 +285,28 @@ class GetJob(Generic[WriterT]):
             doubted.disputed.add(received)
         if known is not None or received in study.settled:
             return False
-        if received not in study and not self._is_asked_alone(study, target, arrival, doubted):
+        if received not in study and not self._is_new(study, target, arrival, doubted):
             return False
         if facts.doubts and not self._is_confirmed(target, arrival):
             return False
         self._digests[received] = arrival.sha256
         return True
 
-    def _is_asked_alone(
-        self, study: Expectation, target: Target, arrival: Arrival[WriterT], doubted: _Doubted
+    def _is_new(
+        self, study: Expectation, target: Target, arrival: Arrival[WriterT], doubted: Doubted
     ) -> bool:
-        """Tell whether an instance that no list names was asked for by itself.
+        """Tell whether an instance that no list names is taken all the same.
 
         In a larger answer it may be one of the others under a wrong UID; if it
-        can be had alone, it is new, and belongs to the study.
+        can be had alone, it is new, and belongs to the study. Before the list is
+        whole, it comes on trust.
         """
         uid, series = arrival.facts.sop_instance_uid, arrival.facts.series_instance_uid
         if series is None:
             return False
+        if not study.is_listed:
+            study.trust(uid, series)
+            return True
         if target.resource is Resource.INSTANCE:
             study.expect(uid, series, byte_count=arrival.facts.byte_count)
             return True

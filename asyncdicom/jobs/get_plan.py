@@ -46,6 +46,14 @@ class Planner(Protocol):
     def first(self, study: Expectation, target: Target) -> Iterable[Target]:
         """Return what to ask for, as coarsely as is sensible."""
 
+    def asks_on_trust(self, outline: Expectation) -> bool:
+        """Tell whether a study is asked for whole, whatever its list will be.
+
+        Args:
+            outline: What is known of it without its list.
+
+        """
+
     def narrower(
         self, study: Expectation, target: Target, missing: Sequence[Missing]
     ) -> Iterable[Target]:
@@ -104,6 +112,10 @@ class WebPlanner:
         if is_whole:
             return (Target(Resource.STUDY, study.study_instance_uid),)
         return self._series(study, missing)
+
+    def asks_on_trust(self, outline: Expectation) -> bool:  # noqa: ARG002 -- Planner
+        """Return that it does not: how a study is asked for depends on its sizes."""
+        return False
 
     def narrower(
         self,

@@ -89,14 +89,11 @@ class InstanceStore:
 
     async def already_there(self, study: Expectation, target: Target) -> list[Skipped]:
         """Return those instances of a target that are on disk and whole."""
-        async with self._looking_through:
-            if self._inventory is None:
-                self._inventory = await asyncio.to_thread(Inventory.of, self._folder)
+        inventory = await self._look_through()
         found: list[Skipped] = []
         for series, uid in study.missing(target):
             own = study.own_uid_of(uid)
-            path = self._inventory.path_of(own)
-            if path is None:
+            if (path := inventory.path_of(own)) is None:
                 continue
             place = Target(Resource.INSTANCE, study.study_instance_uid, series, uid)
             try:
@@ -107,6 +104,16 @@ class InstanceStore:
                 continue  # damaged or gone: it will be fetched, and replaced
             found.append(Skipped(place, path, verified.byte_count, verified.sha256))
         return found
+
+    async def takes_on_trust(self) -> bool:
+        """Tell whether nothing was there when the run began."""
+        return not len(await self._look_through())
+
+    async def _look_through(self) -> Inventory:
+        async with self._looking_through:
+            if self._inventory is None:
+                self._inventory = await asyncio.to_thread(Inventory.of, self._folder)
+        return self._inventory
 
     async def finish(self) -> None:
         """Do nothing: each instance was safe when it was recorded."""

@@ -126,6 +126,12 @@ class Store(Intaking[WriterT], Protocol[WriterT]):
     async def already_there(self, study: Expectation, target: Target) -> list[Skipped]:
         """Return those instances of a target that need not be fetched."""
 
+    async def takes_on_trust(self) -> bool:
+        """Tell whether instances may come before they are listed.
+
+        So it is where nothing is there yet, and what no list will name can be taken back.
+        """
+
 
 class Finder(Protocol):
     """Says what targets hold, before any of it is fetched."""
@@ -157,6 +163,9 @@ class Reception(Protocol[WriterT]):
 
     def count_bytes(self, byte_count: int, /) -> None:
         """Take note of bytes as they arrive."""
+
+    async def until_listed(self) -> None:
+        """Wait until it is known what is missing, or that nobody will say it."""
 
     def take_nowait(self, arrival: Arrival[WriterT], /) -> bool:
         """Do as `take` where that would not wait; False if nothing was done.

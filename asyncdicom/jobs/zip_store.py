@@ -96,6 +96,10 @@ class ZipStore:
             found.append(Skipped(Target(Resource.INSTANCE, uid, series, instance), *there))
         return found
 
+    async def takes_on_trust(self) -> bool:
+        """Return that it does not: the archive of a study ends with the last one on its list."""
+        return False
+
     async def settle(
         self,
         study: Expectation,

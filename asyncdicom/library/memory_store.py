@@ -88,6 +88,10 @@ class MemoryStore:
         """Return nothing: memory is empty at first."""
         return []
 
+    async def takes_on_trust(self) -> bool:
+        """Return that it does not: what was handed over cannot be taken back."""
+        return False
+
     async def withdraw(self, study: Expectation, instance: Uid) -> bool:
         """Unsettle an instance, so that the right one follows the one that was handed over."""
         study.settled.discard(instance)

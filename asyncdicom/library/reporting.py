@@ -221,6 +221,10 @@ class ReportedStore(Generic[WriterT]):
         """Return those instances of a target that need not be fetched."""
         return await self._store.already_there(study, target)
 
+    async def takes_on_trust(self) -> bool:
+        """Tell whether instances may come before they are listed."""
+        return await self._store.takes_on_trust()
+
     async def withdraw(self, study: Expectation, instance: Uid) -> bool:
         """Take back, and unsettle, what may be another instance under a wrong UID."""
         return await self._store.withdraw(study, instance)

@@ -185,6 +185,9 @@ class _WatchedReception:
         self._reception.count_bytes(byte_count)
         self._watcher.received(self, byte_count)
 
+    async def until_listed(self) -> None:
+        await self._reception.until_listed()
+
     def take_nowait(self, arrival: Arrival[Any], /) -> bool:  # noqa: ARG002 -- Reception
         """Let each be waited for: there may be no room for another one."""
         return False

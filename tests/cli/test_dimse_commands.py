@@ -210,6 +210,8 @@ def test_commands_for_dicomweb_say_so(run: Command, command: str) -> None:
     [
         pytest.param([], 4, 8, id="four by default"),
         pytest.param(["-c", "2"], 2, 8, id="as many as -c says"),
+        pytest.param(["-c", "1"], 2, 8, id="one more than one, to list"),
+        pytest.param(["-c", "1", "--max-associations", "1"], 1, 8, id="one at all"),
         pytest.param(["-c", "9"], 9, 9, id="more than four, too"),
         pytest.param(["--max-associations", "3"], 3, 8, id="as many as there may be"),
         pytest.param(["--max-associations", "3", "-c", "9"], 3, 8, id="never more than that"),

@@ -49,6 +49,9 @@ class Receiving:
     def count_bytes(self, byte_count: int, /) -> None:
         pass
 
+    async def until_listed(self) -> None:
+        """Do nothing: it was listed before."""
+
     def take_nowait(self, arrival: Arrival[MemoryWriter], /) -> bool:
         return False
 

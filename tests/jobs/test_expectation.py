@@ -84,3 +84,14 @@ def test_places_come_along_and_say_what_the_file_says(study: Expectation) -> Non
 def test_the_instances_of_a_series_come_in_their_order(study: Expectation) -> None:
     assert list(study.instances_of(A)) == [A1, A2]
     assert list(study.instances_of(Uid("9"))) == []
+
+
+def test_what_came_on_trust_is_compared_with_the_list() -> None:
+    study = Expectation(STUDY, is_listed=False)
+    study.trust(A1, A)
+    study.trust(A2, A)
+    study.expect(A1, A)
+    study.expect(B1, B)
+    assert study.end_list() == [(A, A2)]
+    assert study.is_listed
+    assert study.end_list() == []

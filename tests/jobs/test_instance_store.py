@@ -217,6 +217,18 @@ async def test_who_looked_through_the_folder_replaces_what_was_damaged(tmp_path:
     assert files_in(tmp_path) == {f"{uid}.dcm": served.files[uid] for uid in served.instances}
 
 
+async def test_instances_come_on_trust_only_where_none_were(tmp_path: Path) -> None:
+    served = Served(instances=2)
+    (tmp_path / "notes.txt").write_text("not DICOM")
+    async with open_store(tmp_path) as store:
+        assert isinstance(store, InstanceStore)
+        assert await store.takes_on_trust()
+        await settled(store, served)
+        assert await store.takes_on_trust(), "what this run stored, its studies know"
+    async with open_store(tmp_path) as store:
+        assert not await store.takes_on_trust()
+
+
 @pytest.mark.parametrize("is_same", [True, False])
 async def test_what_appeared_since_the_folder_was_looked_through_is_not_replaced(
     tmp_path: Path,

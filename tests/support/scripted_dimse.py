@@ -32,7 +32,7 @@ from asyncdicom.ports.dimse import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
 
     from asyncdicom.errors import FetchError
     from asyncdicom.ports.dimse import Proposal, StorageHandler
@@ -118,6 +118,10 @@ class ScriptedPeer:
         self.faults: list[Fault] = []
         """For each C-GET or C-MOVE."""
         self.find_faults: list[FetchError | None] = []
+        self.unlisted: frozenset[str] = frozenset()
+        """Instances that no C-FIND names, though a C-GET brings them."""
+        self.before_find: Callable[[str], Awaitable[None]] | None = None
+        """Awaited with the level before a C-FIND is answered."""
         self.accepts: Callable[[str, str], bool] = lambda _sop_class, _syntax: True
         self.tells_classes = True
         self.tells_counts = True
@@ -187,6 +191,8 @@ class ScriptedAssociation:
         self._peer.asked.append(f"find {level}".strip())
         self._peer.identifiers.append(keys)
         fault = self._peer.find_faults.pop(0) if self._peer.find_faults else None
+        if self._peer.before_find is not None:
+            await self._peer.before_find(level)
         try:
             for answer in self._answers(keys, level):
                 yield FindAnswer(encoded(answer, context), context.transfer_syntax)
@@ -204,7 +210,8 @@ class ScriptedAssociation:
             "PATIENT": "PatientID",
         }[level]
         seen: dict[str, list[Held]] = {}
-        for held in self._peer.held:
+        listed = (held for held in self._peer.held if held.uid not in self._peer.unlisted)
+        for held in listed:
             if all(_matches(held.dataset, element) for element in keys):
                 seen.setdefault(str(held.dataset.get(unique)), []).append(held)
         for group in seen.values():
