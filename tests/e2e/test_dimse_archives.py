@@ -178,6 +178,7 @@ def test_files_that_arrive_are_files_for_others(archive: Archive, tmp_path: Path
     ("words", "count"),
     [
         pytest.param(["--study", SLICES], 30, id="a study"),
+        pytest.param(["--study", SLICES, "-c", "1"], 30, id="a study while it is listed"),
         pytest.param(["--study", SLICES, "--series", dicom.uid("series", 21)], 10, id="a series"),
         pytest.param(["QueryRetrieveLevel=STUDY", f"StudyInstanceUID={SLICES}"], 30, id="as odil"),
         pytest.param([f"StudyInstanceUID={SLICES}", "QueryRetrieveLevel=SERIES"], 30, id="series"),
