@@ -75,9 +75,12 @@ async def _probe(options: dict[str, Any], interrupts: Interrupts) -> int:  # noq
     begun_s = time.perf_counter()
     report = await _report_of(options)
     seconds = time.perf_counter() - begun_s
-    _write(report, as_json=options["as_json"])
-    if save is not None:
-        _save(report, save)
+    try:
+        if save is not None:
+            _save(report, save)
+    finally:
+        # Second: whoever reads it may stop after a line (`| head -1`), and wants the file.
+        _write(report, as_json=options["as_json"])
     click.echo(_sentence(report, seconds), err=True)
     return ExitCode.INCOMPLETE if report.problem else ExitCode.COMPLETE
 

@@ -120,6 +120,18 @@ def test_a_profile_never_replaces_a_file(probe: Probe, tmp_path: Path) -> None:
     assert probe.stdout == ""
 
 
+def test_a_profile_is_there_before_anybody_reads(
+    probe: Probe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who reads one line and closes the pipe wants the file all the same."""
+    path = tmp_path / "profile.toml"
+    was_there: list[bool] = []
+    monkeypatch.setattr(click, "echo", lambda *_, **__: was_there.append(path.exists()))
+    assert probe("--save", str(path)) == 0
+    assert was_there
+    assert all(was_there)
+
+
 def test_a_profile_that_cannot_be_written_is_told(probe: Probe, tmp_path: Path) -> None:
     assert probe("--save", str(tmp_path / "nowhere" / "profile.toml")) == 2
     assert "nowhere" in probe.last_line
