@@ -27,6 +27,9 @@ __all__ = [
     "tell_dicomdir",
 ]
 
+SHOWN_PROBLEMS = 20
+"""Files that could not be listed, named one by one without -v."""
+
 EPILOG = """\b
 NAME is a DICOM file or a folder with such files, in DIRECTORY or below; without
 NAME, all of DIRECTORY is listed. Names have to fit DICOM media: at most 8 levels of
@@ -79,6 +82,7 @@ def key_options(*, has_short_series_key: bool = True) -> Callable[[Any], Any]:
 @click.argument("names", nargs=-1, metavar="[NAME]...", type=click.Path())
 @click.argument("directory", metavar="DIRECTORY", type=click.Path())
 @key_options()
+@option("-v", "--verbose", is_flag=True, help="Name all files that could not be listed.")
 def command(names: tuple[str, ...], directory: str, **options: Any) -> int:
     """Build or update the DICOMDIR of DIRECTORY."""
     from asyncdicom.errors import ConfigError  # noqa: PLC0415 -- help must not pay for it
@@ -91,7 +95,7 @@ def command(names: tuple[str, ...], directory: str, **options: Any) -> int:
     below = [_below(name, directory) for name in names or (directory,)]
     with OutputFolder.open(directory, durability=Durability.FULL) as folder:
         report = _index(folder, below, keys)
-    return tell_dicomdir(report, directory)
+    return tell_dicomdir(report, directory, is_verbose=options["verbose"])
 
 
 def dicomdir_keys(options: Mapping[str, Any]) -> DicomdirKeys:
@@ -157,21 +161,27 @@ async def index_files(
         cancelled.set()
 
 
-def tell_dicomdir(report: DicomdirReport, directory: str, *, is_quiet: bool = False) -> int:
+def tell_dicomdir(
+    report: DicomdirReport, directory: str, *, is_quiet: bool = False, is_verbose: bool = False
+) -> int:
     """Say on stderr what is listed and what is not; return the exit code.
 
     Args:
         report: What was done.
         directory: As the user named it.
         is_quiet: Say only what is wrong.
+        is_verbose: Name all files that could not be listed, not only the first ones.
 
     """
     from asyncdicom.storage.dicomdir import ProblemKind  # noqa: PLC0415 -- as above
 
     for removed in report.removed:
         _say(f"no longer listed: {removed.path}: {removed.reason}")
-    for problem in report.problems:
+    shown = report.problems if is_verbose else report.problems[:SHOWN_PROBLEMS]
+    for problem in shown:
         _say(f"asyncdicom: {problem.path}: {problem.reason}")
+    if hidden := len(report.problems) - len(shown):
+        _say(f"... and {hidden} more files that could not be listed (-v names them)")
     kinds = {problem.kind for problem in report.problems}
     if ProblemKind.NAME in kinds:
         _say("asyncdicom: `asyncdicom get -I` gives files names for DICOM media")

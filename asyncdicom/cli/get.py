@@ -230,7 +230,9 @@ async def index_stored(options: Mapping[str, Any], paths: Iterable[str]) -> int:
     durability = Durability(options["durability"])
     with OutputFolder.open(options["output"], durability=durability) as folder:
         report = await index_files(folder, paths, dicomdir_keys(options))
-    return tell_dicomdir(report, options["output"], is_quiet=options["quiet"])
+    return tell_dicomdir(
+        report, options["output"], is_quiet=options["quiet"], is_verbose=options["verbose"]
+    )
 
 
 async def _targets(archive: Archive, options: dict[str, Any]) -> Iterable[Target]:

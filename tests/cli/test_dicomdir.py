@@ -179,6 +179,18 @@ class TestWhatIsNot:
         assert run(*options.split(), out) == 0
         assert len(files_in(out)) == 6
 
+    def test_many_files_with_one_fault_do_not_hide_the_way_out(self, run: Run, out: Path) -> None:
+        for n in range(30):
+            save(out / f"BAD{n}", listable(100 + n, InstanceNumber=None))
+        assert run(out) == 1
+        named = [line for line in run.lines if "lacks InstanceNumber" in line]
+        assert len(named) == 20
+        assert run.lines[20] == "... and 10 more files that could not be listed (-v names them)"
+        assert run.lines[21].startswith("asyncdicom: --image-key InstanceNumber:2 would")
+        assert run.lines[22].endswith("30 not listed")
+        assert run("-v", out) == 1
+        assert sum("lacks InstanceNumber" in line for line in run.lines) == 30
+
     def test_an_empty_folder_is_told_and_nothing_written(self, run: Run, tmp_path: Path) -> None:
         assert run(tmp_path) == 4
         assert run.lines == [f"asyncdicom: nothing to list: no DICOM file in {tmp_path}"]
