@@ -134,7 +134,7 @@ class GetJob(Generic[WriterT]):
         """Name what is missing, or ask for it one by one where that may help."""
         study = self._studies.get(task.target.study_instance_uid)
         if task.is_lookup or study is None:
-            if study is not None:
+            if study is not None and task.target.resource is Resource.STUDY:
                 study.end_list()  # what came on trust is whole, and stays
             self._tally.record(Failed(task.target, error, attempts))
             return ()
