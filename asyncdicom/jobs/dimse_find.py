@@ -175,15 +175,17 @@ class DimseSearch:
             FetchError: As `DimseSource.find`.
 
         """
-        before, self._seen = self._seen, set()
+        # All tries count: the last one may have broken earlier than one before it.
+        before = frozenset(self._seen)
         query = self.query
         async with aclosing(self._source.find(query.level, query.keys())) as answers:
             async for answer in answers:
                 digest = hashlib.blake2b(answer.identifier, digest_size=16).digest()
-                self._seen.add(digest)
                 if digest in before:
                     continue
                 yield decoded(answer)
+                # Not sooner: what cannot be read did not come, and fails each try.
+                self._seen.add(digest)
                 self._answers += 1
                 if self._answers == self._limit:
                     self._limit_reached = True

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import aclosing
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,12 +17,15 @@ from asyncdicom.jobs.find import FindJob
 from asyncdicom.model import Resource
 from asyncdicom.ports.dimse import AcceptedContext, FindAnswer
 from asyncdicom.protocol.dimse.sop_classes import PATIENT_ROOT, QueryLevel
+from asyncdicom.sources.dimse import DimseSource
 from tests.jobs.dimse_support import source_of
 from tests.jobs.support import IMPATIENT
 from tests.support.dicom import ct, in_character_set, uid
 from tests.support.scripted_dimse import ScriptedPeer, encoded, refuse
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
     from asyncdicom.errors import FetchError
 
 pytestmark = pytest.mark.anyio
@@ -101,6 +106,58 @@ async def test_what_came_before_a_failure_does_not_come_twice(error: FetchError)
     answers, job, _ = await found(peer)
     assert (len(answers), job.error) == (3, None)
     assert peer.asked == ["find STUDY"] * 2
+
+
+async def test_what_came_before_several_failures_does_not_come_twice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The second try breaks earlier than the first one did."""
+    peer = archive()
+    source = source_of(peer)
+    breaks_after = [3, 1]
+
+    async def breaking(*asked: Any) -> AsyncGenerator[FindAnswer]:
+        left = breaks_after.pop(0) if breaks_after else None
+        async with aclosing(DimseSource.find(source, *asked)) as told:
+            async for answer in told:
+                if left == 0:
+                    raise ConnectionLost("reset")
+                yield answer
+                left = None if left is None else left - 1
+
+    monkeypatch.setattr(source, "find", breaking)
+    _, query = query_of([], level="series")
+    search = DimseSearch(source, query)
+    answers: list[dict[str, Any]] = []
+    job = FindJob(search, answers.append)
+    await job.run(Scheduler(job, IMPATIENT))
+    await source.aclose()
+    series = [answer["0020000E"]["Value"][0] for answer in answers]
+    assert sorted(series) == sorted({held.dataset.SeriesInstanceUID for held in peer.held})
+    assert (search.verdict().answers, job.error) == (6, None)
+
+
+async def test_an_answer_that_cannot_be_read_is_not_passed_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    source = source_of(archive())
+
+    async def damaging(*asked: Any) -> AsyncGenerator[FindAnswer]:
+        async with aclosing(DimseSource.find(source, *asked)) as told:
+            yield await anext(told)
+            async for answer in told:
+                yield replace(answer, identifier=answer.identifier[:-3])
+
+    monkeypatch.setattr(source, "find", damaging)
+    _, query = query_of([], level="study")
+    search = DimseSearch(source, query)
+    answers: list[dict[str, Any]] = []
+    job = FindJob(search, answers.append)
+    await job.run(Scheduler(job, IMPATIENT))
+    await source.aclose()
+    assert len(answers) == 1
+    assert isinstance(job.error, ProtocolError)
+    assert not search.verdict().is_complete
 
 
 async def test_a_failure_for_good_is_told() -> None:
