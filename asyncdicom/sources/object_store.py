@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 from asyncdicom.errors import OriginError, ProtocolError
 from asyncdicom.protocol.http_fields import content_length
-from asyncdicom.protocol.object_stores.digests import digests_of_fields
+from asyncdicom.protocol.object_stores.digests import digests_of_fields, has_plain_etag
 from asyncdicom.protocol.object_stores.heads import (
     byte_range_of,
     entry_of_head,
@@ -86,7 +86,7 @@ class S3Store(PagedStore):
         """Return what the store says of one object (HEAD).
 
         Of an object that was uploaded in parts, their size is asked for as well: it makes a
-        digest of the ETag.
+        digest of the ETag, where that is trusted.
 
         Raises:
             NotFound: If there is no such object.
@@ -103,7 +103,7 @@ class S3Store(PagedStore):
             # to GET has, and the region is known from then on.
             async with self.fetch(bucket, key) as stream:
                 entry = stream.entry
-        if entry.etag is None or _OF_SEVERAL_PARTS.fullmatch(entry.etag) is None:
+        if not self._options.trusts_etag or _OF_SEVERAL_PARTS.fullmatch(entry.etag or "") is None:
             return entry
         return replace(entry, part_bytes=await self._part_bytes(bucket, path, entry))
 
@@ -115,13 +115,27 @@ class S3Store(PagedStore):
             return self._entry_of(key, size_bytes, fields)
 
     async def _part_bytes(self, bucket: str, path: str, entry: ObjectEntry) -> int | None:
-        """Return the size of the first part of an object, if the store knows of parts."""
-        tail = f"{path}?partNumber=1"
+        """Return the size that all parts of an object have but the last, if the store knows it."""
+        first_bytes = await self._size_of_part(bucket, path, entry, 1)
+        count = int((entry.etag or "").rpartition("-")[2])
+        if first_bytes is None or count == 2:
+            return first_bytes
+        # Parts may be of different sizes; then nobody could say which bytes make the ETag.
+        last_bytes = await self._size_of_part(bucket, path, entry, count)
+        if last_bytes is None or first_bytes * (count - 1) + last_bytes != entry.byte_count:
+            return None
+        return first_bytes
+
+    async def _size_of_part(
+        self, bucket: str, path: str, entry: ObjectEntry, number: int
+    ) -> int | None:
+        """Return the size of a part; None where nobody says, or the ETag is no digest."""
+        tail = f"{path}?partNumber={number}"
         headers = (*self._headers, ("if-match", f'"{entry.etag}"'))
         try:
             async with ObjectRequest(self._way, bucket, tail, headers, method="HEAD") as response:
                 fields = fields_of(response.headers)
-                if fields.get("x-amz-mp-parts-count", "1") == "1":
+                if fields.get("x-amz-mp-parts-count", "1") == "1" or not has_plain_etag(fields):
                     return None
                 return content_length((fields.get("content-length", ""),))
         except (OriginError, ProtocolError):

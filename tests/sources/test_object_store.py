@@ -125,28 +125,67 @@ PARTED = f"{MD5}-3"
 
 def knows_parts(*fields: Header, status_code: int = 206) -> Callable[[HttpRequest], ScriptedAnswer]:
     """Answer HEAD of an object of three parts, and of its first part."""
+    return answers_parts({1: ScriptedAnswer(status_code, fields)})
+
+
+def answers_parts(parts: dict[int, ScriptedAnswer]) -> Callable[[HttpRequest], ScriptedAnswer]:
+    """Answer HEAD of an object of 20 bytes in three parts, and of each of its parts."""
 
     def answer(request: HttpRequest) -> ScriptedAnswer:
-        if request.url.endswith("?partNumber=1"):
-            return ScriptedAnswer(status_code, fields)
+        if number := asked_of(request).get("partNumber"):
+            return parts.get(int(number), ScriptedAnswer(400))
         return ScriptedAnswer(200, (("content-length", "20"), ("etag", f'"{PARTED}"')))
 
     return answer
 
 
+def part_of(size: int, *further: Header) -> ScriptedAnswer:
+    """Return the answer to HEAD of a part."""
+    fields = (("content-length", str(size)), ("x-amz-mp-parts-count", "3"), *further)
+    return ScriptedAnswer(206, fields)
+
+
 async def test_the_size_of_parts_is_asked_for_where_there_are_several() -> None:
-    store, transport = store_over(
-        knows_parts(
-            ("content-length", "8"),
-            ("content-range", "bytes 0-7/20"),
-            ("x-amz-mp-parts-count", "3"),
-        )
-    )
+    store, transport = store_over(answers_parts({1: part_of(8), 3: part_of(4)}))
     entry = await store.entry("bucket", "k")
     assert (entry.byte_count, entry.etag, entry.part_bytes) == (20, PARTED, 8)
-    asked = transport.requests[1]
-    assert (asked.method, dict(asked.headers)["if-match"]) == ("HEAD", f'"{PARTED}"')
+    for asked in transport.requests[1:]:
+        assert (asked.method, dict(asked.headers)["if-match"]) == ("HEAD", f'"{PARTED}"')
     assert transport.open_answers == 0
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        # 8, 7 and 5 bytes: three parts, as three of at most 8 bytes would be.
+        pytest.param({1: part_of(8), 3: part_of(5)}, id="of other sizes"),
+        pytest.param({1: part_of(8)}, id="of a size that the store does not tell"),
+        pytest.param(
+            {
+                number: part_of(size, ("x-amz-server-side-encryption", "aws:kms"))
+                for number, size in ((1, 8), (3, 4))
+            },
+            id="encrypted",
+        ),
+    ],
+)
+async def test_parts_that_say_nothing_of_the_etag_do_not_accuse_it(
+    parts: dict[int, ScriptedAnswer],
+) -> None:
+    store, transport = store_over(answers_parts(parts))
+    entry = await store.entry("bucket", "k")
+    assert entry.part_bytes is None
+    running = RunningDigests(entry)
+    running.update(bytes(20))
+    assert not running.verify()
+    assert transport.open_answers == 0
+
+
+async def test_an_etag_of_parts_need_not_be_trusted() -> None:
+    answer = answers_parts({1: part_of(8), 3: part_of(4)})
+    store, transport = store_over(answer, StoreOptions(trusts_etag=False))
+    assert (await store.entry("bucket", "k")).part_bytes is None
+    assert len(transport.requests) == 1
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,14 @@ if TYPE_CHECKING:
     from asyncdicom.model import Buffer
     from asyncdicom.protocol.object_stores.values import ObjectEntry
 
-__all__ = ["COMPUTED", "RunningDigests", "digests_of_fields", "md5_of_etag", "usual_part_bytes"]
+__all__ = [
+    "COMPUTED",
+    "RunningDigests",
+    "digests_of_fields",
+    "has_plain_etag",
+    "md5_of_etag",
+    "usual_part_bytes",
+]
 
 # What uploaders take, the most usual first: AWS CLI and boto3; the least that S3 allows and
 # Amazon's SDKs; s5cmd; MinIO and others; rclone with large files.
@@ -166,7 +173,7 @@ def digests_of_fields(
             # `value-N` is the checksum of the checksums of N parts.
             if value is not None and "-" not in value:
                 _add(found, algorithm, value)
-    if trusts_etag and "md5" not in found and _has_plain_etag(fields):
+    if trusts_etag and "md5" not in found and has_plain_etag(fields):
         md5 = md5_of_etag(fields.get("etag", "").strip('"'))
         if md5 is not None:
             found["md5"] = md5
@@ -182,7 +189,7 @@ def _add(found: dict[str, bytes], algorithm: str, encoded: str) -> None:
         found[algorithm] = value
 
 
-def _has_plain_etag(fields: Mapping[str, str]) -> bool:
+def has_plain_etag(fields: Mapping[str, str]) -> bool:
     """Tell whether the ETag is made of the bytes: not with SSE-KMS or with a customer's key."""
     if "x-amz-server-side-encryption-customer-algorithm" in fields:
         return False
@@ -268,9 +275,10 @@ def _parted(entry: ObjectEntry) -> tuple[_PartedMd5, ...]:
         return ()
     expected, count = bytes.fromhex(match[1]), int(match[2])
     if entry.part_bytes:
-        # The store says how large the first part is; so many parts in all, and they are equal.
-        is_certain = -(-entry.byte_count // entry.part_bytes) == count
-        return (_PartedMd5(expected, entry.part_bytes, is_certain=is_certain),)
+        # Parts of another size than the store says make another count; they prove nothing.
+        if -(-entry.byte_count // entry.part_bytes) != count:
+            return ()
+        return (_PartedMd5(expected, entry.part_bytes, is_certain=True),)
     sizes = usual_part_bytes(entry.byte_count, count)
     return tuple([_PartedMd5(expected, size, is_certain=False) for size in sizes])
 
