@@ -108,8 +108,11 @@ class WholeFetch:
             except (TransportError, Truncated):
                 if self._reached == before or continuations == MAX_CONTINUATIONS:
                     raise
-                if self._entry is None or not is_same_version(self._entry, self._entry):
+                entry = self._entry
+                if entry is None or not is_same_version(entry, entry):
                     raise
+                if self._reached == entry.byte_count:
+                    raise  # There is nothing left to ask for: a store refuses that for good.
             continuations += 1
 
     async def _go_on(self) -> ObjectEntry:

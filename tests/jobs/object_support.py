@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import anyio.lowlevel
 
 from asyncdicom.engine.scheduler import Scheduler
-from asyncdicom.errors import AsyncDicomError, NotFound, ObjectChanged
+from asyncdicom.errors import AsyncDicomError, NotFound, ObjectChanged, OriginError
 from asyncdicom.jobs.object_groups import ObjectGroup
 from asyncdicom.jobs.object_job import ObjectJob, ObjectOptions
 from asyncdicom.jobs.object_keeper import ObjectKeeper
@@ -141,6 +141,8 @@ class MemoryStore:
             raise ObjectChanged("another version", status_code=412)
         first = 0
         if span is not None and self.honours_ranges:
+            if span.first >= len(content):  # RFC 9110 §15.5.17
+                raise OriginError("the object ends before", status_code=416)
             first = span.first
             content = content[first : None if span.last is None else span.last + 1]
         self._under_way += 1

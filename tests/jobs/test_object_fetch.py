@@ -6,7 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from asyncdicom.errors import ConnectionLost, ObjectChanged, ProtocolError, Truncated
+from asyncdicom.errors import (
+    AsyncDicomError,
+    ConnectionLost,
+    ObjectChanged,
+    ProtocolError,
+    Truncated,
+)
 from asyncdicom.jobs.object_fetch import WholeFetch, check_listed, is_same_version
 from asyncdicom.ports.objects import ObjectEntry
 from tests.jobs.object_support import Cut, MemoryStore
@@ -76,6 +82,16 @@ async def test_wherever_it_breaks_it_comes_whole(cuts: list[int], *, honours_ran
     entry = await WholeFetch(store, "bucket", "a", sink).run()
     assert bytes(sink) == b"0123456789"
     assert (entry, sink.entry) == (store.entry_of("a"), entry)
+
+
+@pytest.mark.parametrize("error", [ConnectionLost("cut"), Truncated("no end", offset=10)])
+async def test_what_breaks_behind_its_last_byte_is_no_reason_to_ask_for_more(
+    error: AsyncDicomError,
+) -> None:
+    store = MemoryStore({"a": b"0123456789"}, {"a": [Cut(10, error)]})
+    with pytest.raises(type(error)):
+        await WholeFetch(store, "bucket", "a", Bytes()).run()
+    assert store.asked == ["get a"]
 
 
 @pytest.mark.parametrize(
