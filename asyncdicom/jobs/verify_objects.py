@@ -2,7 +2,8 @@
 
 Each object that is listed must have its file, of its size, with the digest that the list
 promises. Where it promises none, a catalog line of the same version knows the SHA-256;
-where there is no such line, a DICOM file is walked to its last byte.
+where there is no such line, a DICOM file is walked to its last byte; that speaks for one
+object alone, where the keys of several come out as one name.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from asyncdicom.errors import AsyncDicomError, DigestMismatch, Doubtful
+from asyncdicom.errors import AsyncDicomError, DigestMismatch, Doubtful, NameTaken
 from asyncdicom.events import Remarked
 from asyncdicom.jobs.object_intake import LookOptions, ObjectLook
 from asyncdicom.jobs.object_there import (
@@ -74,8 +75,11 @@ class ObjectVerifyJob:
         noted = self._noted(task)
         naming = task.listing.group.naming
         path = noted.path if noted is not None else naming.path_of(task.entry, None)
-        self._paths.add(hash(path))
+        is_first = self._claim(task, path)
         verdict = await self._verdict(task, task.entry, path, noted)
+        if not is_first and verdict.facts is not None:
+            # Whole it is, but nothing says of which of the two.
+            verdict = FileVerdict(error=NameTaken("another object has the name", path=path))
         self._tally.count_bytes(verdict.byte_count)
         self._settle(task, path, verdict)
         return ()
@@ -96,6 +100,14 @@ class ObjectVerifyJob:
             if hash(path) not in self._paths:
                 self.unlisted += 1
                 self._tally.tell(Remarked(path, "not listed by the store"))
+
+    def _claim(self, task: ObjectTask, path: str) -> bool:
+        """Note that a file is listed; tell whether no other object has its name."""
+        name = hash(path)
+        if not task.has_claimed and name not in self._paths:
+            self._paths.add(name)
+            task.has_claimed = True
+        return task.has_claimed
 
     def _noted(self, task: ObjectTask) -> CatalogEntry | None:
         if self._catalog is None:

@@ -12,6 +12,7 @@ from asyncdicom.errors import (
     DigestMismatch,
     Doubtful,
     Incomplete,
+    NameTaken,
     NotFound,
     ProtocolError,
     Truncated,
@@ -295,3 +296,22 @@ async def test_without_a_list_nothing_is_called_unlisted(tmp_path: Path) -> None
     run, job = await listed(MemoryStore({}, {"list ": [NotFound("no", status_code=404)]}), tmp_path)
     assert [type(f.error) for f in run.failed] == [NotFound]
     assert job.unlisted == 0
+
+
+async def test_a_file_proves_only_one_of_two_objects_that_share_its_name(tmp_path: Path) -> None:
+    objects = {"x//1.dcm": ct(number=1), "x/_/1.dcm": ct(number=2)}
+    assert len({len(content) for content in objects.values()}) == 1
+    (tmp_path / "x" / "_").mkdir(parents=True)
+    (tmp_path / "x" / "_" / "1.dcm").write_bytes(ct(number=1))
+    run, _ = await listed(MemoryStore(objects, has_etags=False), tmp_path)
+    assert [str(s.target) for s in run.skipped] == ["object s3://bucket/x//1.dcm"]
+    failed = [(str(f.target), type(f.error)) for f in run.failed]
+    assert failed == [("object s3://bucket/x/_/1.dcm", NameTaken)]
+
+
+async def test_two_objects_of_the_same_bytes_may_share_a_file(tmp_path: Path) -> None:
+    objects = {"x//1.dcm": ct(number=1), "x/_/1.dcm": ct(number=1)}
+    (tmp_path / "x" / "_").mkdir(parents=True)
+    (tmp_path / "x" / "_" / "1.dcm").write_bytes(ct(number=1))
+    run, _ = await listed(MemoryStore(objects), tmp_path)
+    assert (len(run.skipped), run.failed) == (2, [])
