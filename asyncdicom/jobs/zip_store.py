@@ -4,14 +4,18 @@ Rule: `STUDY.zip` holds every instance expected. What a study lacks in the end
 leaves `STUDY.incomplete.zip` instead, so that nobody takes it for the whole.
 
 Rule: what an archive holds is never lost to a newer one. Series of one study may
-be asked for one after the other, in one run or in several; so what stands under
-the name and is whole is carried over, unless it came again.
+be asked for one after the other, in one run or in several; so each instance that is
+whole in what stands under the name is carried over, unless it came again. What
+cannot be read, though it may be whole, is not replaced.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import errno
 import hashlib
+import lzma
 import os
 import zipfile
 import zlib
@@ -22,11 +26,12 @@ from asyncdicom.errors import AsyncDicomError, StorageError
 from asyncdicom.model import Failed, Resource, Skipped, Stored, Target, Uid
 from asyncdicom.protocol.part10 import DEFAULT_TAGS, Part10Walker
 from asyncdicom.storage.committing import GroupCommitter
+from asyncdicom.storage.failures import storage_error
 from asyncdicom.storage.templates import Instance
 from asyncdicom.storage.zip import ZipArchive
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from asyncdicom.jobs.expectation import Expectation
     from asyncdicom.jobs.intake import Arrival
@@ -41,6 +46,19 @@ SPOOLED = "incoming"
 """Name of an entry until its content has said what it is; never seen on disk."""
 
 READ_BYTES = 1024 * 1024
+
+_DAMAGE = (
+    AsyncDicomError,
+    EOFError,
+    # zipfile raises RuntimeError for entries that are encrypted or compressed in a way
+    # it does not know, and ValueError for names that are no text. None of that is ours.
+    RuntimeError,
+    ValueError,
+    lzma.LZMAError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+"""What reading an archive, or an entry of one, raises that is not whole."""
 
 
 class ZipStore:
@@ -84,7 +102,12 @@ class ZipStore:
         return ZipBatch(self)
 
     async def already_there(self, study: Expectation, target: Target) -> list[Skipped]:  # noqa: ARG002 -- Store
-        """Return the instances of a study whose archive is there and complete; else none."""
+        """Return the instances of a study whose archive is there and complete; else none.
+
+        Raises:
+            StorageError: If the archive cannot be read.
+
+        """
         uid = study.study_instance_uid
         if uid not in self._there:
             self._there[uid] = await asyncio.to_thread(_read_archive, self._folder, f"{uid}.zip")
@@ -173,6 +196,11 @@ class ZipStore:
             except StorageError as error:
                 await archive.zip.discard()
                 archive.tell_lost(error)
+            except BaseException:
+                # Nobody was told of them: whoever sums up finds them missing.
+                archive.study.settled -= archive.instances()
+                await archive.zip.discard()
+                raise
             else:
                 archive.tell_stored(path)
 
@@ -265,23 +293,44 @@ def _is_complete(study: Expectation) -> bool:
 
 
 def _read_archive(folder: OutputFolder, path: str) -> dict[Uid, tuple[str, int, str]]:
-    """Return path, size and digest of each instance of an archive; empty if it is damaged."""
+    """Return path, size and digest of each whole instance of an archive.
+
+    Raises:
+        StorageError: If it cannot be read, so that nobody knows what it holds.
+
+    """
     found: dict[Uid, tuple[str, int, str]] = {}
     try:
-        with (
-            os.fdopen(folder.open_for_reading(path), "rb") as file,
-            zipfile.ZipFile(file) as archive,
-        ):
-            for info in archive.infolist():
+        fd = folder.open_for_reading(path)
+    except FileNotFoundError:
+        return found
+    with os.fdopen(fd, "rb") as file, _damage_ends(path), zipfile.ZipFile(file) as archive:
+        for info in archive.infolist():
+            with _damage_ends(path):
                 uid, digest = _walk_entry(archive, info)
                 found[uid] = (f"{path}/{info.filename}", info.file_size, digest)
-    # zipfile raises RuntimeError for entries that are encrypted or compressed in a way
-    # it does not know, and ValueError for names that are no text. None of that is ours.
-    except (OSError, EOFError, RuntimeError, ValueError, zlib.error, zipfile.BadZipFile):
-        return {}
-    except AsyncDicomError:
-        return {}
     return found
+
+
+@contextlib.contextmanager
+def _damage_ends(path: str) -> Iterator[None]:
+    """End the block where the bytes are no archive, or no instance.
+
+    Raises:
+        StorageError: If the kernel refuses to read them.
+
+    """
+    try:
+        yield
+    except OSError as error:
+        # Links in damaged archives lead to places before the start of the file, and bz2
+        # raises an OSError of its own, without a number.
+        if error.errno not in {None, errno.EINVAL}:
+            raise storage_error(error, path) from error
+    except StorageError:
+        raise
+    except _DAMAGE:
+        pass
 
 
 def _walk_entry(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> tuple[Uid, str]:
@@ -308,5 +357,7 @@ def _copy_entry(folder: OutputFolder, path: str, name: str, writer: FileWriter) 
         ):
             while data := entry.read(READ_BYTES):
                 writer.write(data)
-    except (OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+    except StorageError:
+        raise
+    except (OSError, KeyError, *_DAMAGE) as error:
         raise StorageError("the archive cannot be read any more", path=path) from error

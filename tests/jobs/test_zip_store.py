@@ -6,7 +6,7 @@ import asyncio
 import errno
 import os
 import zipfile
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import anyio.lowlevel
@@ -276,6 +276,70 @@ async def test_an_archive_that_vanishes_while_it_is_carried_over_is_an_error(
     monkeypatch.setattr(ZipStore, "begin", vanish)
     run = await zipped(served, tmp_path, served.target(series=1))
     assert [type(failed.error) for failed in run.failed] == [StorageError]
+    assert names_in(tmp_path) == []
+
+
+async def test_whole_instances_of_a_damaged_archive_are_carried_over(tmp_path: Path) -> None:
+    served = Served(series=2, instances=3)
+    await zipped(served, tmp_path, served.target(series=0))
+    flipped(tmp_path / f"{served.study}.zip")
+    assert (await zipped(served, tmp_path, served.target(series=1))).is_complete
+    damaged = served.instances[1]
+    left = [uid for uid in served.instances if uid != damaged]
+    assert content_of(tmp_path / f"{served.study}.zip") == named(served.files, *left)
+
+
+class Closed(System):
+    """A kernel that refuses to open archives, after it did a few times."""
+
+    def __init__(self, code: int, opened: int) -> None:
+        self.code, self.opened = code, opened
+
+    def open(self, path: Any, *arguments: Any, **options: Any) -> int:
+        if path.endswith(".zip"):
+            self.opened -= 1
+            if self.opened < 0:
+                raise OSError(self.code, os.strerror(self.code))
+        return os.open(path, *arguments, **options)
+
+
+@pytest.mark.parametrize("code", [errno.EMFILE, errno.EACCES, errno.EIO])
+@pytest.mark.parametrize("opened", [0, 1])
+async def test_an_archive_that_cannot_be_read_is_not_replaced(
+    tmp_path: Path, code: int, opened: int
+) -> None:
+    served = Served(series=2, instances=1)
+    await zipped(served, tmp_path, served.target(series=0))
+    with OutputFolder.open(tmp_path, system=Closed(code, opened)) as folder:
+        async with ZipStore(folder, Layout(parse_layout("flat"), names_in=folder.names)) as store:
+            run = await get(served, store, [served.target(series=1)])
+    assert ([type(failed.error) for failed in run.failed], run.stored) == ([StorageError], [])
+    before = named(served.files, served.instances[0])
+    assert content_of(tmp_path / f"{served.study}.zip") == before
+
+
+async def test_instances_of_an_archive_whose_end_is_cancelled_are_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served = Served(instances=1)
+    study = Expectation(served.study)
+    study.expect(served.instances[0], served.series[0])
+    outcomes: list[Outcome] = []
+    begun = asyncio.Event()
+
+    async def carry_for_long(*_: object) -> None:
+        begun.set()
+        await anyio.sleep_forever()
+
+    monkeypatch.setattr(ZipStore, "_carry_over", carry_for_long)
+    async with open_store(tmp_path, as_zip=True) as store:
+        (content,) = served.files.values()
+        ending = asyncio.create_task(settle(store, study, content, outcomes))
+        await begun.wait()
+        ending.cancel()
+        await asyncio.wait([ending])
+        await store.finish()
+    assert (ending.cancelled(), study.settled, outcomes) == (True, set(), [])
     assert names_in(tmp_path) == []
 
 
