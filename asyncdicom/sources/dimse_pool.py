@@ -8,8 +8,8 @@ whose contexts it has; establishing one costs a round trip or more, and archives
 accept few at once. One that was left in the middle of an operation, or with an
 error of the way, is not used again.
 
-Rule: a peer that refuses for the moment, while others of ours are established, has
-told how many it takes: from then on there are no more (`limit`).
+Rule: a peer that refuses while others of ours are established has told how many it
+takes, whether it says "for now" or not: from then on there are no more (`limit`).
 """
 
 from __future__ import annotations
@@ -122,8 +122,8 @@ class AssociationPool:
             if self._count < self.limit:
                 try:
                     return await self._establish(wanted)
-                except AssociationRejected as error:
-                    if not error.is_transient or not self._count:
+                except AssociationRejected:
+                    if not self._count:
                         raise
                     self.limit = self._count
             elif self._idle:

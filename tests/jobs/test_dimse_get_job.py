@@ -116,9 +116,13 @@ async def test_without_an_association_to_spare_it_is_listed_first(tmp_path: Path
     assert peer.open_peak == 1
 
 
-async def test_who_has_one_association_only_lists_before_or_after(tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_transient", [True, False], ids=["for now", "it does not say"])
+async def test_who_has_one_association_only_lists_before_or_after(
+    tmp_path: Path,
+    is_transient: bool,  # noqa: FBT001 -- a column
+) -> None:
     peer = ScriptedPeer(study_of(3, 3))
-    peer.refusals = [None, AssociationRejected("busy", is_transient=True)]
+    peer.refusals = [None, AssociationRejected("busy", is_transient=is_transient)]
     run = await get_dimse(peer, tmp_path)
     assert_stored(run, tmp_path, peer)
     assert run.is_complete
@@ -128,7 +132,8 @@ async def test_who_has_one_association_only_lists_before_or_after(tmp_path: Path
 
 async def test_who_never_gives_a_second_association_is_named(tmp_path: Path) -> None:
     peer = ScriptedPeer(study_of(3))
-    peer.refusals = [None, *[AssociationRejected("never")] * 10]
+    never = AssociationRejected("never")
+    peer.refusals = [None, never, never, *[None, never, never] * 9]
     run = await get_dimse(peer, tmp_path)
     assert {type(one.error) for one in run.failed} == {AssociationRejected}
     assert {one.target.sop_instance_uid for one in run.failed} == set(instances(peer))

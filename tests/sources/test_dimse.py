@@ -127,10 +127,17 @@ async def test_what_was_idle_for_too_long_is_released(monkeypatch: pytest.Monkey
     await pool.aclose()
 
 
-async def test_a_peer_that_is_busy_gets_no_more_than_it_takes() -> None:
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        pytest.param(BUSY, id="for now"),
+        pytest.param(AssociationRejected("no reason given"), id="it does not say for how long"),
+    ],
+)
+async def test_a_peer_that_is_busy_gets_no_more_than_it_takes(refusal: FetchError) -> None:
     peer = ScriptedPeer()
     pool = AssociationPool(peer, limit=4)
-    peer.refusals = [None, BUSY]
+    peer.refusals = [None, refusal]
     async with pool.association([A]):
         waiting = asyncio.create_task(used(pool, B))
         while peer.refusals:  # noqa: ASYNC110 -- the peer is a script, and has no events
