@@ -82,11 +82,21 @@ class _StudyFinder:
         self._finder = CodFinder(source)
 
     async def expectation_of(self, target: Target) -> Expectation:
-        """Return what a study or series must hold; raises as `CodFinder`."""
+        """Return what a study or series must hold; raises as `CodFinder`.
+
+        Of a study that includes what nothing can be fetched by: the store has it.
+        """
         study = target.study_instance_uid
         if target.resource is not Resource.STUDY:
             return await self._finder.expectation_of(target)
-        found = Expectation(study)
+        found, count = Expectation(study), 0
         for series in await self._finder.series_of(study):
-            found.absorb(await self._finder.expectation_of(Target(Resource.SERIES, study, series)))
+            read = await self._finder.series_at(Target(Resource.SERIES, study, series))
+            found.absorb(read.expected)
+            for refused in read.refused:
+                if refused.sop_instance_uid is not None:
+                    found.expect(refused.sop_instance_uid, series)
+            count += len(read.expected) + len(read.refused)
+        # What has no UID, or that of another one, is in no list; it is counted.
+        found.counted = count
         return found
