@@ -21,7 +21,7 @@ from asyncdicom.model import Buffer, Resource, SearchTarget, Target
 from asyncdicom.policy.retry import MAX_RETRY_AFTER_S
 from asyncdicom.protocol import wado_rs
 from asyncdicom.protocol.content_coding import Decoder, decoder_for
-from asyncdicom.protocol.http_fields import retry_after_s
+from asyncdicom.protocol.http_fields import field_values, retry_after_s
 from asyncdicom.protocol.media_types import is_multipart
 
 if TYPE_CHECKING:
@@ -111,12 +111,14 @@ class Transaction:
         of the connection is the end (RFC 9112 §6.3), and over HTTP/2 pyreqwest takes
         RST_STREAM(NO_ERROR) for END_STREAM.
         """
-        header = self.response.header
-        return (
-            is_multipart(self.content_type)
-            or header("content-length") is not None
-            or header("transfer-encoding") is not None
-        )
+        if is_multipart(self.content_type):
+            return True
+        codings = field_values(self.response.headers, "transfer-encoding")
+        if codings:
+            # RFC 9112 §6.3: they override a length, and of them only chunks, as the last, end
+            # by themselves. hyper and aiohttp read to the end of the connection otherwise.
+            return ",".join(codings).rpartition(",")[2].strip().lower() == "chunked"
+        return self.response.header("content-length") is not None
 
     @property
     def asked_pause_s(self) -> float:

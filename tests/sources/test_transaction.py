@@ -132,6 +132,17 @@ async def test_bytes_are_paced() -> None:
         pytest.param((("content-type", "multipart/related; boundary=b"),), True, id="multipart"),
         pytest.param((("content-length", "3"),), True, id="a length"),
         pytest.param((("transfer-encoding", "chunked"),), True, id="chunks"),
+        pytest.param((("Transfer-Encoding", "gzip, Chunked"),), True, id="chunks of a coding"),
+        pytest.param(
+            (("transfer-encoding", "gzip"), ("transfer-encoding", "chunked")), True, id="two fields"
+        ),
+        pytest.param((("transfer-encoding", "identity"),), False, id="a coding without an end"),
+        pytest.param((("transfer-encoding", "chunked, gzip"),), False, id="chunks inside"),
+        pytest.param(
+            (("transfer-encoding", "identity"), ("content-length", "3")),
+            False,
+            id="a length that does not count",
+        ),
         pytest.param((("content-type", "image/jpeg"),), False, id="nothing"),
     ],
 )
