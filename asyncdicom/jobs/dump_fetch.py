@@ -8,10 +8,11 @@ server said; never a `FILE`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from typing import TYPE_CHECKING, Protocol, Self
 
-from asyncdicom.errors import AsyncDicomError, NameTaken, OriginError
+from asyncdicom.errors import AsyncDicomError, NameTaken, OriginError, StorageError
 from asyncdicom.jobs.dump_files import DumpFiles, verify_dumped
 from asyncdicom.jobs.dump_paths import ERROR_SUFFIX, RECORD_SUFFIX, path_of
 from asyncdicom.jobs.payload import PayloadCheck, expect_whole_list
@@ -33,6 +34,10 @@ __all__ = ["DumpFetcher", "Dumper", "Obtained"]
 
 MAX_ERROR_BODY_BYTES = 1024 * 1024
 """What is kept of an error body; stack traces of Java servers reach 100 KB."""
+MAX_KEPT_BYTES = 64 * 1024 * 1024
+"""Of all failed tries together: a server that fails each of 100,000 frames so has 10 GB to say."""
+HEAD_BYTES = 8 * 1024
+"""What a failed try takes besides the body, about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +78,36 @@ class _FailedTry:
     waiting_s: float
     body: bytes
 
+    @property
+    def byte_count(self) -> int:
+        """Memory taken."""
+        return HEAD_BYTES + len(self.body)
+
+
+class _FailedTries:
+    """The last failed try of each target, within a bound; beyond it the oldest are dropped.
+
+    A target that is given up needs the one just made. What waits for another try at the end
+    of the queue makes a new one before that.
+    """
+
+    def __init__(self) -> None:
+        self._tries: dict[Target, _FailedTry] = {}
+        self._byte_count = 0
+
+    def keep(self, target: Target, failed: _FailedTry) -> None:
+        self.take(target)
+        self._tries[target] = failed
+        self._byte_count += failed.byte_count
+        while self._byte_count > MAX_KEPT_BYTES:
+            self.take(next(iter(self._tries)))
+
+    def take(self, target: Target) -> _FailedTry | None:
+        failed = self._tries.pop(target, None)
+        if failed is not None:
+            self._byte_count -= failed.byte_count
+        return failed
+
 
 class DumpFetcher:
     """Implements `Dumper` on the event loop it is used on.
@@ -97,7 +132,7 @@ class DumpFetcher:
         self._committer = GroupCommitter(folder)
         self._options = options
         self._count_bytes = count_bytes
-        self._failed: dict[Target, _FailedTry] = {}
+        self._failed = _FailedTries()
 
     async def __aenter__(self) -> Self:
         return self
@@ -114,22 +149,27 @@ class DumpFetcher:
             except NameTaken:
                 # Another run fills the same folder: what it stored is looked at from now on.
                 pass
-        found = await asyncio.to_thread(verify_dumped, self._folder, task, path_of(task.target))
+        found = await asyncio.to_thread(
+            verify_dumped, self._folder, task, path_of(task.target), self._options
+        )
         outcome = found or await self._fetch(task, attempt, replace=True)
         return Obtained(outcome, is_fresh=False)
 
     def give_up(self, task: DumpTask, error: AsyncDicomError, attempts: int) -> None:
-        """Leave the record of a target that failed for good."""
-        failed = self._failed.pop(task.target, None) or self._without_answer(task.target)
+        """Leave the record of a target that failed for good, if it can be written."""
+        failed = self._failed.take(task.target) or self._without_answer(task.target)
         if failed is None or attempts == 0:
             return
         path = path_of(task.target)
         record = build_record(
             failed.transaction, (), attempts=attempts, waiting_s=failed.waiting_s, error=error
         )
-        self._folder.write_whole(path + RECORD_SUFFIX, record, replace=True)
-        if failed.body:
-            self._folder.write_whole(path + ERROR_SUFFIX, failed.body, replace=True)
+        # The target is named in the books all the same; what keeps its record from its place
+        # (a name that is too long, a file in the way) concerns no other target.
+        with contextlib.suppress(StorageError):
+            self._folder.write_whole(path + RECORD_SUFFIX, record, replace=True)
+            if failed.body:
+                self._folder.write_whole(path + ERROR_SUFFIX, failed.body, replace=True)
 
     def pause(self, pause_s: float) -> None:
         """Send nothing for so many seconds: the source asked another process for it."""
@@ -144,8 +184,7 @@ class DumpFetcher:
 
     async def _fetch(self, task: DumpTask, attempt: int, *, replace: bool) -> Stored:
         # A record speaks of the last try, also if that one brings no answer.
-        if self._failed:
-            self._failed.pop(task.target, None)
+        self._failed.take(task.target)
         path = path_of(task.target)
         taken_s = time.perf_counter()
         async with self._source.transact(task.target) as transaction:
@@ -160,7 +199,7 @@ class DumpFetcher:
                     await files.commit(self._committer, record, replace=replace)
             except AsyncDicomError as error:
                 body = await self._error_body(transaction, error)
-                self._failed[task.target] = _FailedTry(transaction, waiting_s, body)
+                self._failed.keep(task.target, _FailedTry(transaction, waiting_s, body))
                 raise
         if replace:
             # What an earlier run was told instead of the payload.

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from asyncdicom.jobs.dump_plan import DumpOptions, DumpTask
+    from asyncdicom.jobs.payload import PartRecord
     from asyncdicom.storage.atomic import FileWriter
     from asyncdicom.storage.committing import GroupCommitter
     from asyncdicom.storage.folder import OutputFolder
@@ -32,6 +33,8 @@ READ_BYTES = 1024 * 1024
 
 MAX_RECORD_BYTES = 16 * 1024 * 1024
 """A record of a payload with 100,000 parts; larger ones are not ours."""
+
+_JSON = (Resource.METADATA, Resource.SEARCH)
 
 
 class DumpFiles:
@@ -46,10 +49,9 @@ class DumpFiles:
         self.payload: FileWriter = self._begin(path)
         self.stripped: FileWriter | None = None
         self.on_element: Callable[[dict[str, Any]], None] | None = None
-        is_json = resource in (Resource.METADATA, Resource.SEARCH)
-        if options.strip_multipart and not is_json:
+        if options.strip_multipart and resource not in _JSON:
             self.stripped = self._begin(path + STRIPPED_SUFFIX)
-        if options.pretty and is_json:
+        if options.pretty and resource in _JSON:
             self._pretty = self._begin(path + PRETTY_SUFFIX)
             self.on_element = self._write_pretty
 
@@ -102,11 +104,14 @@ class DumpFiles:
                 await committer.commit(writer, replace=replace)
 
 
-def verify_dumped(folder: OutputFolder, task: DumpTask, path: str) -> Skipped | None:
+def verify_dumped(
+    folder: OutputFolder, task: DumpTask, path: str, options: DumpOptions
+) -> Skipped | None:
     """Return a target that is on disk, read again and equal to its record; else None.
 
     The payload is parsed and judged as if it came from the network, and every
-    part is compared with the digest in the record. Called in a worker thread.
+    part is compared with the digest in the record. Copies that are asked for have to
+    be there, too. Called in a worker thread.
     """
     record = _read_record(folder, path + RECORD_SUFFIX)
     if record is None or record.get("error") is not None:
@@ -116,6 +121,8 @@ def verify_dumped(folder: OutputFolder, task: DumpTask, path: str) -> Skipped | 
         check = PayloadCheck(task.target, content_type, frame_bytes=task.frame_bytes)
         byte_count = _feed(folder, path, check)
         parts = check.receive_eof()
+        if not _has_copies(folder, task, path, options, parts if check.is_multipart else []):
+            return None
     except (AsyncDicomError, OSError, KeyError, TypeError, AttributeError):
         return None  # missing, damaged or not ours: it will be fetched
     if check.is_multipart:
@@ -126,6 +133,18 @@ def verify_dumped(folder: OutputFolder, task: DumpTask, path: str) -> Skipped | 
     else:
         is_same = parts[0].sha256 == record.get("sha256")
     return Skipped(task.target, path, byte_count, parts[0].sha256) if is_same else None
+
+
+def _has_copies(
+    folder: OutputFolder, task: DumpTask, path: str, options: DumpOptions, parts: list[PartRecord]
+) -> bool:
+    """Tell whether what is written beside a payload is there; an earlier run may not have."""
+    if task.target.resource in _JSON:
+        return not options.pretty or folder.facts(path + PRETTY_SUFFIX) is not None
+    if not (options.strip_multipart and parts):
+        return True
+    stripped = folder.facts(path + STRIPPED_SUFFIX)
+    return stripped is not None and stripped.byte_count == sum(part.length for part in parts)
 
 
 def _read_record(folder: OutputFolder, path: str) -> dict[str, Any] | None:

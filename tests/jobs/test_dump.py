@@ -9,7 +9,14 @@ import orjson
 import pytest
 
 from asyncdicom.engine.scheduler import SchedulerSettings
-from asyncdicom.errors import ConnectionLost, Incomplete, NotFound, UnexpectedContent
+from asyncdicom.errors import (
+    ConnectionLost,
+    Incomplete,
+    NameTaken,
+    NotFound,
+    UnexpectedContent,
+    UnsafeName,
+)
 from asyncdicom.jobs import dump_fetch as dump_module
 from asyncdicom.jobs.dump import DumpOptions
 from asyncdicom.mock.dicomweb import WebOptions
@@ -204,6 +211,29 @@ async def test_an_error_body_is_bounded(
     assert (tmp_path / f"{frame_path(served)}.error").read_bytes() == b"x" * kept
 
 
+async def test_what_waits_for_its_last_try_does_not_fill_the_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room = 2 * (dump_module.HEAD_BYTES + 1000)
+    monkeypatch.setattr(dump_module, "MAX_KEPT_BYTES", room)
+    kept: list[list[Target]] = []
+    keep = dump_module._FailedTries.keep
+
+    def seen(tries: dump_module._FailedTries, target: Target, failed: Any) -> None:
+        keep(tries, target, failed)
+        kept.append(list(tries._tries))
+
+    monkeypatch.setattr(dump_module._FailedTries, "keep", seen)
+    served = Served(instances=4)
+    served.script("*/frames/1", ScriptedAnswer(500, (), b"x" * 1000), for_good=True)
+    run = await dump(served, tmp_path)
+    assert len(run.failed) == 4
+    assert max(map(len, kept)) == 2
+    for number in range(4):
+        assert (tmp_path / f"{frame_path(served, number)}.error").read_bytes() == b"x" * 1000
+        assert record_in(tmp_path, frame_path(served, number))["response"]["statusCode"] == 500
+
+
 async def test_a_later_run_replaces_the_record_of_a_failure(tmp_path: Path) -> None:
     served = Served(instances=1)
     served.script("*/frames/1", ScriptedAnswer(404, (), b"not yet"))
@@ -228,6 +258,48 @@ async def test_a_try_that_failed_is_counted_in_the_record(
     assert (record["attempts"], record["error"]) == (2, None)
 
 
+def in_the_way(root: Path, path: str) -> None:
+    """Let a file stand where the folder of a path belongs."""
+    folder = (root / path).parent
+    folder.parent.mkdir(parents=True)
+    folder.write_bytes(b"")
+
+
+def where_its_record_belongs(root: Path, path: str) -> None:
+    (root / f"{path}.dump.json").mkdir(parents=True)
+
+
+@pytest.mark.parametrize("block", [in_the_way, where_its_record_belongs])
+async def test_a_record_that_cannot_be_written_stops_nothing(
+    tmp_path: Path, block: Callable[[Path, str], None]
+) -> None:
+    served = Served(instances=2)
+    block(tmp_path, frame_path(served, 0))
+    run = await dump(served, tmp_path)
+    assert [(failed.target, type(failed.error)) for failed in run.failed] == [
+        (frame_target(served, 0), NameTaken)
+    ]
+    assert len(run.stored) == 5
+
+
+async def test_a_name_that_no_folder_can_hold_is_named_and_stops_nothing(tmp_path: Path) -> None:
+    served = Served(PLAIN, instances=2)
+
+    def nested(answer: ScriptedAnswer) -> ScriptedAnswer:
+        elements = orjson.loads(whole_body(answer.body))
+        inner: dict[str, Any] = {"00420011": {"vr": "OB", "BulkDataURI": "bulkdata/1"}}
+        for _ in range(25):
+            inner = {"00081115": {"vr": "SQ", "Value": [inner]}}
+        elements[0].update(inner)
+        return dicom_json(elements)
+
+    served.script(f"/studies/{served.study}/metadata", nested)
+    served.script("*/bulkdata/1", OCTETS)
+    run = await dump(served, tmp_path, BULKDATA)
+    assert [type(failed.error) for failed in run.failed] == [UnsafeName]
+    assert len(run.stored) == 3
+
+
 async def test_a_cut_answer_leaves_no_file(tmp_path: Path) -> None:
     served = Served(instances=1)
     served.script("*/frames/1", cut_after_parts(0, ConnectionLost("reset")), for_good=True)
@@ -245,6 +317,31 @@ async def test_a_second_run_asks_for_nothing(tmp_path: Path) -> None:
     assert run.is_complete
     assert (len(run.skipped), run.stored) == (15, [])
     assert (files_in(tmp_path), len(served.paths())) == (before, asked)
+
+
+async def test_copies_that_an_earlier_run_did_not_write_are_written(tmp_path: Path) -> None:
+    served = Served(instances=1)
+    await dump(served, tmp_path)
+    run = await dump(served, tmp_path, DumpOptions(strip_multipart=True, pretty=True))
+    assert run.is_complete
+    assert (len(run.stored), run.skipped) == (4, [])
+    found = files_in(tmp_path)
+    assert f"{frame_path(served)}.bin" in found
+    assert len([name for name in found if name.endswith("metadata.pretty.json")]) == 3
+    again = await dump(served, tmp_path, DumpOptions(strip_multipart=True, pretty=True))
+    assert (len(again.skipped), again.stored) == (4, [])
+
+
+async def test_a_stripped_copy_that_was_cut_is_written_again(tmp_path: Path) -> None:
+    served = Served(instances=1)
+    options = DumpOptions(strip_multipart=True)
+    await dump(served, tmp_path, options)
+    copy = tmp_path / f"{frame_path(served)}.bin"
+    whole = copy.read_bytes()
+    copy.write_bytes(whole[:-1])
+    run = await dump(served, tmp_path, options)
+    assert [stored.target for stored in run.stored] == [frame_target(served)]
+    assert copy.read_bytes() == whole
 
 
 async def test_overwrite_asks_for_everything_again(tmp_path: Path) -> None:

@@ -131,6 +131,19 @@ async def test_a_failed_target_is_named_and_leaves_its_record(tmp_path: Path) ->
         assert (tmp_path / name.replace(".dump.json", ".error")).read_bytes() == b"out of order"
 
 
+async def test_a_record_that_cannot_be_written_ends_no_worker(tmp_path: Path) -> None:
+    served = Served()
+    target = served.target(0)
+    instance = f"series/{target.series_instance_uid}/instances/{target.sop_instance_uid}"
+    folder = tmp_path / served.study / instance
+    folder.mkdir(parents=True)
+    (folder / "frames").write_bytes(b"")
+    async with pool(served, tmp_path) as one:
+        run = await perform(one, served)
+        assert not any(worker.done() for worker in one.workers)
+    assert (run.stored, run.corrupt + run.missing) == (10, 1)
+
+
 async def test_a_pause_that_one_worker_was_asked_for_holds_for_all(tmp_path: Path) -> None:
     served = Served()
     busy = ScriptedAnswer(503, (("retry-after", "0"),), b"")
