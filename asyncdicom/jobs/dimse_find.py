@@ -16,7 +16,9 @@ from dataclasses import dataclass, field, replace
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
-from asyncdicom.errors import ConfigError
+import orjson
+
+from asyncdicom.errors import ConfigError, ProtocolError
 from asyncdicom.jobs.dimse_targets import level_of
 from asyncdicom.jobs.find import dictionary
 from asyncdicom.policy.paging import Verdict
@@ -211,20 +213,30 @@ def decoded(answer: FindAnswer) -> dict[str, Any]:
     # The structure is judged by us, before pydicom reads it.
     texts_in(answer.identifier, answer.transfer_syntax, ())
     is_implicit = answer.transfer_syntax == IMPLICIT_VR_LITTLE_ENDIAN
-    dataset = read_dataset(BytesIO(answer.identifier), is_implicit, is_little_endian=True)
+    try:
+        dataset = read_dataset(BytesIO(answer.identifier), is_implicit, is_little_endian=True)
+    except _UNDECODABLE as error:
+        raise ProtocolError("the character set of an answer is none") from error
     tags = [int(tag) for tag in dataset.keys()]  # noqa: SIM118 -- iterating would decode
     return {f"{tag:08X}": _element(dataset, tag) for tag in tags if tag & 0xFFFF}
 
 
-# What pydicom's converters raise for values that are none (`values.py`, `dataelem.py`).
-_BAD_VALUE = (ValueError, TypeError, KeyError, AttributeError, OverflowError, struct.error)
+# What pydicom's converters raise for values that are none (`values.py`, `charset.py`,
+# `dataelem.py`), those of sequences included, beside an error of its own.
+_UNDECODABLE = (
+    *(ArithmeticError, AttributeError, EOFError, LookupError, NotImplementedError, OSError),
+    *(TypeError, ValueError, struct.error),
+)
 
 
 def _element(dataset: Dataset, tag: int) -> dict[str, Any]:
-    raw = dataset.get_item(tag)
+    from pydicom.errors import BytesLengthException  # noqa: PLC0415 -- as above
+
+    raw = dataset.get_item(tag, keep_deferred=True)
     try:
         found: dict[str, Any] = dataset[tag].to_json_dict(None, 0)
-    except (*_BAD_VALUE, NotImplementedError):
+        orjson.dumps(found)  # a number of more than 64 bits is none to whoever writes it
+    except (*_UNDECODABLE, BytesLengthException):
         value = getattr(raw, "value", b"") or b""
         text = value.decode("latin-1") if isinstance(value, bytes) else str(value)
         return {"vr": "UN", "Value": text.strip(" \0").split("\\")}

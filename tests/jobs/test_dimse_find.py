@@ -6,6 +6,7 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import orjson
 import pytest
 from pydicom.dataset import Dataset
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.anyio
 
+JAPANESE = b"\\ISO 2022 IR 87 "
 EXPLICIT = AcceptedContext(1, "1.2", "1.2.840.10008.1.2.1")
 
 
@@ -215,6 +217,45 @@ def test_values_that_are_none_are_kept_as_text() -> None:
     raw = encoded(dataset, EXPLICIT).replace(b"1 ", b"x ")
     answer = decoded(FindAnswer(raw, EXPLICIT.transfer_syntax))
     assert answer["00200013"]["Value"] == ["x"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "tag"),
+    [
+        pytest.param("2800 1000 5553 0100 01", "00280010", id="one byte of a number of two"),
+        pytest.param(
+            f"0800 0500 4353 1000 {JAPANESE.hex()} 1000 1000 504e 0200 415c",
+            "00100010",
+            id="an empty second name in Japanese",
+        ),
+        pytest.param("0800 0600 4651 0000 0000 0000", "00080006", id="an unknown VR"),
+        pytest.param(
+            "4000 7502 5351 0000 12000000 feff00e0 0a000000 2800 1000 4453 0200 4e41",
+            "00400275",
+            id="no number in a sequence",
+        ),
+        pytest.param(
+            "4000 7502 5351 0000 11000000 feff00e0 09000000 2800 1000 5553 0100 01",
+            "00400275",
+            id="one byte in a sequence",
+        ),
+        pytest.param(
+            f"2000 1300 4953 1400 {b'99999999999999999999'.hex()}",
+            "00200013",
+            id="a number that JSON writers do not take",
+        ),
+    ],
+)
+def test_what_cannot_be_decoded_is_kept_as_text(answer: str, tag: str) -> None:
+    found = decoded(FindAnswer(bytes.fromhex(answer), EXPLICIT.transfer_syntax))
+    assert found[tag]["vr"] == "UN"
+    orjson.dumps(found)
+
+
+def test_a_character_set_that_is_no_text_is_refused() -> None:
+    raw = bytes.fromhex("0800 0500 5553 0a00 49534f5f495220313932")
+    with pytest.raises(ProtocolError, match="character set"):
+        decoded(FindAnswer(raw, EXPLICIT.transfer_syntax))
 
 
 def test_what_is_no_data_set_is_refused() -> None:
