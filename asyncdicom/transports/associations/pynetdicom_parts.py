@@ -20,6 +20,7 @@ from threading import Event, Lock
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
+from pydicom.errors import BytesLengthException
 from pydicom.multival import MultiValue
 from pydicom.uid import UID
 from pynetdicom.dimse import DIMSEServiceProvider
@@ -80,7 +81,7 @@ IS_COMMAND, IS_LAST = 1, 2
 # What reading bytes of a stranger raises in pynetdicom and pydicom.
 UNREADABLE = (
     *(ArithmeticError, AttributeError, EOFError, LookupError, NotImplementedError, OSError),
-    *(StructError, TypeError, ValueError, Warning),
+    *(BytesLengthException, StructError, TypeError, ValueError, Warning),
 )
 
 
@@ -305,8 +306,7 @@ class Reactor(DULServiceProvider):
             # An abort of ours that came when the machine only waited for the end.
             return
         except UNREADABLE as error:
-            why = f"what the peer sent is unreadable: {type(error).__name__}"
-            self.failure = ProtocolError(why)
+            self.failure = ProtocolError(f"the peer sent unreadable bytes: {type(error).__name__}")
             self.failure.__cause__ = error
         finally:
             self.to_user_queue.put(nobody())

@@ -399,6 +399,12 @@ async def test_a_uid_reaches_the_storage_as_it_came(engine: str, uid: str) -> No
 
 
 PENDING_GET = CGetResponse(1, PENDING, remaining=1)
+SHORT_STATUS = b"".join(
+    struct.pack("<HHI", 0, element, len(value)) + value
+    for element, value in (
+        *((0x0100, b"\x10\x80"), (0x0120, b"\1\0"), (0x0800, b"\1\1"), (0x0900, b"\0")),
+    )
+)
 BEGIN_OF_STORE = pdv_pdus(STORE, CStoreRequest(1, CT, "1.2").encode(), is_command=True)
 
 
@@ -419,6 +425,7 @@ BEGIN_OF_STORE = pdv_pdus(STORE, CStoreRequest(1, CT, "1.2").encode(), is_comman
         pytest.param(pdv_pdus(GET, b"data", is_command=False), id="data without command"),
         pytest.param(pdv_pdus(GET, b"\xff" * 40, is_command=True), id="no command set"),
         pytest.param(pdv_pdus(GET, b"", is_command=True), id="empty command set"),
+        pytest.param(pdv_pdus(GET, SHORT_STATUS, is_command=True), id="a status of one byte"),
         pytest.param([struct.pack(">BxI", 4, 0)], id="no PDV"),
         pytest.param([struct.pack(">BxII", 4, 6, 1000) + b"\1\0"], id="PDV beyond its PDU"),
         pytest.param([struct.pack(">BxI", 4, 0xFFFFFFFF)], id="PDU of 4 GiB"),
