@@ -13,12 +13,13 @@ Rule: a frame proves less than an instance: its place and its length, not its by
 from __future__ import annotations
 
 import hashlib
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from asyncdicom.errors import ContentError, LimitExceeded, NotFound
+from asyncdicom.errors import ContentError, LimitExceeded, NotFound, ProtocolError
 from asyncdicom.jobs.cod_spans import SpanReader
 from asyncdicom.model import Failed, Resource, Stored, Target
 from asyncdicom.ports.objects import ByteSpan
@@ -38,7 +39,7 @@ from asyncdicom.protocol.payload_events import NEED_DATA
 from asyncdicom.storage.committing import GroupCommitter
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+    from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 
     from asyncdicom.errors import AsyncDicomError
     from asyncdicom.jobs.tally import Tally
@@ -102,6 +103,7 @@ class CodPartsJob:
         self._resource = resource
         self._numbers = sorted(set(frames))
         self._stored: set[Target] = set()
+        self._named: set[tuple[Target, str]] = set()
 
     async def aclose(self) -> None:
         """End what is being committed."""
@@ -135,6 +137,12 @@ class CodPartsJob:
         self._tally.record(Failed(task.target, error, attempts))
         return ()
 
+    def _name(self, target: Target, error: AsyncDicomError) -> None:
+        """Name what cannot be had, once: whatever it was found in may be asked for again."""
+        if (target, str(error)) not in self._named:
+            self._named.add((target, str(error)))
+            self._tally.record(Failed(target, error))
+
     async def _entries(self, target: Target) -> AsyncIterator[CodInstance]:
         """Yield what the metadata has of a target; what nothing can be fetched by is named.
 
@@ -151,8 +159,7 @@ class CodPartsJob:
                 continue
             is_there = True
             if isinstance(found, RefusedInstance):
-                place = _instance(target, found.sop_instance_uid)
-                self._tally.record(Failed(place, found.error))
+                self._name(_instance(target, found.sop_instance_uid), found.error)
             else:
                 yield found
         if wanted is not None and not is_there:
@@ -168,7 +175,7 @@ class CodPartsJob:
             async for found in self._entries(target):
                 assert found.entry is not None, "entries were asked for"
                 file.write(b"\n" if file.byte_count == 1 else b",\n")
-                file.write(orjson.dumps(data_set_of(found.entry)))
+                file.write(_json_of(found.entry))
             file.write(b"\n]\n")
             await self._committer.commit(writer, replace=True)
         stored = Target(Resource.METADATA, target.study_instance_uid, series, uid)
@@ -208,8 +215,7 @@ class CodPartsJob:
         for number in self._numbers or range(1, count + 1):
             frame = _frame(target, number)
             if number > count:
-                error = NotFound(f"the instance has {count} frames", status_code=204)
-                self._tally.record(Failed(frame, error))
+                self._name(frame, NotFound(f"the instance has {count} frames", status_code=204))
             elif frame not in self._stored:
                 yield number
 
@@ -230,10 +236,18 @@ class CodPartsJob:
         async with self._opened(target, place, begin, end) as reader:
             return await reader.exactly(place.first_byte + begin, end - begin)
 
-    def _opened(self, target: Target, place: CodInstance, begin: int, end: int) -> _Opened:
+    @asynccontextmanager
+    async def _opened(
+        self, target: Target, place: CodInstance, begin: int, end: int
+    ) -> AsyncIterator[SpanReader]:
         """Ask for some bytes of an instance."""
         span = ByteSpan(place.first_byte + begin, place.first_byte + end - 1)
-        return _Opened(self._source, target, span, self._tally)
+        study, series = target.study_instance_uid, _series_of(target)
+        async with self._source.archive(study, series, span) as answer:
+            yield SpanReader(answer, span.first, self._tally.count_bytes)
+            if answer.first_byte == span.first:
+                # So that the connection serves the next span, too.
+                await answer.read()
 
     async def _store_spans(
         self,
@@ -247,9 +261,13 @@ class CodPartsJob:
         """Fetch frames, those together that stand together.
 
         Raises:
-            ContentError: If items are expected, and others are there.
+            ContentError: If items are expected, and others are there; or if the instance ends
+                before its frames do: what is behind it is another one.
 
         """
+        _, last = frames[-1]
+        if last.first_byte + last.byte_count > place.byte_count:
+            raise ContentError("the instance ends before its frames do")
         extra = ITEM_HEADER_BYTES if in_items else 0
         for run in _runs(frames):
             begin = run[0][1].first_byte - extra
@@ -297,27 +315,6 @@ class CodPartsJob:
         self._tally.record(Stored(frame, path, file.byte_count, file.sha256, attempt))
 
 
-class _Opened:
-    """A span of an archive while it is read."""
-
-    def __init__(self, source: CodSource, target: Target, span: ByteSpan, tally: Tally) -> None:
-        series = _series_of(target)
-        self._context = source.archive(target.study_instance_uid, series, span)
-        self._first_byte = span.first
-        self._tally = tally
-
-    async def __aenter__(self) -> SpanReader:
-        self._answer = await self._context.__aenter__()
-        return SpanReader(self._answer, self._first_byte, self._tally.count_bytes)
-
-    async def __aexit__(self, *failure: object) -> bool | None:
-        is_span = self._answer.first_byte == self._first_byte
-        if failure[0] is None and is_span:
-            # So that the connection serves the next span, too.
-            await self._answer.read()
-        return await self._context.__aexit__(*failure)  # type: ignore[arg-type]  # -- handed on as it came
-
-
 class _Digested:
     """A file that is digested while it is written."""
 
@@ -334,6 +331,13 @@ class _Digested:
     @property
     def sha256(self) -> str:
         return self._hash.hexdigest()
+
+
+def _json_of(entry: Mapping[str, Any]) -> bytes:
+    try:
+        return orjson.dumps(data_set_of(entry))
+    except orjson.JSONEncodeError as error:
+        raise ProtocolError(f"the metadata of an instance is no JSON: {error}") from error
 
 
 def _series_of(target: Target) -> Uid:

@@ -19,7 +19,7 @@ from asyncdicom.jobs.run import run_job
 from asyncdicom.jobs.tally import Tally
 from asyncdicom.model import Resource, Target, Uid
 from asyncdicom.protocol.cod.frames import fragment_spans, pixel_place
-from asyncdicom.protocol.cod.places import tar_key
+from asyncdicom.protocol.cod.places import metadata_key, tar_key
 from asyncdicom.sources.cod import CodSource
 from asyncdicom.storage.folder import OutputFolder
 from tests.jobs.support import IMPATIENT, Run, files_in
@@ -310,3 +310,122 @@ async def test_frames_out_of_a_damaged_instance_are_refused(tmp_path: Path) -> N
     run = await fetch(MemoryCodStore(objects), tmp_path, study_of(series))
     assert [one.error.reason for one in run.failed] == ["digest-mismatch"]
     assert files_in(tmp_path) == {}
+
+
+def nested(levels: int) -> dict[str, Any]:
+    data_set: dict[str, Any] = {}
+    for _ in range(levels):
+        data_set = {"00081115": {"vr": "SQ", "Value": [data_set]}}
+    return data_set
+
+
+@pytest.mark.parametrize(
+    "data_set",
+    [
+        pytest.param({"00100010": {"vr": "PN", "Value": ["\ud800"]}}, id="half a character"),
+        pytest.param(nested(200), id="sequences in each other"),
+    ],
+)
+async def test_a_data_set_that_json_cannot_hold_is_named(
+    data_set: dict[str, Any], tmp_path: Path
+) -> None:
+    objects = CodObjects()
+
+    def change(document: dict[str, Any]) -> None:
+        next(iter(document["cod"]["instances"].values()))["metadata"] = data_set
+
+    series = objects.add_series([small_instance(1)], version="1.0", change=change)
+    run = await fetch(MemoryCodStore(objects), tmp_path, study_of(series), Resource.METADATA)
+    assert [one.error.reason for one in run.failed] == ["protocol-error"]
+    assert files_in(tmp_path) == {}
+
+
+async def test_frames_do_not_go_on_behind_the_end_of_their_instance(tmp_path: Path) -> None:
+    objects = CodObjects()
+    content = NATIVE[:-200]
+    series = objects.add_series([content, small_instance(2)])
+    run = await fetch(MemoryCodStore(objects), tmp_path, study_of(series))
+    assert [one.target.sop_instance_uid for one in run.failed] == [series.uid_of(content)]
+    folder = f"{series.study}/{series.series}/instances/{series.uid_of(content)}"
+    assert not any(name.startswith(folder) for name in files_in(tmp_path))
+
+
+async def test_a_table_that_leads_out_of_its_instance_is_not_believed(tmp_path: Path) -> None:
+    objects = CodObjects()
+    table, other = table_of(COMPRESSED), bytearray(encapsulated(frames=2, number=2))
+    # A fragment of the instance behind it, in an item of that length.
+    there, length = (values[0] for values in table_of(bytes(other)).values())
+    other[there + 20] ^= 1
+    series = objects.add_series([COMPRESSED, bytes(other)])
+    archive = objects[tar_key(ROOT, series.study, series.series)]
+    at = archive.index(other) - archive.index(COMPRESSED)
+    table["CustomOffsetTable"][-1] = at + there
+    table["CustomOffsetTableLengths"][-1] = length
+
+    def change(document: dict[str, Any]) -> None:
+        document["cod"]["instances"][series.uid_of(COMPRESSED)]["offset_tables"] = table
+
+    series = objects.add_series(series.instances, change=change)
+    run = await fetch(MemoryCodStore(objects), tmp_path, study_of(series))
+    assert run.is_complete
+    assert files_in(tmp_path) == names_of(series)
+
+
+async def test_what_is_named_once_is_not_named_again_by_another_try(tmp_path: Path) -> None:
+    objects = CodObjects()
+    series = objects.add_series([NATIVE])
+    key = tar_key(ROOT, series.study, series.series)
+    faults: list[Fault | None] = [None, Fault(ConnectionLost("reset"), 10)]
+    memory = MemoryCodStore(objects, faults={key: faults})
+    run = await fetch(memory, tmp_path, study_of(series), frames=[1, 6])
+    assert [one.target.frame_number for one in run.failed] == [6]  # type: ignore[union-attr]  # -- of a study
+    assert len(run.stored) == 1
+
+
+@pytest.mark.parametrize("resource", [Resource.METADATA, Resource.FRAME])
+async def test_a_refused_entry_is_named_once_though_its_metadata_broke(
+    resource: Resource, tmp_path: Path
+) -> None:
+    objects = CodObjects()
+
+    def change(document: dict[str, Any]) -> None:
+        next(iter(document["cod"]["instances"].values()))["version"] = "7"
+
+    instances = [small_instance(number) for number in range(1, 10)]
+    series = objects.add_series(instances, change=change, is_gzipped=False)
+    key = metadata_key(ROOT, series.study, series.series)
+    faults: list[Fault | None] = [Fault(ConnectionLost("reset"), len(objects[key]) - 10)]
+    memory = MemoryCodStore(objects, faults={key: faults})
+    run = await fetch(memory, tmp_path, study_of(series), resource)
+    named = [one for one in run.failed if one.error.reason == "content-error"]
+    assert [one.target.sop_instance_uid for one in named if "version" in str(one.error)] == [
+        series.uid_of(instances[0])
+    ]
+
+
+class Unclosed(MemoryCodStore):
+    """Counts the answers that nobody left; each breaks at its end."""
+
+    open_answers = 0
+
+    @asynccontextmanager
+    async def fetch(self, *args: Any, **options: Any) -> AsyncIterator[Any]:
+        """Answer, and break behind the last byte."""
+        self.open_answers += 1
+        try:
+            async with super().fetch(*args, **options) as answer:
+                yield answer
+        finally:
+            self.open_answers -= 1
+
+
+async def test_an_answer_that_breaks_at_its_end_is_left(tmp_path: Path) -> None:
+    objects = CodObjects()
+    series = objects.add_series([NATIVE])
+    key = tar_key(ROOT, series.study, series.series)
+    end = 10**9  # behind all that is asked for
+    faults: list[Fault | None] = [Fault(ConnectionLost("reset"), end)] * 2
+    memory = Unclosed(objects, faults={key: faults})
+    run = await fetch(memory, tmp_path, study_of(series))
+    assert run.is_complete
+    assert memory.open_answers == 0

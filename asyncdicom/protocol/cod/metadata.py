@@ -238,7 +238,11 @@ def _loads(text: bytes) -> Any:
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError:
+        pass
+    try:
         return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("nested without end") from error
 
 
 def _instance(uid: Uid, parents: dict[str, Uid], entry: Any) -> CodInstance:

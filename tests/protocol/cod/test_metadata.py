@@ -130,6 +130,21 @@ def test_a_cut_document_is_a_truncation(content: bytes) -> None:
             read(chunks)
 
 
+NESTED = [
+    pytest.param("[" * 20_000 + "]" * 20_000, id="arrays"),
+    pytest.param('{"a":' * 20_000 + "1" + "}" * 20_000, id="objects"),
+]
+
+
+@pytest.mark.parametrize("value", NESTED)
+def test_what_is_nested_without_end_is_damaged(value: str) -> None:
+    text = f'{{"cod": {{"instances": {{"{INSTANCE}": {value}}}}}}}'.encode()
+    with pytest.raises(ProtocolError, match="damaged"):
+        read([text])
+    with pytest.raises(ProtocolError, match="damaged"):
+        data_set_of({"metadata": base64.b64encode(zstandard.compress(value.encode())).decode()})
+
+
 def test_numbers_that_json_does_not_have_pass() -> None:
     odd = DATA_SET | {"00189087": {"vr": "FD", "Value": [float("nan"), float("inf")]}}
     assert read([document({INSTANCE: first_version(metadata=odd)})]) == [EXPECTED]
