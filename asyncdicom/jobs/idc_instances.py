@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from asyncdicom.errors import ProtocolError
 from asyncdicom.ports.objects import ByteSpan
 from asyncdicom.records import dataclass
 from asyncdicom.storage.inventory import uid_in_head
@@ -73,6 +74,7 @@ class InstanceFinder:
         self._candidates = candidates
         self._missing = set(wanted)
         self._location = location
+        self._tokens: set[int] = set()
         self.found: dict[Uid, FoundInstance] = {}
         self.failed: list[tuple[LookTask, AsyncDicomError]] = []
 
@@ -111,6 +113,10 @@ class InstanceFinder:
         page = await self._store.page(bucket, series.prefix, continuation=task.continuation)
         following = [LookTask(series, entry.key) for entry in page.entries]
         if page.continuation is not None:
+            token = hash((series.prefix, page.continuation))
+            if token in self._tokens:
+                raise ProtocolError("the pages of the list go round in a circle")
+            self._tokens.add(token)
             following.append(LookTask(series, continuation=page.continuation))
         return following
 

@@ -101,6 +101,7 @@ class CodSource:
         prefix = series_prefix(self.root, study)
         found: dict[Uid, SeriesPlace] = {}
         continuation = None
+        tokens: set[str] = set()
         while True:
             page = await self._store.page(
                 self.root.bucket, prefix, delimiter="/", continuation=continuation
@@ -117,9 +118,10 @@ class CodSource:
                     )
             if page.continuation is None:
                 break
-            if page.continuation == continuation:
-                raise ProtocolError("the store lists the same page over and over")
+            if page.continuation in tokens:
+                raise ProtocolError("the store lists the same pages over and over")
             continuation = page.continuation
+            tokens.add(continuation)
         if not found:
             # The list came, and is empty.
             raise NotFound(f"the store has no series of study {study}", status_code=204)

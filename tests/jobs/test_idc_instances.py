@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from asyncdicom.engine.scheduler import Scheduler
-from asyncdicom.errors import ConfigError, ConnectionLost
+from asyncdicom.errors import ConfigError, ConnectionLost, ProtocolError
 from asyncdicom.jobs import idc_plan_instances
 from asyncdicom.jobs.idc_groups import SeriesGroups
 from asyncdicom.jobs.idc_instances import FoundInstance, InstanceFinder
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from asyncdicom.jobs.idc_plans import InstancePlan
+    from asyncdicom.ports.objects import ListingPage
 
 SECOND = "00000000-0000-4000-8000-000000000002"
 
@@ -100,6 +101,27 @@ async def test_what_could_not_be_looked_into_is_remembered() -> None:
     ((task, error),) = finder.failed
     assert str(task) == f"look into {UUID}/a.dcm"
     assert isinstance(error, ConnectionLost)
+
+
+class Circling(MemoryStore):
+    """Its last page leads to the first."""
+
+    async def page(
+        self, bucket: str, prefix: str, *, delimiter: str = "", continuation: str | None = None
+    ) -> ListingPage:
+        """List a page."""
+        assert len(self.asked) < 50, "it would never end"
+        page = await super().page(bucket, prefix, continuation=continuation)
+        return replace(page, continuation=page.continuation or f"{UUID}/a.dcm")
+
+
+@pytest.mark.anyio
+async def test_a_series_that_is_listed_in_circles_is_left() -> None:
+    objects = {f"{UUID}/{name}.dcm": small_instance(1) for name in "abcdef"}
+    finder = await find(Circling(objects, page_objects=2), 8)
+    assert finder.found == {}
+    ((task, error),) = finder.failed
+    assert (str(task), type(error)) == (f"look into {UUID}/", ProtocolError)
 
 
 ROWS = [

@@ -50,18 +50,27 @@ async def test_a_study_without_series_is_not_found(objects: CodObjects) -> None:
 
 
 class Circling(MemoryCodStore):
+    """Lists some pages over and over."""
+
+    tokens: tuple[str, ...] = ()
+
     async def page(
         self, bucket: str, prefix: str, *, delimiter: str = "", continuation: str | None = None
     ) -> ListingPage:
+        """Return an empty page; the last one leads to the first."""
         self.asked.append(f"list {prefix}")
-        return ListingPage((), (), "again")
+        assert len(self.asked) < 10, "it would never end"
+        at = self.tokens.index(continuation) + 1 if continuation in self.tokens else 0
+        return ListingPage((), (), self.tokens[at % len(self.tokens)])
 
 
-async def test_a_store_that_lists_in_circles_is_left() -> None:
+@pytest.mark.parametrize("tokens", [("again",), ("a", "b", "c")])
+async def test_a_store_that_lists_in_circles_is_left(tokens: tuple[str, ...]) -> None:
     memory = Circling({})
+    memory.tokens = tokens
     with pytest.raises(ProtocolError, match="over and over"):
         await CodSource(ROOT, memory).series_of(STUDY)
-    assert len(memory.asked) == 2
+    assert len(memory.asked) == len(tokens) + 1
 
 
 async def test_entries_are_those_of_the_metadata(objects: CodObjects, series: SeriesMaker) -> None:
