@@ -147,10 +147,14 @@ class _Teller:
 
     def _code_of_failure(self, completed: int) -> int:
         from asyncdicom.cli.app import exit_code_of  # noqa: PLC0415 -- as above
-        from asyncdicom.errors import NotNegotiated, TransportError  # noqa: PLC0415 -- as above
+        from asyncdicom.errors import (  # noqa: PLC0415 -- as above
+            NotFound,
+            NotNegotiated,
+            TransportError,
+        )
 
         first = next((one.error for one in self._all if one.error is not None), None)
-        if isinstance(first, TransportError | NotNegotiated) and not completed:
+        if isinstance(first, NotFound | NotNegotiated | TransportError) and not completed:
             return exit_code_of(first)
         return ExitCode.INCOMPLETE
 

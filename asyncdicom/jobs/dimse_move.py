@@ -12,8 +12,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from asyncdicom.errors import AsyncDicomError
+from asyncdicom.errors import AsyncDicomError, NotFound
 from asyncdicom.jobs.dimse_get import Contexts, DimseRetriever, judge
+from asyncdicom.jobs.dimse_lookup import NO_MATCH
 from asyncdicom.jobs.dimse_receiving import ReceivingStorage, Refusal, last_response
 from asyncdicom.jobs.stores import WriterT
 from asyncdicom.ports.dimse import PresentationContext
@@ -250,6 +251,7 @@ class MoveJob:
         """Move one target.
 
         Raises:
+            NotFound: If the archive says that nothing was to be moved.
             OperationFailed: If nothing was moved, and the archive says why.
             FetchError: If the association broke.
 
@@ -265,6 +267,10 @@ class MoveJob:
             if not done:
                 raise
             error = judged
+        else:
+            # Who counts nothing at all may have moved it.
+            if final.completed == 0 and not done:
+                raise NotFound("the archive says that it moved nothing", status_code=NO_MATCH)
         self._settle(
             Moved(
                 task,

@@ -176,6 +176,19 @@ def test_a_move_reports_what_the_archive_counts(run: Command) -> None:
     assert run.last_line == "2 completed · 0 failed · 0 with warnings (as the archive counts)"
 
 
+def test_a_study_that_moves_nothing_is_named(run: Command) -> None:
+    run.peer.faults = [Fault(lies=True)]
+    studies = ["--study", uid("study", 1), "--study", "1.2.3.4"]
+    assert run("move", URL, "--to", "THERE", *studies) == 1
+    assert "failed study 1.2.3.4: the archive says that it moved nothing" in run.err
+    assert "1 of 2 operations moved nothing" in run.last_line
+
+
+def test_a_move_of_nothing_is_code_4(run: Command) -> None:
+    assert run("move", URL, "--to", "THERE", "--study", "1.2.3.4") == 4
+    assert "1 of 1 operations moved nothing" in run.last_line
+
+
 def test_what_a_move_leaves_behind_is_named(run: Command) -> None:
     assert run("move", URL, "--to", "THERE", f"StudyInstanceUID={uid('study', 1)}", "-r", "0") == 1
     assert run.peer.asked == ["find STUDY", "move STUDY"]

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from asyncdicom.engine.scheduler import Scheduler
-from asyncdicom.errors import OperationFailed
+from asyncdicom.errors import NotFound, OperationFailed
 from asyncdicom.jobs.dimse_archive import DimseArchive
 from asyncdicom.jobs.dimse_move import MoveJob, MoveReceiver
 from asyncdicom.jobs.get import GetOptions
 from asyncdicom.jobs.run import run_job
 from asyncdicom.jobs.tally import Tally
-from asyncdicom.model import Resource, Target
+from asyncdicom.model import Resource, Target, Uid
 from asyncdicom.ports.dimse import StoreRequest
 from asyncdicom.protocol.dimse.sop_classes import ALL_TRANSFER_SYNTAXES
 from asyncdicom.transports.associations.acceptor import ServerSettings
@@ -127,6 +127,17 @@ async def test_sub_operations_that_fail_are_named() -> None:
     (one,) = await moved(peer)
     assert not one.is_complete
     assert isinstance(one.error, OperationFailed)
+
+
+async def test_what_moved_nothing_is_not_complete() -> None:
+    """Archives answer a study that they do not hold with success, and counts of 0 (dcmqrscp)."""
+    peer = ScriptedPeer(study_of(2))
+    peer.faults = [Fault(lies=True)]
+    unknown = Target(Resource.STUDY, Uid("1.2.3.4"))
+    whole, nothing = await moved(peer, WHOLE, unknown)
+    assert whole.is_complete
+    assert (nothing.target, nothing.is_complete) == (unknown, False)
+    assert isinstance(nothing.error, NotFound)
 
 
 async def test_an_archive_out_of_resources_is_asked_again() -> None:
