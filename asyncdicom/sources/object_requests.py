@@ -31,6 +31,7 @@ from asyncdicom.protocol.object_stores.refusals import (
     read_refusal,
     refusal_of,
 )
+from asyncdicom.protocol.object_stores.urls import check_bucket
 from asyncdicom.records import dataclass
 from asyncdicom.sources.patience import Patience
 
@@ -103,9 +104,16 @@ class StoreWay:
         self._places: dict[str, tuple[str, str]] = {}
 
     def place_of(self, bucket: str) -> tuple[str, str]:
-        """Return where a bucket is (its URL), and its region."""
+        """Return where a bucket is (its URL), and its region.
+
+        Raises:
+            ConfigError: If no bucket is called so. Manifests and reports name buckets, which
+                become a part of the host: `host?` would be one of its own.
+
+        """
         place = self._places.get(bucket)
         if place is None:
+            check_bucket(bucket)
             endpoint = self.endpoint
             place = self._places[bucket] = (endpoint.url_of(bucket), endpoint.region)
         return place

@@ -92,7 +92,13 @@ async def test_a_store_that_stays_busy_says_so() -> None:
 
 @pytest.mark.parametrize(
     ("source", "is_one"),
-    [("s3://b/k", True), ("GS://b", True), ("http://s3/", False), ("s3", False)],
+    [
+        ("s3://b/k", True),
+        ("GS://b", True),
+        ("http://s3/", False),
+        ("s3", False),
+        ("http://[", False),
+    ],
 )
 def test_which_sources_are_object_stores(source: str, *, is_one: bool) -> None:
     assert is_object_source(source) == is_one

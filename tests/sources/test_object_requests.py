@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from asyncdicom.errors import (
+    ConfigError,
     ConnectionLost,
     FetchError,
     NotFound,
@@ -74,6 +75,22 @@ def way_over(
 ) -> tuple[StoreWay, ScriptedTransport]:
     transport = ScriptedTransport(answer)
     return StoreWay(transport, endpoint, signer=signer, bytes_per_s=bytes_per_s), transport
+
+
+@pytest.mark.parametrize(
+    "bucket",
+    [
+        pytest.param("localhost:8080?", id="another host, and the rest as its query"),
+        pytest.param("localhost#", id="another host, and the rest as a fragment"),
+        pytest.param("user@localhost", id="somebody at another host"),
+        pytest.param("..", id="upwards"),
+    ],
+)
+async def test_what_no_bucket_is_called_leads_nowhere(bucket: str) -> None:
+    way, transport = way_over(lambda _: ScriptedAnswer(200), AWS)
+    with pytest.raises(ConfigError, match="not the name of a bucket"):
+        await ask(way, bucket)
+    assert transport.requests == []
 
 
 async def ask(way: StoreWay, bucket: str = "bucket", tail: str = "/key") -> int:

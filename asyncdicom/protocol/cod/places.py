@@ -17,6 +17,7 @@ from urllib.parse import unquote, urlsplit
 
 from asyncdicom.errors import ConfigError
 from asyncdicom.model import Uid, is_uid
+from asyncdicom.protocol.urls import scheme_of
 from asyncdicom.records import dataclass
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ class CodRoot:
 
 def is_cod(text: str) -> bool:
     """Tell whether a URL names a Cloud-Optimized DICOM store."""
-    return urlsplit(text.strip()).scheme in _SCHEMES
+    return scheme_of(text) in _SCHEMES
 
 
 def parse_cod_root(text: str) -> CodRoot:

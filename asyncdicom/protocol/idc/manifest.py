@@ -190,7 +190,10 @@ def _url_in(text: str, number: int) -> ManifestUrl | None:
 
 def _https_url_in(text: str, number: int) -> ManifestUrl | None:
     """Read `https://s3.amazonaws.com/bucket/key`, or with the bucket in the name of the host."""
-    parts = urlsplit(text)
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        return None
     host, path = parts.hostname or "", unquote(parts.path)
     for endpoint, scheme in _HOSTS.items():
         if host == endpoint:

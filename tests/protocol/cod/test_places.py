@@ -95,6 +95,12 @@ def test_what_names_no_store_is_refused_without_its_token(text: str) -> None:
     assert "secret" not in str(caught.value)
 
 
+def test_what_is_no_url_names_no_store() -> None:
+    assert not is_cod("cod+https://[host/bucket")
+    with pytest.raises(ConfigError):
+        parse_cod_root("cod+https://[host/bucket")
+
+
 def test_the_object_form_takes_its_prefix_as_it_is() -> None:
     assert tar_key(CodRoot("b"), STUDY, SERIES) == "studies/1.2.3/series/1.2.3.4.tar"
     with_prefix = tar_key(CodRoot("b", "p/dicomweb"), STUDY, SERIES)

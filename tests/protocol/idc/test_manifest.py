@@ -130,6 +130,7 @@ def test_a_row_without_the_cell_is_told() -> None:
         pytest.param("s3://bucket-only", id="no key"),
         pytest.param("ftp://host/x", id="another scheme"),
         pytest.param("https://example.org/a/b", id="another host"),
+        pytest.param("https://[bad/a/b", id="no URL"),
         pytest.param("1.2.3,CT", id="a UID and something else"),
     ],
 )
