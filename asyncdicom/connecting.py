@@ -9,6 +9,7 @@ from asyncdicom.engine.scheduler import SchedulerSettings
 from asyncdicom.errors import ConfigError
 from asyncdicom.policy.abort import AbortPolicy
 from asyncdicom.policy.retry import RetryPolicy
+from asyncdicom.protocol.http_fields import is_field_name
 from asyncdicom.transports.settings import TransportSettings
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def header_of(text: str) -> Header:
 
     """
     name, colon, value = text.partition(":")
-    if not (colon and name.strip() and text.isprintable()):
+    if not (colon and is_field_name(name.strip()) and text.isprintable()):
         raise ConfigError("--header wants 'NAME: VALUE' in one line")
     return name.strip(), value.strip()
 
@@ -79,7 +80,8 @@ def byte_count(text: str) -> int:
     unit = digits[-1:].lower() if digits[-1:].isalpha() else ""
     try:
         count = int(float(digits.removesuffix(digits[-1:]) if unit else digits) * _UNITS[unit])
-    except (ValueError, KeyError) as error:
+    # OverflowError: as many digits as make it infinite.
+    except (ValueError, KeyError, OverflowError) as error:
         raise ConfigError(f"not a size: {text!r}", hint="write 500k, 10M or 1.5G") from error
     if count <= 0:
         raise ConfigError(f"a size must be above 0: {text!r}")

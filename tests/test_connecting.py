@@ -27,7 +27,15 @@ def test_a_field_is_read(text: str, field: tuple[str, str]) -> None:
     assert header_of(text) == field
 
 
-@pytest.mark.parametrize("text", ["", "X-A", ": b", "X-A: b\r\nX-B: c", "X-A: \0"])
+@pytest.mark.parametrize(
+    "text", ["", "X-A", ": b", "X-A: b\r\nX-B: c", "X-A: \0", "X A: b", "(X): b", "X-Ä: b"]
+)
 def test_what_is_no_field_is_refused(text: str) -> None:
     with pytest.raises(ConfigError):
         header_of(text)
+
+
+@pytest.mark.parametrize("text", ["1e400", "infinityk", "nan", "0", "-1k", "10X", ""])
+def test_what_is_no_size_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="size"):
+        byte_count(text)

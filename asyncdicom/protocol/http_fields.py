@@ -32,6 +32,7 @@ __all__ = [
     "content_range",
     "field_values",
     "headers_for_record",
+    "is_field_name",
     "is_sensitive",
     "parse_field_lines",
     "redacted",
@@ -118,6 +119,11 @@ def field_values(headers: Iterable[Header], name: str) -> list[str]:
     return [value for key, value in headers if key.lower() == wanted]
 
 
+def is_field_name(text: str) -> bool:
+    """Tell whether a field can have this name (RFC 9110 §5.1)."""
+    return _TOKEN.fullmatch(text) is not None
+
+
 # Parts of a study have the same header block, or one of few; 64 of the longest are 1 MB.
 @lru_cache(maxsize=64)
 def parse_field_lines(block: bytes, *, max_headers: int, offset: int = 0) -> tuple[Header, ...]:
@@ -160,7 +166,7 @@ def _append_line(fields: list[Header], line: str, offset: int) -> None:
         return
     name, colon, value = line.partition(":")
     name = name.rstrip(" \t")
-    if not colon or _TOKEN.fullmatch(name) is None:
+    if not colon or not is_field_name(name):
         raise ProtocolError("part header without a valid name and colon", offset=offset)
     fields.append((name, value.strip(" \t")))
 

@@ -8,6 +8,7 @@ origin; everything that decides whether they may travel compares origins here.
 
 from __future__ import annotations
 
+import re
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urljoin, urlsplit, urlunsplit
 
 from asyncdicom.errors import ConfigError
@@ -17,15 +18,20 @@ __all__ = [
     "DimseRoot",
     "Root",
     "is_dimse",
+    "is_host",
     "origin_of",
     "parse_dimse_root",
     "parse_root",
     "resolve",
     "same_origin",
+    "scheme_of",
     "shown",
 ]
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+
+# WHATWG URL §3.1 gives the code points that no host can have.
+_NOT_IN_HOSTS = re.compile(r"[\x00-\x20#%/<>?@\[\\\]^|\x7f]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +74,8 @@ def parse_root(text: str) -> Root:
         raise ConfigError(f"not a DICOMweb URL ({scheme})", hint=example)
     if not parts.hostname:
         raise ConfigError("the URL names no host", hint=example)
+    if not is_host(parts.hostname):
+        raise ConfigError("the URL has characters that no host can have", hint=example)
     if port == 0:
         raise ConfigError("port 0 cannot be connected to", hint=example)
     path = parts.path.rstrip("/").removesuffix("/studies").rstrip("/")
@@ -102,9 +110,22 @@ class DimseRoot:
         return f"{scheme}://{quote(self.called_ae)}@{host}:{self.port}"
 
 
+def scheme_of(text: str) -> str:
+    """Return the scheme of a URL in lower case; empty if it has none or is no URL."""
+    try:
+        return urlsplit(text.strip()).scheme
+    except ValueError:
+        return ""
+
+
 def is_dimse(text: str) -> bool:
     """Tell whether a URL names a DIMSE application entity."""
-    return urlsplit(text.strip()).scheme in _DIMSE_PORTS
+    return scheme_of(text) in _DIMSE_PORTS
+
+
+def is_host(text: str) -> bool:
+    """Tell whether a name or an address, without brackets, has no character that hosts have not."""
+    return bool(text) and (":" in text or _NOT_IN_HOSTS.search(text) is None)
 
 
 def parse_dimse_root(text: str) -> DimseRoot:

@@ -118,6 +118,9 @@ def read_netrc(path: Path, url: str) -> StaticCredentials | None:
     except netrc.NetrcParseError as error:
         # Its text may quote the line, and with it a password.
         raise ConfigError(f"{path} is not a netrc file (line {error.lineno})") from None
+    except UnicodeDecodeError:
+        # It holds the content of the file.
+        raise ConfigError(f"{path} is not a netrc file in UTF-8") from None
     if found is None:
         return None
     login, _account, password = found

@@ -19,11 +19,19 @@ from abc import ABC, abstractmethod
 from itertools import chain
 from typing import TYPE_CHECKING, ClassVar, Generic, Self, TypeVar
 
-from asyncdicom.errors import AsyncDicomError, ConnectionLost, LimitExceeded, Stalled, UsageError
+from asyncdicom.errors import (
+    AsyncDicomError,
+    ConfigError,
+    ConnectionLost,
+    LimitExceeded,
+    Stalled,
+    UsageError,
+)
 from asyncdicom.ports.http import TransportStatistics
 from asyncdicom.protocol.http_fields import content_length, field_values
 from asyncdicom.protocol.urls import origin_of
 from asyncdicom.transports.lanes import Lanes
+from asyncdicom.transports.messages import one_line
 from asyncdicom.transports.proxies import read_proxy_rules
 from asyncdicom.transports.watchdog import Watchdog
 
@@ -232,6 +240,8 @@ class EngineTransport(ABC, Generic[ClientT]):
 
     name: ClassVar[str]
     speaks_http2: ClassVar[bool] = True
+    refusals: ClassVar[tuple[type[Exception], ...]] = (ValueError,)
+    """What the library says of a proxy that it cannot use, when a client is made."""
 
     def __init__(
         self,
@@ -284,10 +294,23 @@ class EngineTransport(ABC, Generic[ClientT]):
         await self.lanes.aclose()
 
     def take_lane(self, url: str) -> Lane[ClientT]:
-        """Return the client for a request, and count it there."""
+        """Return the client for a request, and count it there.
+
+        Raises:
+            ConfigError: If the library cannot use its proxy.
+
+        """
         if self._is_closed:
             raise UsageError("the transport is closed")
-        return self.lanes.take(None if self._proxies.is_empty else self._proxies.choose(url))
+        proxy = None if self._proxies.is_empty else self._proxies.choose(url)
+        if proxy is None:
+            return self.lanes.take(None)
+        try:
+            return self.lanes.take(proxy)
+        except self.refusals as error:
+            # The URL may hold a password, and with it the error.
+            why = one_line(str(error))
+            raise ConfigError(f"the proxy cannot be used: {why}", hint="check --proxy") from None
 
     def count_request(self) -> None:
         """Count a request that begins."""

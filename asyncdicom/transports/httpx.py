@@ -129,6 +129,7 @@ class HttpxTransport(EngineTransport[httpx.AsyncClient]):
     """Transport on httpx."""
 
     name: ClassVar[str] = "httpx"
+    refusals: ClassVar[tuple[type[Exception], ...]] = (ValueError, httpx.InvalidURL)
 
     def request(self, request: HttpRequest) -> HttpxExchange:
         """Send a request; entering waits for the head of the answer."""

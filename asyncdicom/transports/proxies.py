@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from asyncdicom.errors import ConfigError
+from asyncdicom.protocol.urls import is_host
 from asyncdicom.records import dataclass
 
 if TYPE_CHECKING:
@@ -43,7 +44,8 @@ class ProxyRules:
         proxy = self.https if parts.scheme == "https" else self.http
         if proxy is None:
             return None
-        host, port = (parts.hostname or "").rstrip("."), parts.port
+        host = (parts.hostname or "").rstrip(".")
+        port = parts.port or (443 if parts.scheme == "https" else 80)
         return None if any(_matches(entry, host, port) for entry in self.bypass) else proxy
 
 
@@ -84,7 +86,7 @@ def _checked(proxy: str | None) -> str | None:
     hint = "expected http://, https://, socks5:// or socks5h://host:port"
     try:
         parts = urlsplit(url)
-        is_usable = parts.scheme in SCHEMES and bool(parts.hostname) and parts.port != 0
+        is_usable = parts.scheme in SCHEMES and is_host(parts.hostname or "") and parts.port != 0
     except ValueError:
         is_usable = False
     if not is_usable:
@@ -92,7 +94,7 @@ def _checked(proxy: str | None) -> str | None:
     return url
 
 
-def _matches(entry: str, host: str, port: int | None) -> bool:
+def _matches(entry: str, host: str, port: int) -> bool:
     if entry == "*":
         return True
     network = _network(entry)
@@ -101,7 +103,7 @@ def _matches(entry: str, host: str, port: int | None) -> bool:
     name, colon, wanted_port = entry.rpartition(":")
     if colon and wanted_port.isdigit():
         entry = name
-        if port is not None and port != int(wanted_port):
+        if port != int(wanted_port):
             return False
     suffix = entry.lstrip("*").strip(".").strip("[]")
     return host == suffix or host.endswith(f".{suffix}")

@@ -15,6 +15,7 @@ from asyncdicom.protocol.urls import (
     parse_root,
     resolve,
     same_origin,
+    scheme_of,
     shown,
 )
 
@@ -30,6 +31,7 @@ from asyncdicom.protocol.urls import (
         pytest.param(" http://h/x?a=b#c ", "http://h/x", id="query and fragment"),
         pytest.param("http://u:p@h/x", "http://h/x", id="user information"),
         pytest.param("http://[::1]:80/x", "http://[::1]:80/x", id="IPv6"),
+        pytest.param("http://röntgen_1.test/x", "http://röntgen_1.test/x", id="another alphabet"),
     ],
 )
 def test_a_root_is_read_as_people_write_it(text: str, url: str) -> None:
@@ -52,6 +54,9 @@ def test_user_information_is_kept_apart_and_never_shown() -> None:
         pytest.param("http://h:99999/", "not a URL", id="port out of range"),
         pytest.param("http://h:0/", "port 0", id="port zero"),
         pytest.param("http://[::1/", "not a URL", id="broken address"),
+        pytest.param("http://my archive/", "no host can have", id="a blank in the host"),
+        pytest.param("http://%zz/", "no host can have", id="an escape in the host"),
+        pytest.param("http://a\\b/", "no host can have", id="a backslash in the host"),
     ],
 )
 def test_what_is_no_root_is_refused_with_an_example(text: str, words: str) -> None:
@@ -154,3 +159,16 @@ def test_what_is_no_dimse_source_is_refused_with_an_example(text: str, words: st
         parse_dimse_root(text)
     assert "dicom://CALLED_AE@host:port" in str(caught.value)
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "scheme"),
+    [
+        pytest.param(" DICOM://A@h ", "dicom", id="with blanks"),
+        pytest.param("1.2.3", "", id="none"),
+        pytest.param("http://[::1/x", "", id="no URL"),
+    ],
+)
+def test_a_scheme_is_read_from_anything(text: str, scheme: str) -> None:
+    assert scheme_of(text) == scheme
+    assert is_dimse(text) == (scheme == "dicom")

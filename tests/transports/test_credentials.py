@@ -115,6 +115,13 @@ class TestNetrc:
         with pytest.raises(ConfigError, match="cannot read"):
             read_netrc(tmp_path / "none", "https://a/")
 
+    def test_a_file_in_another_encoding_is_told_without_its_secrets(self, tmp_path: Path) -> None:
+        path = tmp_path / "netrc"
+        path.write_bytes(b"machine a login me password hunter2\xe9\n")
+        with pytest.raises(ConfigError, match="not a netrc file") as caught:
+            read_netrc(path, "https://a/")
+        assert "hunter2" not in repr(caught.value) + repr(caught.value.__cause__)
+
     def test_a_broken_file_is_told_without_its_secrets(self, tmp_path: Path) -> None:
         path = tmp_path / "netrc"
         path.write_text("machine a login me pasword hunter2\n")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from asyncdicom.errors import ConfigError, TransportError, UsageError
+from asyncdicom.errors import AsyncDicomError, ConfigError, TransportError, UsageError
 from asyncdicom.transports.engines import open_transport
 from asyncdicom.transports.proxies import ProxyRules, read_proxy_rules
 from tests.support.origin import Answer, open_origin
@@ -46,6 +46,9 @@ P = "http://proxy:3128"
         pytest.param({"http_proxy": P, "no_proxy": "A.B"}, "http://a.b/", None, id="other case"),
         pytest.param({"http_proxy": P, "no_proxy": "a:81"}, "http://a:80/", P, id="other port"),
         pytest.param({"http_proxy": P, "no_proxy": "a:81"}, "http://a:81/", None, id="that port"),
+        pytest.param({"http_proxy": P, "no_proxy": "a:81"}, "http://a/", P, id="not of http"),
+        pytest.param({"http_proxy": P, "no_proxy": "a:80"}, "http://a/", None, id="of http"),
+        pytest.param({"https_proxy": P, "no_proxy": "a:443"}, "https://a/", None, id="of https"),
         pytest.param(
             {"http_proxy": P, "no_proxy": "10.0.0.0/8"}, "http://10.1.2.3/", None, id="network"
         ),
@@ -68,10 +71,28 @@ def test_the_option_beats_the_environment_but_not_the_bypass() -> None:
     assert rules.choose("https://b/") is None
 
 
-@pytest.mark.parametrize("proxy", ["ftp://p", "http://", "http://p:99999", "socks4://p:1"])
+@pytest.mark.parametrize(
+    "proxy",
+    ["ftp://p", "http://", "http://p:99999", "socks4://p:1", "http://my proxy:80", "%zz:80"],
+)
 def test_a_proxy_that_cannot_be_used_is_a_configuration_error(proxy: str) -> None:
     with pytest.raises(ConfigError):
         read_proxy_rules(proxy, {})
+
+
+@engines
+@pytest.mark.parametrize("host", ["[::1%25lo]", "xn--", "999.1.1.1", "b..ü"])
+async def test_a_proxy_that_an_engine_cannot_use_is_one_of_our_errors(
+    engine: str, host: str
+) -> None:
+    transport = open_transport(engine, replace(PATIENT, proxy=f"http://me:hunter2@{host}:9"))
+    try:
+        with pytest.raises(AsyncDicomError) as caught:
+            await fetch(transport, "http://127.0.0.1:9/")
+    finally:
+        await transport.aclose()
+    assert "hunter2" not in str(caught.value)
+    assert transport.statistics().in_flight == 0
 
 
 def test_secrets_of_a_proxy_are_not_shown() -> None:
