@@ -194,17 +194,21 @@ class ObjectLook:
         return True
 
 
-def check_group(group: ObjectGroup, facts: InstanceFacts) -> None:
-    """Compare a DICOM file with what is known of its group.
+def check_group(group: ObjectGroup, content: ObjectContent) -> None:
+    """Compare what an object is with what is known of its group.
 
     Raises:
-        UidMismatch: If it is of another study or series, or another instance.
+        UidMismatch: If it is of another study or series, or another instance; or no instance
+            at all where one is expected, unless a digest proves that the store has it so.
 
     """
+    facts = content.facts
+    if facts is None and content.is_as_promised and group.sop_instance_uid is None:
+        return
     for expected, received in (
-        (group.sop_instance_uid, facts.sop_instance_uid),
-        (group.series_instance_uid, facts.series_instance_uid),
-        (group.study_instance_uid, facts.study_instance_uid),
+        (group.sop_instance_uid, facts and facts.sop_instance_uid),
+        (group.series_instance_uid, facts and facts.series_instance_uid),
+        (group.study_instance_uid, facts and facts.study_instance_uid),
     ):
         if expected is not None and expected != received:
             raise UidMismatch(expected=expected, received=received or "none")

@@ -5,8 +5,8 @@
 
 Rule: an object is stored when its size is that of the listing and of the answer, every
 digest that the store promised is met, and, if it is a DICOM file, it was walked to its
-last byte and is of the group's study and series. Whatever fails is named; what was
-fetched stays.
+last byte and is of the group's study and series. Where these are known, it has to be one,
+unless a digest proves that it is none. Whatever fails is named; what was fetched stays.
 """
 
 from __future__ import annotations

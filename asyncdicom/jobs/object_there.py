@@ -118,8 +118,7 @@ class Presence:
             for data in read_chunks(self._keeper.folder, path):
                 look.receive_data(data)
             content = look.receive_eof()
-            if content.facts is not None:
-                check_group(task.listing.group, content.facts)
+            check_group(task.listing.group, content)
         except (AsyncDicomError, FileNotFoundError):
             return None
         return content

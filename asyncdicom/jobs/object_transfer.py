@@ -107,8 +107,7 @@ class Transfer:
                 sink = _Sink(writer, look, entry, self._tally)
                 entry = await WholeFetch(self._store, bucket, entry.key, sink).run()
                 content = look.receive_eof()
-            if content.facts is not None:
-                check_group(task.listing.group, content.facts)
+            check_group(task.listing.group, content)
         except BaseException:
             writer.discard()
             raise

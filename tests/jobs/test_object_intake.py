@@ -158,13 +158,14 @@ def test_nothing_is_skipped_where_a_digest_needs_it() -> None:
 @pytest.mark.parametrize("kind", ["study", "series", "sop"])
 def test_an_instance_is_of_its_group(kind: str) -> None:
     content = ct(number=1)
-    facts = at_once(content, entry_of(content)).facts
+    found = at_once(content, entry_of(content))
+    facts = found.facts
     assert facts is not None
     own: dict[str, object] = {
         "study_instance_uid": facts.study_instance_uid,
         "series_instance_uid": facts.series_instance_uid,
         "sop_instance_uid": facts.sop_instance_uid,
     }
-    check_group(group_of("", **own), facts)
+    check_group(group_of("", **own), found)
     with pytest.raises(UidMismatch):
-        check_group(group_of("", **{**own, f"{kind}_instance_uid": parse_uid("9.9")}), facts)
+        check_group(group_of("", **{**own, f"{kind}_instance_uid": parse_uid("9.9")}), found)

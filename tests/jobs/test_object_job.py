@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,7 +21,7 @@ from asyncdicom.errors import (
     UnexpectedContent,
 )
 from asyncdicom.jobs.object_job import ObjectOptions
-from asyncdicom.model import Resource, parse_uid
+from asyncdicom.model import Resource, Uid, parse_uid
 from asyncdicom.policy.abort import AbortPolicy
 from asyncdicom.policy.retry import RetryPolicy
 from asyncdicom.storage.layout import Layout
@@ -77,6 +78,33 @@ async def test_the_group_says_how_many_there_have_to_be(tmp_path: Path) -> None:
     assert failed.target.resource is Resource.LISTING
     assert isinstance(failed.error, Incomplete)
     assert (failed.error.expected, failed.error.received) == (4, 3)
+
+
+@pytest.mark.parametrize("content", [bytes(len(CONTENT)), CONTENT.replace(b"DICM", b"DIDM")])
+async def test_in_a_known_series_nothing_but_its_instances_is_whole(
+    tmp_path: Path, content: bytes
+) -> None:
+    group = group_of("s/", series_instance_uid=Uid(uid("series", 1)), expected_count=1)
+    store = MemoryStore({"s/1.dcm": content}, has_etags=False)
+    async with open_keeper(tmp_path) as keeper:
+        run = await fetch_objects(store, keeper, [group])
+    assert [type(f.error) for f in run.failed] == [UidMismatch]
+    assert files_in(tmp_path) == {}
+
+
+async def test_what_the_store_proves_is_kept_in_a_known_series_too(tmp_path: Path) -> None:
+    series = Uid(uid("series", 1))
+    promised = {"s/1.txt": ("md5", hashlib.md5(b"text").digest())}
+    store = MemoryStore({"s/1.txt": b"text"}, promised=promised)
+    async with open_keeper(tmp_path) as keeper:
+        groups = [
+            group_of("s/", series_instance_uid=series),
+            group_of("s/1.txt", sop_instance_uid=Uid(uid("instance", 1)), is_single=True),
+        ]
+        run = await fetch_objects(store, keeper, groups)
+    assert [s.remarks for s in run.stored] == [("no DICOM file",)]
+    # But it is no instance that somebody asked for.
+    assert [type(f.error) for f in run.failed] == [UidMismatch]
 
 
 async def test_the_group_says_how_many_bytes_there_have_to_be(tmp_path: Path) -> None:
