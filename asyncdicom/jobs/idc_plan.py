@@ -116,7 +116,8 @@ class Manifest:
                     same = _without_line(entry)
                     urls.setdefault(entry.series_uuid.lower(), {})[same] = None
                 case ManifestId():
-                    named.add(entry.text.lower())
+                    # A report names other ids, too, whose letters count.
+                    named.add(entry.text.lower() if is_uuid(entry.text) else entry.text)
                 case NotUnderstood():
                     lines.append(entry)
         found = {uuid: tuple(of_one) for uuid, of_one in urls.items()}

@@ -21,7 +21,7 @@ from asyncdicom.errors import ConfigError
 from asyncdicom.records import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from _duckdb import DuckDBPyConnection
 
@@ -73,6 +73,16 @@ class Answer:
 
     columns: tuple[str, ...]
     rows: Iterator[Row]
+
+
+def _damaged(error: Exception) -> ConfigError:
+    return ConfigError(
+        f"the index cannot be read: {_first_line(error)}", hint="install idc-index-data again"
+    )
+
+
+def _refused(error: Exception) -> ConfigError:
+    return ConfigError(f"the query was refused: {_first_line(error)}")
 
 
 class IdcIndex:
@@ -189,8 +199,9 @@ class IdcIndex:
                 raise ConfigError("not one SELECT", hint="the index can be read, not changed")
             self._connection.execute(statements[0])
         except self._duckdb.Error as error:
-            raise ConfigError(f"the query was refused: {_first_line(error)}") from error
-        return Answer(self.columns(), (row for rows in self._blocks() for row in rows))
+            raise _refused(error) from error
+        rows = (row for rows in self._blocks(_refused) for row in rows)
+        return Answer(self.columns(), rows)
 
     def _lock(self) -> None:
         if self._is_locked:
@@ -207,12 +218,12 @@ class IdcIndex:
         except self._duckdb.Error as error:
             raise _damaged(error) from error
 
-    def _blocks(self) -> Iterator[list[Row]]:
+    def _blocks(self, told: Callable[[Exception], ConfigError] = _damaged) -> Iterator[list[Row]]:
         while True:
             try:
                 rows = self._connection.fetchmany(ROWS_AT_ONCE)
             except self._duckdb.Error as error:
-                raise _damaged(error) from error
+                raise told(error) from error
             if not rows:
                 return
             yield rows
@@ -308,12 +319,6 @@ def _existing(path: Path) -> Path:
 def _quoted(path: Path) -> str:
     text = str(path.absolute()).replace("'", "''")
     return f"'{text}'"
-
-
-def _damaged(error: Exception) -> ConfigError:
-    return ConfigError(
-        f"the index cannot be read: {_first_line(error)}", hint="install idc-index-data again"
-    )
 
 
 def _first_line(error: Exception) -> str:

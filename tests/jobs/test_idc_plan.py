@@ -9,7 +9,7 @@ from asyncdicom.jobs import idc_plan
 from asyncdicom.jobs.idc_groups import SeriesGroups
 from asyncdicom.jobs.idc_plan import plan_manifest, plan_selection
 from asyncdicom.protocol.idc.buckets import Location
-from asyncdicom.protocol.idc.manifest import read_manifest
+from asyncdicom.protocol.idc.manifest import ManifestId, ManifestUrl, read_manifest
 from asyncdicom.protocol.idc.selection import Selection
 from asyncdicom.protocol.idc.series import Totals
 from asyncdicom.sources.idc_index import IdcIndex
@@ -176,6 +176,14 @@ def test_an_id_that_the_index_does_not_know_cannot_be_fetched(index: IdcIndex) -
         f"listing idc://id/{UNKNOWN}",
         "listing idc://id/1.2.3.4",
     }
+
+
+def test_an_id_of_a_report_keeps_its_letters(index: IdcIndex) -> None:
+    plan = plan_manifest(
+        index, [ManifestId(1, "P1"), ManifestUrl(2, "s3", "b", f"{UUID}/x")], groups()
+    )
+    assert addresses(plan) == [f"b/{UUID}/"]
+    assert plan.unmatched == ()
 
 
 def test_a_copy_of_somebody_is_used_where_the_manifest_says_so(index: IdcIndex) -> None:

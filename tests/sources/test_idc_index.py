@@ -161,6 +161,15 @@ def test_what_is_not_understood_is_told(small: Path, query: str, told: str) -> N
         index.ask(query)
 
 
+def test_a_query_that_fails_late_is_no_damage_of_the_index(small: Path) -> None:
+    late = "SELECT CAST(if(range = 500000, 'x', '1') AS INT) FROM range(1000000)"
+    with IdcIndex.open(small) as index:
+        rows = index.ask(late).rows
+        assert next(rows) == (1,)
+        with pytest.raises(ConfigError, match="the query was refused: Conversion Error"):
+            list(rows)
+
+
 def test_a_missing_library_is_told_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("asyncdicom.sources.idc_index.find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r"pip install 'asyncdicom\[idc\]'"):
