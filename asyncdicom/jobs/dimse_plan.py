@@ -70,7 +70,7 @@ class DimsePlanner:
             self.granularity is Granularity.AUTO and self.concurrency == 1
         )
         has_contexts = self.transfer_syntaxes is not None and bool(outline.further_classes)
-        return one_operation and has_contexts and self._fits(outline)
+        return one_operation and has_contexts and bool(outline.counted) and self._fits(outline)
 
     def narrower(
         self, study: Expectation, target: Target, missing: Sequence[Missing]

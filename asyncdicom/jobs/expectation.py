@@ -87,9 +87,15 @@ class Expectation:
         found.byte_count += byte_count or UNKNOWN_INSTANCE_BYTES
         self._series_of[instance] = series
 
-    def trust(self, instance: Uid, series: Uid) -> None:
-        """Note that an instance came before anybody listed it."""
+    def trusts(self, instance: Uid, series: Uid) -> bool:
+        """Tell whether an instance may come before the list is whole, and note that it did.
+
+        No more may come so than the server counts.
+        """
+        if self.is_listed or len(self._on_trust) >= (self.counted or 0):
+            return False
         self._on_trust[instance] = series
+        return True
 
     def end_list(self) -> list[tuple[Uid, Uid]]:
         """Say that the list is whole; return series and instance of what it does not name."""

@@ -304,8 +304,7 @@ class GetJob(Generic[WriterT]):
         uid, series = arrival.facts.sop_instance_uid, arrival.facts.series_instance_uid
         if series is None:
             return False
-        if not study.is_listed:
-            study.trust(uid, series)
+        if study.trusts(uid, series):
             return True
         if target.resource is Resource.INSTANCE:
             study.expect(uid, series, byte_count=arrival.facts.byte_count)

@@ -108,6 +108,31 @@ async def test_a_study_as_told_comes_before_its_list_whatever_the_concurrency(
     assert_stored(run, tmp_path, peer)
 
 
+@pytest.mark.parametrize("what", ["tells_classes", "tells_counts"])
+async def test_who_does_not_say_what_a_study_holds_lists_it_first(
+    tmp_path: Path, what: str
+) -> None:
+    peer = ScriptedPeer(study_of(3))
+    setattr(peer, what, False)
+    run = await get_dimse(peer, tmp_path)
+    assert_stored(run, tmp_path, peer)
+    assert peer.asked[:3] == LISTED_FIRST
+
+
+async def test_no_more_comes_on_trust_than_the_archive_counts(tmp_path: Path) -> None:
+    """Its list names one, and it counts one, but it sends five."""
+    held_back = HeldBack(5)
+    peer = held_back.peer
+    strays = frozenset(list(instances(peer))[1:])
+    peer.unlisted = strays
+    peer.faults = [Fault(), *[Fault(skips=strays)] * 200]
+    run = await get_dimse(peer, tmp_path)
+    assert sum(isinstance(event, Withdrawn) for event in run.events) <= 1
+    assert_stored(run, tmp_path, peer, but=strays)
+    assert run.ended is not None
+    assert (run.ended.stored, run.ended.missing) == (1, 0)
+
+
 async def test_without_an_association_to_spare_it_is_listed_first(tmp_path: Path) -> None:
     peer = ScriptedPeer(study_of(3))
     run = await get_dimse(peer, tmp_path, source=source_of(peer, max_associations=1))
@@ -268,10 +293,11 @@ async def test_a_list_that_breaks_is_asked_for_again_but_what_came_is_not(tmp_pa
 async def test_strays_of_a_list_that_broke_are_found_by_the_next_one(tmp_path: Path) -> None:
     held_back = HeldBack(4)
     peer = held_back.peer
-    peer.unlisted = frozenset({peer.held[3].uid})
+    peer.unlisted = frozenset({peer.held[0].uid})
     peer.find_faults = [None, ConnectionLost("gone")]
     run = await get_dimse(peer, tmp_path)
-    assert gets(peer) == ["get STUDY", "get IMAGE"]
+    # The stray, and who came when as many had come as the archive counts.
+    assert gets(peer) == ["get STUDY", "get IMAGE", "get IMAGE"]
     assert sum(isinstance(event, Withdrawn) for event in run.events) == 1
     assert_stored(run, tmp_path, peer)
 

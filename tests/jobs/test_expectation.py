@@ -87,11 +87,13 @@ def test_the_instances_of_a_series_come_in_their_order(study: Expectation) -> No
 
 
 def test_what_came_on_trust_is_compared_with_the_list() -> None:
-    study = Expectation(STUDY, is_listed=False)
-    study.trust(A1, A)
-    study.trust(A2, A)
+    study = Expectation(STUDY, counted=2, is_listed=False)
+    assert study.trusts(A1, A)
+    assert study.trusts(A2, A)
+    assert not study.trusts(B1, B), "there are more than the server counts"
     study.expect(A1, A)
     study.expect(B1, B)
     assert study.end_list() == [(A, A2)]
     assert study.is_listed
+    assert not study.trusts(A2, A)
     assert study.end_list() == []
