@@ -92,6 +92,8 @@ class Scheduler(Generic[T]):
 
         """
         queue = self._queue = WorkQueue(tasks)
+        if self._stop_reason is not None:
+            queue.close()
         try:
             async with asyncio.TaskGroup() as group:
                 self._workers = [

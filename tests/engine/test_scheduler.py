@@ -217,6 +217,18 @@ async def test_stop_lets_in_flight_work_end() -> None:
     assert len(performer.performed) + len(list(scheduler.never_begun())) == 100
 
 
+@pytest.mark.parametrize("grace_s", [3.0, 0.0])
+async def test_a_run_stopped_before_it_began_begins_nothing(grace_s: float) -> None:
+    performer = ScriptedPerformer()
+    scheduler = scheduler_for(performer)
+    scheduler.stop("interrupted", grace_s=grace_s)
+    await asyncio.sleep(0)
+    with pytest.raises(RunAborted, match="interrupted"):
+        await scheduler.run(["a", "b"])
+    assert performer.performed == []
+    assert list(scheduler.never_begun()) == ["a", "b"]
+
+
 async def test_stop_without_grace_gives_up_what_is_in_flight() -> None:
     performer = ScriptedPerformer()
     scheduler = scheduler_for(performer, concurrency=2)
