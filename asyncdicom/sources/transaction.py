@@ -17,7 +17,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Self
 
 from asyncdicom.errors import UsageError
-from asyncdicom.model import Buffer, Resource, SearchTarget, Target
 from asyncdicom.policy.retry import MAX_RETRY_AFTER_S
 from asyncdicom.protocol import wado_rs
 from asyncdicom.protocol.content_coding import Decoder, decoder_for
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
     from types import TracebackType
 
+    from asyncdicom.model import Buffer, SearchTarget, Target
     from asyncdicom.policy.pacing import Pacer
     from asyncdicom.ports.http import HttpRequest, HttpResponse, HttpTransport
 
@@ -171,7 +171,4 @@ class Transaction:
         return self._last_s - self._begun_s
 
     def _decoder_for_answer(self) -> Decoder | None:
-        encoding = self.response.header("content-encoding")
-        if encoding is None or self.target.resource is Resource.RENDERED:
-            return None
-        return decoder_for(encoding)
+        return decoder_for(self.response.header("content-encoding"))
