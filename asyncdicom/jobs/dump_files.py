@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import orjson
 
-from asyncdicom.errors import AsyncDicomError
+from asyncdicom.errors import AsyncDicomError, ContentError
 from asyncdicom.jobs.dump_paths import PRETTY_SUFFIX, RECORD_SUFFIX, STRIPPED_SUFFIX
 from asyncdicom.jobs.payload import PayloadCheck
 from asyncdicom.jobs.records import part_to_json
@@ -69,7 +69,12 @@ class DumpFiles:
 
     def _write_pretty(self, element: dict[str, Any]) -> None:
         opening = b",\n" if self._pretty.byte_count else b"[\n"
-        self._pretty.write(opening + orjson.dumps(element, option=orjson.OPT_INDENT_2))
+        try:
+            text = orjson.dumps(element, option=orjson.OPT_INDENT_2)
+        except orjson.JSONEncodeError as error:
+            # More is read in depth than can be written again.
+            raise ContentError("the metadata are nested too deeply to be indented") from error
+        self._pretty.write(opening + text)
 
     def drop_stripped(self) -> None:
         """Do without the stripped copy: there was no wrapper to take off."""

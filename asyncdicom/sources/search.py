@@ -322,6 +322,11 @@ _TAG = re.compile(r"[0-9A-Fa-f]{8}")
 
 def _checked(answer: Answer) -> Answer:
     """Return a data set; an object that tells of an error has other members than tags."""
+    try:
+        # More is read in depth than can be written again; whoever takes answers writes them.
+        orjson.dumps(answer)
+    except orjson.JSONEncodeError as error:
+        raise UnexpectedContent("the answer to a search is nested too deeply") from error
     if any(_TAG.fullmatch(key) for key in answer) or not answer:
         return answer
     members = ", ".join(ascii(key[:30]) for key in list(answer)[:5])

@@ -11,6 +11,7 @@ import pytest
 from asyncdicom.engine.scheduler import SchedulerSettings
 from asyncdicom.errors import (
     ConnectionLost,
+    ContentError,
     Incomplete,
     NameTaken,
     NotFound,
@@ -127,6 +128,19 @@ async def test_metadata_can_be_read_by_people(tmp_path: Path) -> None:
     pretty = (tmp_path / served.study / "metadata.pretty.json").read_bytes()
     assert orjson.loads(pretty) == plain
     assert pretty.count(b"\n") > 20
+
+
+async def test_metadata_nested_too_deeply_for_people_are_named(tmp_path: Path) -> None:
+    served = Served(PLAIN, instances=2)
+    abyss = b'[{"00081115": ' + b"[" * 300 + b"]" * 300 + b"}]"
+    fields = (("content-type", "application/dicom+json"),)
+    target = served.target(0)
+    served.script(f"*/{target.sop_instance_uid}/metadata", ScriptedAnswer(200, fields, abyss))
+    run = await dump(served, tmp_path, DumpOptions(frozenset({Resource.METADATA}), pretty=True))
+    (failed,) = run.failed
+    assert isinstance(failed.error, ContentError)
+    assert failed.target.sop_instance_uid == target.sop_instance_uid
+    assert len(run.stored) == 3
 
 
 async def test_every_kind_has_its_place(tmp_path: Path) -> None:

@@ -239,6 +239,12 @@ async def test_a_refused_experiment_leaves_what_was_found() -> None:
             id="an object that tells of an error",
         ),
         pytest.param(
+            ScriptedAnswer(200, (JSON,), b'[{"00081115": ' + b"[" * 300 + b"]" * 300 + b"}]"),
+            UnexpectedContent,
+            "nested too deeply",
+            id="an abyss",
+        ),
+        pytest.param(
             ScriptedAnswer(200, (JSON,), b"[1]"), ProtocolError, "at byte 1", id="numbers"
         ),
         pytest.param(ScriptedAnswer(200, (JSON,), b'[{"0020'), Truncated, "JSON", id="cut JSON"),
