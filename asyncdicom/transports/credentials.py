@@ -193,12 +193,12 @@ class RenewedCredentials(ABC):
             raise self._failure
         try:
             grant = await self._obtain()
+            _check_value(grant.value)
         except AsyncDicomError as error:
             self._failure, self._failed_at_s = error, self._clock()
             if self._is_good(rejected, early=False):
                 return
             raise
-        _check_value(grant.value)
         self._grant, self._obtained_at_s, self._failure = grant, self._clock(), None
 
 

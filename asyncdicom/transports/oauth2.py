@@ -13,6 +13,7 @@ from urllib.parse import quote_plus, urlencode, urlsplit
 
 from asyncdicom.errors import ConfigError, Unauthorized, UnexpectedContent
 from asyncdicom.ports.http import HttpRequest
+from asyncdicom.protocol.urls import is_host
 from asyncdicom.transports.credentials import Grant, RenewedCredentials
 
 if TYPE_CHECKING:
@@ -51,12 +52,21 @@ class OAuth2Client:
     """For servers that do not take the secret in the Authorization field (RFC 6749 §2.3.1)."""
 
     def __post_init__(self) -> None:
-        parts = urlsplit(self.token_url)
-        is_safe = parts.scheme == "https" or parts.hostname in LOOPBACK
-        if parts.scheme not in ("http", "https") or not parts.hostname or not is_safe:
+        if not _is_safe(self.token_url):
             raise ConfigError("the token URL is not an https URL")
         if self.client_secret is None and self.refresh_token is None:
             raise ConfigError("a token needs a client secret or a refresh token")
+
+
+def _is_safe(url: str) -> bool:
+    """Tell whether secrets may be sent to a URL: over https, or to this machine."""
+    try:
+        parts = urlsplit(url)
+        is_url = is_host(parts.hostname or "") and parts.port != 0
+    except ValueError:
+        return False
+    is_near = parts.scheme == "http" and parts.hostname in LOOPBACK
+    return is_url and (parts.scheme == "https" or is_near)
 
 
 class OAuth2Credentials(RenewedCredentials):
@@ -131,7 +141,7 @@ class OAuth2Credentials(RenewedCredentials):
         if not isinstance(token, str) or not token or str(kind).lower() != "bearer":
             raise UnexpectedContent("the token server gave no bearer token")
         lifetime_s = answer.get("expires_in")
-        is_number = isinstance(lifetime_s, (int, float, str)) and str(lifetime_s).isdigit()
+        is_number = isinstance(lifetime_s, (int, float, str)) and str(lifetime_s).isdecimal()
         renewed = answer.get("refresh_token")
         if isinstance(renewed, str) and self._refresh_token is not None:
             self._refresh_token = renewed

@@ -380,6 +380,23 @@ class TestOAuth2:
         with pytest.raises(ConfigError):
             await OAuth2Credentials(client(server), transport).authorization()
 
+    async def test_a_server_whose_tokens_no_field_can_carry_is_left_alone_for_a_while(
+        self, server: Origin, transport: HttpTransport
+    ) -> None:
+        server.serve("/token", answer(access_token="\u00e9"))
+        credentials = OAuth2Credentials(client(server), transport)
+        for _ in range(3):
+            with pytest.raises(ConfigError):
+                await credentials.authorization()
+        assert len(server.requests) == 1
+
+    @pytest.mark.parametrize("lifetime", ["\u00b2", "-1", "1.5", "soon", None, [], True])
+    async def test_a_lifetime_that_is_no_number_is_none(
+        self, server: Origin, transport: HttpTransport, lifetime: object
+    ) -> None:
+        server.serve("/token", answer(access_token="a", expires_in=lifetime))
+        assert await OAuth2Credentials(client(server), transport).authorization() == "Bearer a"
+
     async def test_a_redirect_is_not_followed_with_the_secret(
         self, server: Origin, transport: HttpTransport
     ) -> None:
@@ -402,6 +419,8 @@ class TestOAuth2:
             pytest.param({"token_url": "http://archive.example/token"}, id="plain http"),
             pytest.param({"token_url": "ftp://localhost/"}, id="another protocol"),
             pytest.param({"token_url": "https:///"}, id="no host"),
+            pytest.param({"token_url": "https://[::1/token"}, id="a broken address"),
+            pytest.param({"token_url": "https://x:99999/token"}, id="no port"),
             pytest.param({"client_secret": None}, id="no secret"),
         ],
     )
