@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -33,11 +34,17 @@ def require_room(needed_bytes: int, output: Path) -> None:
 
 
 def _existing(path: Path) -> str:
-    """Return the folder, or the nearest one above it that exists."""
+    """Return the folder, or the nearest one above it that exists and can be looked into."""
     path = path.absolute()
-    return str(next((one for one in (path, *path.parents) if one.is_dir()), Path("/")))
+    # Not `Path.is_dir`: where nobody may look, it fails instead of saying no.
+    found = (one for one in (path, *path.parents) if os.path.isdir(one))  # noqa: PTH112 -- as said
+    return str(next(found, "/"))
 
 
 def _bytes_below(path: Path) -> int:
-    files = (Path(folder, name) for folder, _, names in os.walk(path) for name in names)
-    return sum(file.lstat().st_size for file in files)
+    byte_count = 0
+    for folder, _, names in os.walk(path):
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                byte_count += Path(folder, name).lstat().st_size
+    return byte_count

@@ -136,7 +136,10 @@ class Presence:
         """Tell whether a file begins like the object."""
         entry, bucket = kept.entry, kept.task.listing.group.bucket
         span = ByteSpan(0, min(HEAD_BYTES, entry.byte_count) - 1)
-        head = next(read_chunks(self._keeper.folder, kept.path, chunk_bytes=HEAD_BYTES), b"")
+        try:
+            head = next(read_chunks(self._keeper.folder, kept.path, chunk_bytes=HEAD_BYTES), b"")
+        except FileNotFoundError:
+            return False  # It was there a moment ago.
         async with self._store.fetch(bucket, entry.key, span=span, etag=entry.etag) as answer:
             received = bytearray()
             while len(received) < len(head) and (data := await answer.read()):

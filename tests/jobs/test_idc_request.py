@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -57,3 +58,16 @@ def test_what_is_there_needs_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyP
     require_room(1400, tmp_path)
     with pytest.raises(DiskFull):
         require_room(1600, tmp_path)
+
+
+def test_a_folder_that_cannot_be_looked_into_is_for_others_to_refuse(tmp_path: Path) -> None:
+    # Too long a name, as root may look into any other.
+    assert free_bytes_for(tmp_path / ("x" * 300) / "out") > 0
+
+
+def test_a_file_that_vanishes_meanwhile_is_not_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "walk", lambda top: [(top, [], ["gone"])])
+    with pytest.raises(DiskFull):
+        require_room(1 << 60, tmp_path)

@@ -9,20 +9,23 @@ from typing import TYPE_CHECKING
 import pytest
 
 from asyncdicom.errors import NameTaken, UidMismatch
+from asyncdicom.jobs import object_there
 from asyncdicom.model import parse_uid
 from asyncdicom.storage.catalog import Catalog
 from asyncdicom.storage.layout import Layout
 from asyncdicom.storage.object_names import LayoutNaming
+from asyncdicom.storage.reading import read_chunks
 from asyncdicom.storage.templates import parse_layout
 from tests.jobs.object_support import MemoryStore, fetch_objects, group_of, open_keeper
 from tests.jobs.support import files_in
 from tests.support.dicom import ct, uid
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from asyncdicom.jobs.object_groups import ObjectGroup
+    from asyncdicom.storage.folder import OutputFolder
     from tests.jobs.support import Run
 
 pytestmark = pytest.mark.anyio
@@ -87,6 +90,22 @@ async def test_without_a_digest_the_first_bytes_say_whose_file_it_is(tmp_path: P
     assert [s.path for s in run.skipped] == ["a"]
     assert [s.path for s in run.stored] == ["b"]
     assert requests(store) == [f"get a 0-{min(8192, len(CONTENT)) - 1}", "get b"]
+
+
+async def test_a_file_that_vanishes_while_it_is_compared_is_fetched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a").write_bytes(CONTENT)
+
+    def vanishing(folder: OutputFolder, path: str, **how: int) -> Iterator[bytes]:
+        if how:  # the first bytes, when all of it was read already
+            (tmp_path / path).unlink()
+        return read_chunks(folder, path, **how)
+
+    monkeypatch.setattr(object_there, "read_chunks", vanishing)
+    run = await fetched(MemoryStore({"a": CONTENT}, has_etags=False), tmp_path)
+    assert [s.path for s in run.stored] == ["a"]
+    assert files_in(tmp_path) == {"a": CONTENT}
 
 
 @pytest.mark.parametrize("has_etags", [True, False])
