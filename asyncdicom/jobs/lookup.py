@@ -8,6 +8,7 @@ what is only counted is reported as unlisted.
 
 from __future__ import annotations
 
+from contextlib import aclosing
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,7 @@ from asyncdicom.protocol.dicom_json import (
 from asyncdicom.sources.search import counted_instances, search_instances
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator
 
     from asyncdicom.model import Uid
     from asyncdicom.sources.dicomweb import DicomWebSource
@@ -82,18 +83,22 @@ class Lookup:
 
     async def _from_search(self, target: Target) -> Expectation:
         found = Expectation(target.study_instance_uid)
-        async for element in search_instances(self._source, target):
-            _expect(found, _instance_in(element, target.study_instance_uid))
+        # What cannot be used is left at once: its error may be kept for long, and with it the
+        # generator, in which the answer of the server is open.
+        async with aclosing(search_instances(self._source, target)) as elements:
+            async for element in elements:
+                _expect(found, _instance_in(element, target.study_instance_uid))
         found.counted = await counted_instances(self._source, target)
         return found
 
     async def _from_metadata(self, target: Target) -> Expectation:
         found = Expectation(target.study_instance_uid)
-        async for instance in self._metadata(target):
-            _expect(found, instance)
+        async with aclosing(self._metadata(target)) as instances:
+            async for instance in instances:
+                _expect(found, instance)
         return found
 
-    async def _metadata(self, target: Target) -> AsyncIterator[InstanceMetadata]:
+    async def _metadata(self, target: Target) -> AsyncGenerator[InstanceMetadata]:
         """Yield the instances of a metadata answer, in memory bounded by one of them."""
         splitter = JsonArraySplitter()
         study = target.study_instance_uid

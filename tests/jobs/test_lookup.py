@@ -192,3 +192,42 @@ async def test_metadata_that_comes_in_small_pieces_is_read_whole() -> None:
 async def test_a_study_without_any_trace_is_not_found() -> None:
     with pytest.raises(NotFound):
         await looked_up(Served(), Target(Resource.STUDY, Uid("2.999")))
+
+
+async def test_a_list_that_cannot_be_used_is_left_before_the_metadata_are_asked_for() -> None:
+    served = Served(PLAIN)
+    open_at_metadata: list[int] = []
+
+    def nameless(answer: ScriptedAnswer) -> ScriptedAnswer:
+        first, *others = orjson.loads(whole_body(answer.body))
+        del first["00080018"]
+        return dicom_json([first, *others])
+
+    def noted(answer: ScriptedAnswer) -> ScriptedAnswer:
+        open_at_metadata.append(served.transport.open_answers)
+        return answer
+
+    served.script("*/instances", nameless, for_good=True)
+    served.script("*/metadata", noted)
+    found = await looked_up(served)
+    assert (len(found), open_at_metadata) == (3, [0])
+
+
+@pytest.mark.parametrize("witness", [Witness.SEARCH, Witness.METADATA])
+async def test_an_answer_that_was_refused_is_closed_though_the_error_is_kept(
+    witness: Witness,
+) -> None:
+    served = Served(PLAIN)
+
+    def foreign(answer: ScriptedAnswer) -> ScriptedAnswer:
+        elements = orjson.loads(whole_body(answer.body))
+        for element in elements:
+            element["0020000D"]["Value"] = ["9.9"]
+        return dicom_json(elements)
+
+    served.script("*/instances", foreign, for_good=True)
+    served.script("*/metadata", foreign)
+    with pytest.raises(ContentError, match="another study") as caught:
+        await looked_up(served, witness=witness)
+    assert caught.value.__traceback__ is not None
+    assert served.transport.open_answers == 0
