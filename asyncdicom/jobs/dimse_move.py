@@ -188,7 +188,8 @@ class MoveRetriever(DimseRetriever[WriterT]):
         await self._receiver.open()
         keys = unique_keys(reception.target, reception.study.patient_id)
         with self._receiver.expecting(storage):
-            responses = self._source.move(keys, self._receiver.ae_title)
+            ae_title = self._receiver.ae_title
+            responses = self._source.move(keys, ae_title, lambda: storage.byte_count)
             return await last_response(responses, storage)
 
 

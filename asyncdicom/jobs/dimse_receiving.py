@@ -40,6 +40,7 @@ class ReceivingStorage(Generic[WriterT]):
     Attributes:
         errors: Why instances were refused, in order.
         taken: Instances that the store has taken.
+        byte_count: Bytes that came, of data sets.
         is_over: Set when nobody waits for more.
 
     """
@@ -47,6 +48,7 @@ class ReceivingStorage(Generic[WriterT]):
     def __init__(self, reception: Reception[WriterT]) -> None:
         self.errors: list[AsyncDicomError] = []
         self.taken: set[Uid] = set()
+        self.byte_count = 0
         self.is_over = False
         self._reception = reception
         self._terms = IntakeTerms(DataSetReader(reception.store.collect))
@@ -150,7 +152,9 @@ class _Sink(Generic[WriterT]):
 
     def write(self, *fragments: Buffer) -> None:
         """Take bytes; after an error they are counted and swallowed."""
-        self._reception.count_bytes(sum(map(len, fragments)))
+        byte_count = sum(map(len, fragments))
+        self._storage.byte_count += byte_count
+        self._reception.count_bytes(byte_count)
         if self._error is None:
             try:
                 self._intake.write(*fragments)

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from asyncdicom.protocol.dimse.contexts import MAX_CONTEXTS, PresentationContext
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Callable
     from contextlib import AbstractAsyncContextManager
 
     from asyncdicom.model import Buffer
@@ -230,9 +230,22 @@ class Association(Protocol):
         """
 
     def move(
-        self, context: AcceptedContext, identifier: bytes, destination: str
+        self,
+        context: AcceptedContext,
+        identifier: bytes,
+        destination: str,
+        elsewhere: Callable[[], int] | None = None,
     ) -> AsyncGenerator[SubOperations]:
-        """C-MOVE (PS3.7 §9.1.4) to an AE title: yield each response, the final one last."""
+        """C-MOVE (PS3.7 §9.1.4) to an AE title: yield each response, the final one last.
+
+        Args:
+            context: Of the C-MOVE.
+            identifier: What to move.
+            destination: AE title.
+            elsewhere: Counts what the peer does on other connections, where we see it: as
+                long as that changes, it is not silent.
+
+        """
 
 
 class DimseTransport(Protocol):

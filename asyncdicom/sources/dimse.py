@@ -35,7 +35,7 @@ from asyncdicom.protocol.identifiers import (
 from asyncdicom.sources.dimse_pool import AssociationPool
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping
+    from collections.abc import AsyncGenerator, Callable, Mapping
 
     from asyncdicom.model import Target
     from asyncdicom.ports.dimse import (
@@ -234,9 +234,17 @@ class DimseSource:
                     yield response
 
     async def move(
-        self, keys: Mapping[int, Key | Tree], destination: str
+        self,
+        keys: Mapping[int, Key | Tree],
+        destination: str,
+        elsewhere: Callable[[], int] | None = None,
     ) -> AsyncGenerator[SubOperations]:
         """Let an archive send instances to an AE title (C-MOVE, PS3.4 §C.4.2).
+
+        Args:
+            keys: Level and unique keys.
+            destination: AE title.
+            elsewhere: Counts what comes of it, where we are the destination.
 
         Raises:
             FetchError: As `Association.move`.
@@ -246,7 +254,8 @@ class DimseSource:
         first = PresentationContext(model, IDENTIFIER_SYNTAXES)
         async with self._pool.association((first,)) as association:
             context, identifier = _addressed(association, model, keys)
-            async with aclosing(association.move(context, identifier, destination)) as responses:
+            told = association.move(context, identifier, destination, elsewhere)
+            async with aclosing(told) as responses:
                 async for response in responses:
                     self.counts.note(response)
                     yield response

@@ -68,6 +68,13 @@ async def test_what_is_moved_to_us_is_stored_and_proven(tmp_path: Path) -> None:
     assert [what for what in peer.asked if "move" in what] == ["move SERIES"] * 2
 
 
+async def test_an_archive_is_heard_of_by_what_it_moves_to_us(tmp_path: Path) -> None:
+    peer = ScriptedPeer(study_of(3))
+    await moved_to_us(peer, tmp_path, concurrency=1)
+    assert peer.elsewhere is not None
+    assert peer.elsewhere() == sum(len(held.data_set) for held in peer.held)
+
+
 async def test_counters_of_a_move_that_lie_are_not_believed(tmp_path: Path) -> None:
     peer = ScriptedPeer(study_of(10))
     peer.faults = [Fault(sends=7, lies=True)]

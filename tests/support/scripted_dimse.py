@@ -130,6 +130,8 @@ class ScriptedPeer:
         """Called before each C-STORE; then everybody else has some turns."""
         self.receiver: StorageHandler | None = None
         """Where a C-MOVE goes."""
+        self.elsewhere: Callable[[], int] | None = None
+        """Counts what came of the last C-MOVE, as far as our side sees it."""
 
     @asynccontextmanager
     async def associate(self, proposal: Proposal) -> AsyncIterator[ScriptedAssociation]:
@@ -243,9 +245,14 @@ class ScriptedAssociation:
             yield response
 
     async def move(
-        self, context: AcceptedContext, identifier: bytes, destination: str
+        self,
+        context: AcceptedContext,
+        identifier: bytes,
+        destination: str,
+        elsewhere: Callable[[], int] | None = None,
     ) -> AsyncGenerator[SubOperations]:
         """Send what is asked for elsewhere."""
+        self._peer.elsewhere = elsewhere
         async for response in self._retrieve("move", context, identifier, self._peer.receiver):
             yield response
 

@@ -8,6 +8,7 @@ final response awaited; left by an error or a cancelled task it aborts the assoc
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Self
 
 from asyncdicom.errors import (
@@ -43,11 +44,11 @@ from asyncdicom.protocol.dimse.sop_classes import VERIFICATION
 from asyncdicom.protocol.dimse.store_answers import encode_store_response
 from asyncdicom.protocol.upper_layer.association import AssociationReleased, ReleaseRequested
 from asyncdicom.transports.associations.connection import Patience
-from asyncdicom.transports.associations.sub_operations import sub_operations
+from asyncdicom.transports.associations.sub_operations import heeding, sub_operations
 from asyncdicom.transports.associations.wire import Arrived
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Callable
     from types import TracebackType
 
     from asyncdicom.model import Buffer
@@ -271,15 +272,21 @@ class NativeAssociation:
                 yield sub_operations(arrived.command, arrived.dataset, context)
 
     async def move(
-        self, context: AcceptedContext, identifier: bytes, destination: str
+        self,
+        context: AcceptedContext,
+        identifier: bytes,
+        destination: str,
+        elsewhere: Callable[[], int] | None = None,
     ) -> AsyncGenerator[SubOperations]:
         """C-MOVE (PS3.7 §9.1.4) to an AE title: yield each response, the final one last."""
+        hear, patience_s = partial(self.wire.connection.expect, True), self.settings.idle_timeout_s
         async with _Operation(self, context, CMoveResponse) as operation:
             request = CMoveRequest(operation.message_id, context.abstract_syntax, destination)
             await self._send(operation, request, identifier)
-            while not operation.is_over:
-                arrived = await operation.response()
-                yield sub_operations(arrived.command, arrived.dataset, context)
+            with heeding(elsewhere, hear, patience_s=patience_s):
+                while not operation.is_over:
+                    arrived = await operation.response()
+                    yield sub_operations(arrived.command, arrived.dataset, context)
 
     async def store(self, context: AcceptedContext, sop_instance_uid: str, dataset: Buffer) -> int:
         """C-STORE (PS3.7 §9.1.1): send a data set, and return the status of the answer.

@@ -11,6 +11,7 @@ import socket
 import ssl
 from contextlib import suppress
 from queue import Empty
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from pydicom.uid import UID
@@ -155,6 +156,11 @@ class PynetdicomSession:
         while len(found) < BATCH_MESSAGES and (more := self._next_nowait()) is not None:
             found.append(more)
         return found
+
+    def hear(self) -> None:
+        """Take note that the peer is at work elsewhere. Called in any thread; does not wait."""
+        if self._peer is not None:
+            self._peer.wire.heard_s = monotonic()
 
     def release(self) -> None:
         """Release the association (PS3.8 §7.2).

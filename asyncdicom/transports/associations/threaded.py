@@ -55,11 +55,11 @@ from asyncdicom.transports.associations.dialogue import (
     answer,
     pour,
 )
-from asyncdicom.transports.associations.sub_operations import sub_operations
+from asyncdicom.transports.associations.sub_operations import heeding, sub_operations
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import AsyncGenerator, Sequence
+    from collections.abc import AsyncGenerator, Callable, Sequence
 
     from asyncdicom.ports.dimse import StorageHandler
     from asyncdicom.transports.associations.dialogue import Request, Response
@@ -95,6 +95,9 @@ class Session(Protocol):
 
     def exchange(self, messages: Sequence[Transmitted]) -> list[Transmitted]:
         """Send messages, then wait for one of the peer; return it and some that are there."""
+
+    def hear(self) -> None:
+        """Take note that the peer is at work elsewhere. Called in any thread; does not wait."""
 
     def release(self) -> None:
         """Release the association (PS3.8 §7.2)."""
@@ -209,13 +212,19 @@ class ThreadedAssociation:
                 yield sub_operations(response, dataset, context)
 
     async def move(
-        self, context: AcceptedContext, identifier: bytes, destination: str
+        self,
+        context: AcceptedContext,
+        identifier: bytes,
+        destination: str,
+        elsewhere: Callable[[], int] | None = None,
     ) -> AsyncGenerator[SubOperations]:
         """C-MOVE (PS3.7 §9.1.4): yield each response, the final one last."""
+        hear, patience_s = self._session.hear, self._settings.idle_timeout_s
         request = CMoveRequest(self._next_id(), context.abstract_syntax, destination)
         async with aclosing(self._responses(context, request, identifier)) as responses:
-            async for response, dataset in responses:
-                yield sub_operations(response, dataset, context)
+            with heeding(elsewhere, hear, patience_s=patience_s):
+                async for response, dataset in responses:
+                    yield sub_operations(response, dataset, context)
 
     async def release(self) -> None:
         """Release the association, or abort it if the peer does not agree in time (PS3.8 §7.2)."""

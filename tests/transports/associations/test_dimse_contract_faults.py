@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import struct
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
@@ -28,6 +29,7 @@ from asyncdicom.protocol.dimse.messages import (
     CEchoResponse,
     CFindResponse,
     CGetResponse,
+    CMoveResponse,
     CStoreRequest,
     CStoreResponse,
     ErrorDetails,
@@ -66,7 +68,7 @@ one_loop = pytest.mark.parametrize(
     "anyio_backend", [pytest.param(("asyncio", {"debug": True}), id="asyncio")]
 )
 
-ECHO, FIND, GET, STORE = 1, 3, 5, 9
+ECHO, FIND, GET, MOVE, STORE = 1, 3, 5, 7, 9
 """Context IDs of the proposal."""
 PENDING, SUCCESS, CANCELLED = 0xFF00, 0x0000, 0xFE00
 
@@ -484,6 +486,34 @@ async def test_a_peer_that_releases_instead_of_answering_is_lost(engine: str) ->
     async with open_peer(after_associating(act)) as port:
         with pytest.raises(ConnectionLost, match="released"):
             await find(engine, port)
+
+
+async def move(engine: str, port: int, elsewhere: Callable[[], int], **changes: Any) -> list[int]:
+    async with associated(engine, port, **changes) as association:
+        context = association.context_for(STUDY_ROOT.move)
+        told = association.move(context, b"ask", "US", elsewhere)
+        return [one.status async for one in told]
+
+
+async def test_a_move_is_not_silent_while_its_instances_come_elsewhere(engine: str) -> None:
+    """An archive says how far it is between two instances, and one may take minutes."""
+
+    async def act(peer: ScriptedPeer) -> None:
+        await asyncio.sleep(1.2)
+        await peer.send(*message_pdus(MOVE, CMoveResponse(1, SUCCESS)))
+        await peer.release()
+
+    async with open_peer(after_associating(act)) as port:
+        assert await move(engine, port, itertools.count().__next__, idle_timeout_s=0.4) == [SUCCESS]
+
+
+async def test_a_move_of_which_nothing_comes_elsewhere_is_a_stall(engine: str) -> None:
+    async def act(peer: ScriptedPeer) -> None:
+        await peer.aborted()
+
+    async with open_peer(after_associating(act)) as port:
+        with pytest.raises(Stalled, match="nothing came"):
+            await move(engine, port, lambda: 7, idle_timeout_s=0.4)
 
 
 async def test_an_association_that_broke_serves_no_further_operation(engine: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from asyncdicom.ports.dimse import AcceptedContext
@@ -9,6 +11,7 @@ from asyncdicom.protocol.dimse.identifiers import Element, encode_identifier
 from asyncdicom.protocol.dimse.messages import CGetResponse, CMoveResponse
 from asyncdicom.transports.associations.sub_operations import (
     FAILED_SOP_INSTANCE_UID_LIST,
+    heeding,
     sub_operations,
 )
 
@@ -34,3 +37,24 @@ def test_the_list_of_failures_is_found_behind_the_command_set(
 ) -> None:
     response = kind(1, status=0xB000, failed=1, failed_sop_instance_uids=("1.2.3",))
     assert sub_operations(response, dataset, CONTEXT).failed_sop_instance_uids == ("1.2.3",)
+
+
+@pytest.mark.anyio
+async def test_a_peer_is_heard_of_while_a_count_changes_and_no_longer() -> None:
+    count, heard = 0, asyncio.Event()
+    with heeding(lambda: count, heard.set, patience_s=0.008):
+        await asyncio.sleep(0.05)
+        assert not heard.is_set()
+        count += 1
+        await heard.wait()
+        heard.clear()
+        await asyncio.sleep(0.05)
+        assert not heard.is_set()
+    count += 1
+    await asyncio.sleep(0.05)
+    assert not heard.is_set()
+
+
+def test_where_nobody_counts_there_is_nothing_to_heed() -> None:
+    with heeding(None, lambda: pytest.fail("nobody was heard of"), patience_s=1):
+        pass
