@@ -13,6 +13,7 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+from asyncdicom.errors import StorageError
 from asyncdicom.jobs.dump_fetch import DumpFetcher
 from asyncdicom.jobs.dump_plan import DumpOptions, DumpPlan, DumpTask
 from asyncdicom.model import Failed, Target, Uid
@@ -67,8 +68,14 @@ class DumpJob:
     def tasks(self, studies: Iterable[Uid]) -> Iterator[DumpTask]:
         """Yield the first task of each study; everything else follows from it."""
         for study in studies:
-            self._fresh[study] = self._overwrites or not self._folder.names(study)
+            self._fresh[study] = self._overwrites or self._has_nothing_of(study)
             yield from self._plan.first(study)
+
+    def _has_nothing_of(self, study: Uid) -> bool:
+        try:
+            return not self._folder.names(study)
+        except StorageError:
+            return False  # each target of this study will say what stands in the way
 
     def tasks_again(self, targets: Iterable[Target]) -> Iterator[DumpTask]:
         """Yield a task for each target that failed in an earlier run."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import pytest
 
-from asyncdicom.engine.scheduler import SchedulerSettings
+from asyncdicom.engine.scheduler import Scheduler, SchedulerSettings
 from asyncdicom.errors import (
     ConnectionLost,
     ContentError,
@@ -19,10 +19,13 @@ from asyncdicom.errors import (
     UnsafeName,
 )
 from asyncdicom.jobs import dump_fetch as dump_module
-from asyncdicom.jobs.dump import DumpOptions
+from asyncdicom.jobs.dump import DumpJob, DumpOptions
+from asyncdicom.jobs.run import run_job
+from asyncdicom.jobs.tally import Tally
 from asyncdicom.mock.dicomweb import WebOptions
-from asyncdicom.model import Resource, Target
+from asyncdicom.model import Resource, Target, Uid
 from asyncdicom.policy.abort import AbortPolicy
+from asyncdicom.storage.folder import OutputFolder
 from tests.jobs.support import IMPATIENT, ONCE, dump, files_in
 from tests.support.scripted import ScriptedAnswer, dicom_json
 from tests.support.served import ROOT, Served, cut_after_parts, whole_body
@@ -294,6 +297,20 @@ async def test_a_record_that_cannot_be_written_stops_nothing(
         (frame_target(served, 0), NameTaken)
     ]
     assert len(run.stored) == 5
+
+
+async def test_a_study_whose_folder_cannot_be_is_named_and_stops_nothing(tmp_path: Path) -> None:
+    served = Served(instances=1, studies=2)
+    first, second = (Uid(study.study_instance_uid) for study in served.archive.studies)
+    (tmp_path / first).symlink_to(tmp_path)
+    tally = Tally()
+    with OutputFolder.open(tmp_path) as folder:
+        async with DumpJob.here(served.source, folder, tally, DumpOptions()) as job:
+            scheduler = Scheduler(job, ONCE)
+            tasks = job.tasks([first, second])
+            ended = await run_job(job, tasks, scheduler=scheduler, tally=tally)
+    assert (ended.stored, ended.missing + ended.corrupt) == (4, 1)
+    assert (tmp_path / second / "metadata").exists()
 
 
 async def test_a_name_that_no_folder_can_hold_is_named_and_stops_nothing(tmp_path: Path) -> None:
