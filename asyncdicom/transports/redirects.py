@@ -10,7 +10,8 @@ Rules:
 * A request that has left its origin does not get its credentials back, even
   if a redirect leads home: whoever sent it there chose the URL.
 * https never becomes http, a loop ends at once, and five redirects are enough.
-* A client certificate is shown to whoever asks for it, so with one no redirect leaves.
+* A client certificate is shown to whoever asks for it, so with one no redirect leaves, and
+  what the server refers to elsewhere (BulkDataURI) is not asked for.
 * 401 renews the credentials once; the transport retries nothing else.
 """
 
@@ -21,7 +22,7 @@ from dataclasses import field, replace
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from asyncdicom.errors import FetchError, RedirectRefused
+from asyncdicom.errors import FetchError, RedirectRefused, UnexpectedContent
 from asyncdicom.protocol.urls import origin_of, resolve
 from asyncdicom.records import dataclass
 
@@ -90,6 +91,7 @@ class Session:
 
         Raises (on entering):
             RedirectRefused: If a redirect must not be followed.
+            UnexpectedContent: If the URL is of an origin that must not see our certificate.
             AsyncDicomError: If credentials were to be renewed and could not.
             FetchError: As the transport does.
 
@@ -119,9 +121,17 @@ class Session:
         return await self._credentials.authorization(rejected=rejected)
 
     def prepared(self, request: HttpRequest, trail: _Trail) -> HttpRequest:
-        """Strip what may not travel to the origin of a request."""
+        """Strip what may not travel to the origin of a request.
+
+        Raises:
+            UnexpectedContent: If nothing may: a BulkDataURI leads away, and we show a certificate.
+
+        """
         url = request.url
         is_home = url.startswith(self._home_prefix) or origin_of(url) == self._home
+        if self._has_client_certificate and not is_home:
+            place = origin_of(url)
+            raise UnexpectedContent(f"it is at {place}, which must not see our certificate")
         trail.is_home = trail.is_home and is_home
         if trail.is_home:
             return request

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from asyncdicom.errors import ConfigError, RedirectRefused
+from asyncdicom.errors import ConfigError, RedirectRefused, UnexpectedContent
 from asyncdicom.ports.http import HttpRequest
 from asyncdicom.transports.credentials import Grant, RenewedCredentials, StaticCredentials, bearer
 from asyncdicom.transports.engines import open_transport
@@ -170,6 +170,15 @@ class TestRedirects:
                 await fetch(Session(transport, secure.url(), bearer("secret")), secure.url("/a"))
         assert "hunter2" not in str(caught.value)
         assert origin.requests == []
+
+    async def test_a_client_certificate_is_not_shown_where_a_reference_leads(
+        self, transport: HttpTransport, origin: Origin, other: Origin
+    ) -> None:
+        session = Session(transport, origin.url(), has_client_certificate=True)
+        assert (await fetch(session, origin.url("/end"))).body == b"end"
+        with pytest.raises(UnexpectedContent, match="must not see our certificate"):
+            await fetch(session, other.url("/end"))
+        assert other.connections == 0
 
     async def test_a_client_certificate_is_not_carried_to_another_origin(
         self, transport: HttpTransport, origin: Origin, other: Origin
