@@ -150,9 +150,11 @@ class PerformedOperation:
         self._wire.connection.cut()
 
     async def perform(self, services: Services) -> None:
-        """Let a service answer, up to the final response."""
+        """Let a service answer, up to the final response, unless it was cancelled before."""
         try:
-            if isinstance(self._request, CFindRequest):
+            if self.is_cancelled:
+                status: int = Status.CANCEL
+            elif isinstance(self._request, CFindRequest):
                 status = await self._find(services.find(self))
             elif isinstance(self._request, CGetRequest):
                 status = await self._retrieve(services.get(self))

@@ -110,7 +110,7 @@ class ServedAssociation:
         self._storage: StorageHandler | None = services.storage(requestor)
         self._operation: PerformedOperation | None = None
         self._task: asyncio.Task[None] | None = None
-        self._waiting: deque[Arrived] = deque()
+        self._waiting: deque[PerformedOperation] = deque()
 
     async def serve(self) -> None:
         """Answer until the peer releases the association.
@@ -164,25 +164,27 @@ class ServedAssociation:
             raise ProtocolError(f"the peer responds to message {response.responds_to}, not sent")
 
     def _cancel(self, message_id: int) -> None:
-        """Cancel an operation; one that ended meanwhile is nobody's fault (PS3.7 §9.3.2.3)."""
-        if self._operation is not None and self._operation.message_id == message_id:
-            self._operation.cancel()
-        self._waiting = deque(
-            one for one in self._waiting if getattr(one.command, "message_id", 0) != message_id
-        )
+        """Cancel an operation; one that ended meanwhile is nobody's fault (PS3.7 §9.3.2.3).
+
+        One that waits is answered, too, when it is its turn.
+        """
+        for one in (self._operation, *self._waiting):
+            if one is not None and one.message_id == message_id:
+                one.cancel()
 
     def _begin_or_queue(self, arrived: Arrived) -> None:
+        operation = PerformedOperation(self._wire, self._requestor, self._contexts, arrived)
         if self._task is None:
-            self._begin(arrived)
+            self._begin(operation)
         elif len(self._waiting) < MAX_WAITING:
-            self._waiting.append(arrived)
+            self._waiting.append(operation)
         else:
             raise ProtocolError(f"more than {MAX_WAITING} requests wait for an answer")
 
-    def _begin(self, arrived: Arrived) -> None:
-        self._operation = PerformedOperation(self._wire, self._requestor, self._contexts, arrived)
+    def _begin(self, operation: PerformedOperation) -> None:
+        self._operation = operation
         self._wire.connection.expect(False)
-        self._task = asyncio.create_task(self._operation.perform(self._services))
+        self._task = asyncio.create_task(operation.perform(self._services))
         self._task.add_done_callback(self._performed)
 
     def _performed(self, task: asyncio.Task[None]) -> None:
