@@ -164,9 +164,11 @@ class HttpServer:
                 options.port,
                 ssl=context,
             )
-        except OSError as error:
+        except (OSError, ValueError) as error:
+            # ValueError: of what cannot be the name of a host.
             where = f"{options.host}:{options.port}"
-            raise ConfigError(f"cannot listen on {where}: {error.strerror}") from error
+            why = error.strerror if isinstance(error, OSError) else error
+            raise ConfigError(f"cannot listen on {where}: {why}") from error
 
     async def aclose(self) -> None:
         """End all connections at once and wait for their tasks.

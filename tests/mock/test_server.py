@@ -108,6 +108,12 @@ async def test_an_address_in_use_is_named() -> None:
             await MockServer(ARCHIVE, options=ServerOptions(port=port)).start()
 
 
+@pytest.mark.parametrize("host", ["\xe4..b", "a\udcff"], ids=ascii)
+async def test_a_name_that_no_host_can_have_is_told(host: str) -> None:
+    with pytest.raises(ConfigError, match="cannot listen"):
+        await MockServer(ARCHIVE, options=ServerOptions(host=host)).start()
+
+
 async def test_a_bug_of_the_mock_is_raised_at_the_end() -> None:
     server = MockServer(ARCHIVE)
 

@@ -55,6 +55,7 @@ DESCRIPTORS_FOR_FILES = 512
 """Wanted beside those of connections; a hint, for the system may allow less."""
 LINGER_S = 2.0
 """How long a peer that was refused, or that released, may take to close, in seconds."""
+MAX_PORT = 65535
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,6 +130,7 @@ class AssociationServer:
 
     async def __aenter__(self) -> Self:
         settings = self._settings
+        _check_address(settings.host, settings.port)
         sockets.allow_descriptors(settings.max_connections + DESCRIPTORS_FOR_FILES)
         try:
             sock = sockets.listen(settings.host, settings.port, is_ipv6_only=settings.is_ipv6_only)
@@ -353,6 +355,18 @@ class AssociationServer:
         wire.connection.set_patience(Patience(LINGER_S, is_total=True))
         while True:
             await wire.next()
+
+
+def _check_address(host: str, port: int) -> None:
+    """Refuse what is no address at all: of that a socket raises no OSError."""
+    try:
+        # The encoding that sockets use for names.
+        host.encode("idna")
+        is_name = host.isprintable()
+    except UnicodeError:
+        is_name = False
+    if not is_name or not 0 <= port <= MAX_PORT:
+        raise ConfigError(f"cannot listen on {host!a} port {port}", hint="this is no address")
 
 
 def _second(sock: socket.socket) -> socket.socket:

@@ -423,6 +423,37 @@ async def test_requests_sent_ahead_wait_for_their_turn() -> None:
     assert answers == [1, 1, 1, 2, 2, 2, 3, 3, 3]
 
 
+@pytest.mark.parametrize("kind", ["find", "get"])
+async def test_a_request_that_is_cancelled_before_its_turn_is_answered_with_fe00(kind: str) -> None:
+    asked: list[int] = []
+
+    class Gated(Archive):
+        async def find(self, operation: Operation, /) -> AsyncGenerator[bytes]:
+            asked.append(operation.message_id)
+            await until(lambda: operation.is_cancelled)
+            yield b""
+
+        async def get(self, operation: Operation, /) -> AsyncGenerator[SubOperations]:
+            asked.append(operation.message_id)
+            yield SubOperations(PENDING, remaining=1)
+
+    context, model = (FIND, STUDY_ROOT.find) if kind == "find" else (GET, STUDY_ROOT.get)
+    request = CFindRequest(2, model) if kind == "find" else CGetRequest(2, model)
+    async with serving(Gated()) as server, dial(server.port) as peer:
+        await peer.request(CONTEXTS)
+        await peer.send(*message_pdus(FIND, CFindRequest(1, STUDY_ROOT.find), b"ask"))
+        await until(lambda: asked)
+        await peer.send(*message_pdus(context, request, b"ask"))
+        await peer.send(*message_pdus(context, CCancelRequest(2)))
+        await peer.send(*message_pdus(FIND, CCancelRequest(1)))
+        answers = [(await peer.message()).command for _ in range(2)]
+        await peer.send(*message_pdus(ECHO, CEchoRequest(3)))
+        assert (await peer.message()).command == CEchoResponse(3, 0)
+    told = [(one.responds_to, one.status) for one in answers]  # type: ignore[union-attr]  # -- else it fails
+    assert told == [(1, 0xFE00), (2, 0xFE00)]
+    assert asked == [1]
+
+
 async def test_requests_sent_ahead_without_end_are_refused() -> None:
     class Stuck(Archive):
         async def find(self, operation: Operation, /) -> AsyncGenerator[bytes]:
@@ -714,6 +745,19 @@ async def test_a_port_that_is_taken_is_a_matter_of_configuration() -> None:
         with pytest.raises(ConfigError, match="cannot listen"):
             async with AssociationServer(ServerSettings(port=server.port), Services()):
                 pytest.fail("it was taken")
+
+
+@pytest.mark.parametrize("host", ["\xe4..b", "a\udcffb", "a\0b"], ids=ascii)
+async def test_a_name_that_no_host_can_have_is_a_matter_of_configuration(host: str) -> None:
+    with pytest.raises(ConfigError, match="cannot listen"):
+        async with AssociationServer(ServerSettings(host=host, port=0), Services()):
+            pytest.fail("there is no such host")
+
+
+async def test_a_port_that_is_none_is_a_matter_of_configuration() -> None:
+    with pytest.raises(ConfigError, match=r"cannot listen on '127\.0\.0\.1' port 65536"):
+        async with AssociationServer(ServerSettings(port=65536), Services()):
+            pytest.fail("there is no such port")
 
 
 async def test_serving_lasts_until_it_is_cancelled() -> None:
