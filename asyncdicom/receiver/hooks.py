@@ -12,6 +12,7 @@ import os
 import signal
 from collections import deque
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -124,30 +125,40 @@ class Hooks:
 
     def _begin(self) -> None:
         while self._waiting and len(self._running) < self._max_at_once:
-            task = asyncio.create_task(self._perform(self._waiting.popleft()))
+            run = self._waiting.popleft()
+            self._statistics.hooks_run += 1
+            task = asyncio.create_task(self._perform(run))
             self._running.add(task)
-            task.add_done_callback(self._ended)
+            task.add_done_callback(partial(self._ended, run))
         self._statistics.hooks_running = len(self._running)
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
+    def _ended(self, run: _Run, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
+        if task.cancelled():
+            # Not told by the task: cancelled before its first step, it would say nothing.
+            self._tell(run.failed("was killed: the receiver ended"))
         self._begin()
 
     async def _perform(self, run: _Run) -> None:
-        self._statistics.hooks_run += 1
         try:
             reason = await self._outcome(run)
-        except OSError as error:
-            reason = f"cannot be run: {error.strerror}"
-        except asyncio.CancelledError:
-            self._tell(run.failed("was killed: the receiver ended"))
-            raise
+        except PermissionError:
+            # Of the kill: behind sudo it is somebody else's.
+            reason = "may not be killed, and runs on"
         if reason is not None:
             self._tell(run.failed(reason))
 
     async def _outcome(self, run: _Run) -> str | None:
-        """Run a command, and say what was wrong with it, if anything."""
-        process = await _started(run)
+        """Run a command, and say what was wrong with it, if anything.
+
+        Raises:
+            PermissionError: If it has to be killed, and is not ours.
+
+        """
+        try:
+            process = await _started(run)
+        except OSError as error:
+            return f"cannot be run: {error.strerror}"
         try:
             code = await asyncio.wait_for(process.wait(), self._timeout_s)
         except TimeoutError:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -164,6 +166,46 @@ async def test_those_that_wait_have_a_bound(monkeypatch: pytest.MonkeyPatch) -> 
     reasons = [one.reason for one in told.of(HookFailed)[1:]]
     assert reasons == [*["was not run: the receiver ended before"] * 2, reasons[2]]
     assert reasons[2] == "was killed: the receiver ended"
+
+
+async def test_a_hook_that_was_about_to_begin_is_told_as_failed() -> None:
+    told = Told()
+    hooks_, _ = made(told, on_object="true")
+    hooks_.note(STORED)
+    hooks_.hurry()
+    await hooks_.aclose(0)
+    (failed,) = told.of(HookFailed)
+    assert failed.reason == "was killed: the receiver ended"
+
+
+@pytest.mark.parametrize("timeout_s", [0.1, 600], ids=["too long", "to the end"])
+async def test_a_hook_that_may_not_be_killed_is_told_and_holds_up_nobody(
+    timeout_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forbid(_group: int, _number: int) -> None:
+        # As for a command behind sudo, which runs as somebody else.
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    start = asyncio.create_subprocess_exec
+    processes: list[asyncio.subprocess.Process] = []
+
+    async def started(*command: Any, **how: Any) -> asyncio.subprocess.Process:
+        processes.append(await start(*command, **how))
+        return processes[0]
+
+    monkeypatch.setattr(os, "killpg", forbid)
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", started)
+    told = Told()
+    hooks_, _ = made(told, on_object="sleep 600", timeout_s=timeout_s)
+    hooks_.note(STORED)
+    await until(lambda: processes)
+    if timeout_s < 1:
+        await told.until(HookFailed)
+    await hooks_.aclose(0)
+    assert [one.reason for one in told.of(HookFailed)] == ["may not be killed, and runs on"]
+    assert processes[0].returncode is None
+    processes[0].kill()
+    await processes[0].wait()
 
 
 async def test_the_end_waits_for_hooks_but_not_for_ever() -> None:
