@@ -113,14 +113,15 @@ class Receiver:
         self._services.is_ending = True
         try:
             await self._server.aclose()
-            self._tell_all()
+            await self._all_told()
             self._studies.close()
-            self._tell_all()
+            await self._all_told()
         finally:
             try:
                 await self._hooks.aclose(self._hook_grace_s)
             finally:
                 await self._keeper.aclose()
+        await self._all_told()
         self._tell(self._ended())
         self._tell_all()
 
@@ -185,7 +186,7 @@ class Receiver:
                 wait.cancel()
             await asyncio.wait(waits)
         await self._server.aclose()
-        self._tell_all()
+        await self._all_told()
 
     @property
     def _hook_grace_s(self) -> float:
@@ -200,6 +201,11 @@ class Receiver:
         self._untold.append(event)
         if len(self._untold) == 1:
             asyncio.get_running_loop().call_soon(self._tell_all)
+
+    async def _all_told(self) -> None:
+        """Wait until all is told: by the loop, which also hears of a listener that fails."""
+        while self._untold:  # noqa: ASYNC110 -- whoever is told may tell more
+            await asyncio.sleep(0)
 
     def _tell_all(self) -> None:
         """Tell what was not told yet. A listener that fails costs the others this event only."""

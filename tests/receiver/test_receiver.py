@@ -14,9 +14,11 @@ from asyncdicom.errors import ConfigError
 from asyncdicom.receiver.events import (
     AssociationBegan,
     AssociationEnded,
+    HookFailed,
     InstanceStored,
     Listening,
     ReceiverEnded,
+    StudyCompleted,
 )
 from asyncdicom.receiver.receiver import Receiver
 from asyncdicom.receiver.settings import HookSettings, ReceiverSettings
@@ -210,6 +212,30 @@ async def test_a_listener_that_fails_costs_nobody_anything(tmp_path: Path) -> No
     assert not told.of(AssociationBegan)
     assert [type(one["exception"]) for one in reported] == [AssertionError]
     assert (tmp_path / "hooked").exists()
+
+
+@pytest.mark.parametrize("kind", [StudyCompleted, HookFailed])
+async def test_an_observer_that_fails_at_the_end_costs_nobody_the_end(
+    tmp_path: Path, kind: type[ReceiverEvent]
+) -> None:
+    reported: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
+    told = Told()
+
+    def fail(event: ReceiverEvent) -> None:
+        assert not isinstance(event, kind)
+
+    settings = ReceiverSettings(
+        server=ServerSettings(port=0), storing=rules(), hooks=HookSettings(on_study="false")
+    )
+    with OutputFolder.open(tmp_path) as folder:
+        async with (
+            Receiver(settings, folder, [fail, told]) as receiver,
+            sending(receiver.port) as sender,
+        ):
+            assert await sender.store(ct(number=1)) == 0
+    assert [type(one["exception"]) for one in reported] == [AssertionError]
+    assert len(told.of(ReceiverEnded)) == 1
 
 
 @pytest.mark.parametrize("kind", [Listening, AssociationEnded, ReceiverEnded])
