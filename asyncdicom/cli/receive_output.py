@@ -6,6 +6,7 @@ Rule: stdout belongs to `--json`; what is said to a person goes to stderr.
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -43,7 +44,15 @@ class JsonLines:
     def __call__(self, event: ReceiverEvent) -> None:
         """Write an event."""
         if not self._is_quiet or _is_news_to_the_quiet(event):
-            self._outlet.write(orjson.dumps(event.to_json()) + b"\n")
+            self._outlet.write(_encoded(event.to_json()) + b"\n")
+
+
+def _encoded(facts: dict[str, Any]) -> bytes:
+    try:
+        return orjson.dumps(facts)
+    except orjson.JSONEncodeError:
+        # A folder or program whose name is no UTF-8: Python's own writes such bytes as escapes.
+        return json.dumps(facts).encode()
 
 
 def _is_news_to_the_quiet(event: ReceiverEvent) -> bool:

@@ -68,6 +68,15 @@ def test_events_are_json_lines_and_the_quiet_get_the_gravest(
     assert shown == [event.to_json() for event in events]
 
 
+def test_a_name_that_is_no_text_is_told_all_the_same(tmp_path: Path) -> None:
+    # As Python reads an argument or a folder whose bytes are no UTF-8.
+    event = HookFailed("object", "/bin/\udcff", "1.2.3", "cannot be run")
+    file = tmp_path / "out"
+    with file.open("wb") as out:
+        JsonLines(Outlet(out.fileno()), is_quiet=False)(event)
+    assert json.loads(file.read_bytes()) == event.to_json()
+
+
 @pytest.mark.parametrize(
     ("is_quiet", "shown"),
     [(False, f"{LISTENING}\n{ENDED}\n"), (True, f"{ENDED}\n")],
