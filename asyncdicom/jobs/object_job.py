@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import field
 from typing import TYPE_CHECKING
 
-from asyncdicom.errors import ObjectChanged, Truncated
+from asyncdicom.errors import ObjectChanged, StorageError, Truncated
 from asyncdicom.jobs.object_fetch import is_as_listed
 from asyncdicom.jobs.object_keeper import Kept
 from asyncdicom.jobs.object_listing import ObjectTask
@@ -67,7 +67,8 @@ class ObjectJob:
         self._lister = Lister(store, tally, options.accepts)
         self._presence = Presence(store, keeper)
         self._transfer = Transfer(store, keeper, tally, options.parts)
-        self._due_bytes = 0
+        self._due: dict[tuple[str, str], int] = {}
+        """By bucket and key, the bytes of what was listed that are still to be stored."""
 
     def tasks(self, groups: Iterable[ObjectGroup]) -> Iterator[ObjectTask]:
         """Yield the first task of each group."""
@@ -90,21 +91,19 @@ class ObjectJob:
             raise
         finally:
             lanes.leave()
-        self._due_bytes -= task.entry.byte_count
+        self._settle(task)
         return ()
 
     def give_up(
         self, task: ObjectTask, error: AsyncDicomError, attempts: int
     ) -> Iterable[ObjectTask]:
         """Name what is missing."""
-        if task.entry is not None:
-            self._due_bytes -= task.entry.byte_count
+        self._settle(task)
         self._tally.record(Failed(task.target, error, attempts))
         return ()
 
     async def _list(self, listing: GroupListing) -> Iterable[ObjectTask]:
         wanted = await self._lister.next_page(listing)
-        self._due_bytes += sum(entry.byte_count for entry in wanted)
         self._require_room(listing, wanted)
         return listing.follow(wanted)
 
@@ -115,15 +114,31 @@ class ObjectJob:
             DiskFull: If what was listed and is not there yet is more than is free.
 
         """
-        folder = self._keeper.folder
-        if self._due_bytes <= free_bytes(folder.root):
+        bucket, root = listing.group.bucket, self._keeper.folder.root
+        self._due |= {(bucket, entry.key): entry.byte_count for entry in wanted}
+        if sum(self._due.values()) <= free_bytes(root):
             return
-        naming = listing.group.naming
-        there_bytes = 0
-        for entry in () if naming.needs_facts else wanted:
-            found = folder.facts(naming.path_of(entry, None))
-            there_bytes += 0 if found is None else min(found.byte_count, entry.byte_count)
-        require_room_for(self._due_bytes - there_bytes, folder.root)
+        for entry in wanted:
+            self._due[bucket, entry.key] -= self._there_bytes(listing, entry)
+        require_room_for(sum(self._due.values()), root)
+
+    def _there_bytes(self, listing: GroupListing, entry: ObjectEntry) -> int:
+        """Return how much of an object is in the folder, under the name it gets or has."""
+        naming, keeper = listing.group.naming, self._keeper
+        try:
+            if naming.needs_facts:
+                noted = keeper.noted(listing.target_of(entry), None)
+                found = None if noted is None else keeper.folder.facts(noted.path)
+            else:
+                found = keeper.folder.facts(naming.path_of(entry, None))
+        except StorageError:
+            return 0  # What is wrong with its name is told when it is fetched.
+        return 0 if found is None else min(found.byte_count, entry.byte_count)
+
+    def _settle(self, task: ObjectTask) -> None:
+        """Count out what is stored, or given up."""
+        if task.entry is not None:
+            self._due.pop((task.listing.group.bucket, task.entry.key), None)
 
     async def _entry_of(self, task: ObjectTask, entry: ObjectEntry) -> ObjectEntry:
         """Return what is to be fetched; the version of now if an earlier try met something else."""

@@ -24,6 +24,7 @@ from asyncdicom.jobs.object_job import ObjectOptions
 from asyncdicom.model import Resource, Uid, parse_uid
 from asyncdicom.policy.abort import AbortPolicy
 from asyncdicom.policy.retry import RetryPolicy
+from asyncdicom.storage.catalog import Catalog
 from asyncdicom.storage.layout import Layout
 from asyncdicom.storage.object_names import LayoutNaming
 from asyncdicom.storage.templates import parse_layout
@@ -241,6 +242,49 @@ async def test_what_is_there_takes_no_room(tmp_path: Path, monkeypatch: pytest.M
     async with open_keeper(tmp_path) as keeper:
         run = await fetch_objects(store, keeper)
     assert len(run.skipped) == 2
+
+
+async def test_what_is_there_takes_no_room_on_later_pages_either(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = MemoryStore({f"{number:04}": b"x" * 100 for number in range(700)}, page_objects=300)
+    async with open_keeper(tmp_path) as keeper:
+        await fetch_objects(store, keeper)
+    for place in ("jobs.object_job", "storage.room"):
+        monkeypatch.setattr(f"asyncdicom.{place}.free_bytes", lambda _: 10)
+    async with open_keeper(tmp_path) as keeper:
+        run = await fetch_objects(store, keeper)
+    assert run.failed == []
+    assert len(run.skipped) == 700
+
+
+async def test_what_the_catalog_knows_takes_no_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = MemoryStore(series_of(3))
+    group = group_of(naming=LayoutNaming(Layout(parse_layout("flat"))))
+    for _ in range(2):
+        with Catalog.open(str(tmp_path / "catalog")) as catalog:
+            async with open_keeper(tmp_path / "out", catalog=catalog) as keeper:
+                run = await fetch_objects(store, keeper, [group])
+        for place in ("jobs.object_job", "storage.room"):
+            monkeypatch.setattr(f"asyncdicom.{place}.free_bytes", lambda _: 10)
+    assert run.failed == []
+    assert len(run.skipped) == 3
+
+
+async def test_where_room_is_tight_a_link_in_the_way_costs_its_object_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    objects = {"a": b"x" * 100, "b": b"y"}
+    (tmp_path / "a").symlink_to("elsewhere")
+    # Too little at first; somebody makes room while it is looked what is there.
+    monkeypatch.setattr("asyncdicom.jobs.object_job.free_bytes", lambda _: 10)
+    monkeypatch.setattr("asyncdicom.storage.room.free_bytes", lambda _: 1000)
+    async with open_keeper(tmp_path) as keeper:
+        run = await fetch_objects(MemoryStore(objects), keeper)
+    assert [str(f.target) for f in run.failed] == ["object s3://bucket/a"]
+    assert [s.path for s in run.stored] == ["b"]
 
 
 async def test_an_object_that_is_no_dicom_file_has_no_name_in_a_layout(tmp_path: Path) -> None:
