@@ -101,13 +101,13 @@ class Connection(asyncio.BufferedProtocol):
         self._writers = 0
         self._is_expecting = True
         self._is_answered = False
+        self._is_cut_soon = False
         self._failure: AsyncDicomError | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._patience = Patience(0.0)
         self.heard_s = 0.0
         """When the peer was heard of last, by the clock of the loop."""
-        self._phase_began_s = 0.0
-        self._window_began_s = 0.0
+        self._phase_began_s = self._window_began_s = 0.0
         self._window_bytes = 0
         self.is_within_message = False
         """Whether more of what came before is due; said by whoever waits."""
@@ -238,8 +238,7 @@ class Connection(asyncio.BufferedProtocol):
         """
         assert self._waiter is None, "one task reads"
         self.heard_s = self._loop.time()
-        self._waiter = self._loop.create_future()
-        self._advance = advance
+        self._waiter, self._advance = self._loop.create_future(), advance
         try:
             return cast("T", await self._waiter)
         finally:
@@ -284,7 +283,9 @@ class Connection(asyncio.BufferedProtocol):
 
     def close(self) -> None:
         """Send what was written, then close; all of it within `CLOSE_TIMEOUT_S`."""
-        if self._transport is not None and not self._is_closing():
+        if self._transport is not None and not (self._is_cut_soon or self._lost.done()):
+            # Where the peer has ended, it closes already, and waits until all is sent.
+            self._is_cut_soon = True
             self._transport.close()
             self._stop_timer()
             self._timer = self._loop.call_later(CLOSE_TIMEOUT_S, self.cut)
@@ -396,5 +397,4 @@ class Connection(asyncio.BufferedProtocol):
         return f"only {came_bytes} bytes came in {lasted_s:.3g} s"
 
     def _begin_window(self, now_s: float) -> None:
-        self._window_began_s = now_s
-        self._window_bytes = 0
+        self._window_began_s, self._window_bytes = now_s, 0

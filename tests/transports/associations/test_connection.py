@@ -185,3 +185,16 @@ async def test_who_is_silent_within_a_message_keeps_the_large_one() -> None:
         with pytest.raises(Stalled, match="nothing came for"):
             await listening
         assert len(connection._view) == READ_BYTES
+
+
+@pytest.mark.parametrize("is_plain", [True, False])
+async def test_who_ends_and_takes_nothing_any_more_does_not_keep_us(is_plain: bool) -> None:  # noqa: FBT001 -- a parameter
+    """The transport closes itself behind the end of the peer, but not before all is sent."""
+    async with connected(Patience(60), is_plain=is_plain) as (connection, theirs):
+        while connection.is_writable:
+            connection.write([bytes(1 << 20)])
+        theirs.shutdown(socket.SHUT_WR)
+        await until(lambda: connection.has_ended)
+        connection.close()
+        async with asyncio.timeout(10):
+            await connection.closed()
