@@ -11,6 +11,7 @@ from asyncdicom.cli.dicomdir import check_dicomdir_options
 from asyncdicom.cli.driving import drive
 from asyncdicom.cli.get import StoredPaths, index_stored
 from asyncdicom.cli.object_options import is_given, refuse
+from asyncdicom.cli.selection import failed_lines
 from asyncdicom.connecting import scheduler_settings
 from asyncdicom.engine.scheduler import Scheduler, SchedulerSettings
 from asyncdicom.errors import ConfigError
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from asyncdicom.cli.run import Interrupts
     from asyncdicom.jobs.object_groups import ObjectGroup, ObjectNaming
     from asyncdicom.jobs.object_roots import ObjectRoot
+    from asyncdicom.model import ObjectTarget
     from asyncdicom.ports.objects import ObjectStore
 
 __all__ = ["check_options", "get_objects", "root_of"]
@@ -102,28 +104,27 @@ def _groups_of(
     root: ObjectRoot, options: Mapping[str, Any], naming: ObjectNaming | None = None
 ) -> Iterable[ObjectGroup]:
     """Return what is to be fetched: what the URL names, or what of it failed in another run."""
-    scheme = parse_object_url(options["source"]).scheme
     naming = naming or KeyNaming(root.prefix)
-    if options["retry_failed"] is not None:
-        return _failed_groups(options["retry_failed"], naming, scheme)
-    return (root.group(naming),)
+    if options["retry_failed"] is None:
+        return (root.group(naming),)
+    scheme = parse_object_url(options["source"]).scheme
+    failed = _failed_targets(options["retry_failed"], scheme)
+    return (group_of(target, naming, root) for target in failed)
 
 
-def _failed_groups(report: str, naming: ObjectNaming, scheme: str) -> Iterator[ObjectGroup]:
+def _failed_targets(report: str, scheme: str) -> Iterator[ObjectTarget]:
     """Yield what a report names as failed, each once.
 
     Raises:
         ConfigError: If it cannot be read, or a line names no object, or one of another store.
 
     """
-    from asyncdicom.storage.reports import read_report  # noqa: PLC0415 -- as above
-
     seen = set()
-    for line in read_report(report):
-        target = object_from_json(line) if line.get("outcome") == "failed" else None
+    for line in failed_lines(report):
+        target = object_from_json(line)
         if target is None or target in seen:
             continue
         if target.scheme != scheme:
             raise ConfigError(f"{report} names {target.url}, which is no object of SOURCE")
         seen.add(target)
-        yield group_of(target, naming)
+        yield target

@@ -113,6 +113,7 @@ class ToldPlan:
         assert self._stream is not None, "the head comes first"
         try:
             return pickle.load(self._stream)  # noqa: S301 -- from a copy of this very process
-        except EOFError as error:
+        except (EOFError, pickle.UnpicklingError, ConnectionResetError) as error:
+            # At the end of what it told, in the middle of it, before it read what it was told.
             told = "the process that read the index was ended"
             raise StorageError(told, path="index", hint="is there memory enough?") from error

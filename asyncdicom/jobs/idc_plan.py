@@ -176,7 +176,9 @@ def _without_line(url: ManifestUrl) -> ManifestUrl:
 
 def names_whole_series(url: ManifestUrl) -> bool:
     """Tell whether an address means a series as a whole."""
-    return not url.is_single and url.pattern is None and url.prefix.count("/") == 1
+    is_all = not url.is_single and url.pattern is None
+    # Not `uuid/a`, which all keys begin with that match `uuid/a*`.
+    return is_all and url.prefix.count("/") == 1 and url.prefix.endswith("/")
 
 
 def _own_bucket(urls: Iterable[ManifestUrl]) -> str | None:

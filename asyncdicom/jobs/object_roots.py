@@ -40,8 +40,18 @@ class ObjectRoot:
         )
 
 
-def group_of(target: ObjectTarget, naming: ObjectNaming) -> ObjectGroup:
-    """Return what a target names, such as one that failed before, as a group."""
+def group_of(target: ObjectTarget, naming: ObjectNaming, root: ObjectRoot) -> ObjectGroup:
+    """Return what a target names, such as one that failed before, as a group.
+
+    Args:
+        target: An object, or a list.
+        naming: Names its files.
+        root: What was asked for; its list is of what its pattern matches.
+
+    """
+    is_listing = target.resource is Resource.LISTING
+    if is_listing and (target.bucket, target.key) == (root.bucket, root.prefix):
+        return root.group(naming)
     return ObjectGroup(
         target.bucket,
         target.key,

@@ -321,7 +321,7 @@ def _groups(
     """Return what is to be fetched: what the URL names, or what was chosen."""
     if targets is None:
         return (root.group(naming),)
-    return (group_of(target, naming) for target in targets)
+    return (group_of(target, naming, root) for target in targets)
 
 
 def _reports(values: Mapping[str, Any], stack: AsyncExitStack) -> Iterator[ReportFile]:

@@ -143,6 +143,29 @@ async def test_a_process_that_was_ended_between_groups_is_told(
             next(groups)
 
 
+@pytest.mark.parametrize("cut", [1, 20, -1])
+async def test_a_process_that_was_ended_while_it_told_is_told(
+    ends: tuple[socket.socket, socket.socket], cut: int
+) -> None:
+    ours, theirs = ends
+    told = pickle.dumps(PlanPlaces(Location.AWS, (("b", "p/"),)), pickle.HIGHEST_PROTOCOL)
+    os.write(theirs.fileno(), told[:cut])
+    theirs.close()
+    with ToldPlan(ours) as plan, pytest.raises(StorageError, match="was ended"):
+        await plan.places()
+
+
+async def test_a_process_that_was_ended_before_it_listened_is_told(
+    ends: tuple[socket.socket, socket.socket],
+) -> None:
+    ours, theirs = ends
+    # What nobody reads makes a reset of the end of a connection.
+    ours.send(b"options")
+    theirs.close()
+    with ToldPlan(ours) as plan, pytest.raises(StorageError, match="was ended"):
+        await plan.places()
+
+
 async def test_who_has_left_needs_no_plan(
     ends: tuple[socket.socket, socket.socket], index: Path
 ) -> None:

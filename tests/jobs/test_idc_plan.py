@@ -153,6 +153,9 @@ def test_a_pattern_is_a_part_of_a_series(index: IdcIndex) -> None:
     plan = manifest(index, f"s3://idc-open-data/{UUID}/x*.dcm")
     (group,) = plan.groups
     assert (group.pattern, group.expected_count) == (f"{UUID}/x*.dcm", None)
+    plan = manifest(index, f"s3://idc-open-data/{UUID}/x*")
+    (group,) = plan.groups
+    assert (group.prefix, group.expected_count) == (f"{UUID}/x", None)
 
 
 def test_an_earlier_version_in_a_manifest_is_that_version(index: IdcIndex) -> None:

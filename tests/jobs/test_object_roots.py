@@ -10,9 +10,12 @@ import pytest
 from asyncdicom.cli.object_options import is_object_source
 from asyncdicom.engine.scheduler import Performer, Scheduler, SchedulerSettings
 from asyncdicom.errors import Throttled, Unauthorized
-from asyncdicom.jobs.object_roots import ObjectRoot, find_root
+from asyncdicom.jobs.object_groups import ObjectGroup
+from asyncdicom.jobs.object_roots import ObjectRoot, find_root, group_of
+from asyncdicom.model import ObjectTarget, Resource
 from asyncdicom.policy.retry import RetryPolicy
 from asyncdicom.protocol.object_stores.urls import parse_object_url
+from asyncdicom.storage.object_names import KeyNaming
 from tests.jobs.object_support import MemoryStore
 
 if TYPE_CHECKING:
@@ -88,6 +91,34 @@ async def test_a_busy_store_is_asked_again() -> None:
 async def test_a_store_that_stays_busy_says_so() -> None:
     with pytest.raises(Throttled):
         await find_root(Busy(9), URL, schedule=partial(tries, 2))
+
+
+NAMING = KeyNaming("a/")
+
+
+@pytest.mark.parametrize(
+    ("target", "group"),
+    [
+        pytest.param(
+            ObjectTarget("s3", "bucket", "a/", Resource.LISTING),
+            ObjectGroup("bucket", "a/", NAMING, pattern="a/*.dcm"),
+            id="the list of the root is of what its pattern matches",
+        ),
+        pytest.param(
+            ObjectTarget("s3", "bucket", "b/", Resource.LISTING),
+            ObjectGroup("bucket", "b/", NAMING),
+            id="another list",
+        ),
+        pytest.param(
+            ObjectTarget("s3", "bucket", "a/", Resource.OBJECT),
+            ObjectGroup("bucket", "a/", NAMING, is_single=True),
+            id="an object",
+        ),
+    ],
+)
+def test_what_failed_is_a_group(target: ObjectTarget, group: ObjectGroup) -> None:
+    root = ObjectRoot("bucket", "a/", "a/*.dcm")
+    assert group_of(target, NAMING, root) == group
 
 
 @pytest.mark.parametrize(
