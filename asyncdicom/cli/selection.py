@@ -16,21 +16,22 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from typing import Any
 
-__all__ = ["failed_targets", "selected_targets", "study_uids"]
+__all__ = ["failed_lines", "failed_targets", "selected_targets", "study_uids"]
 
 
 def study_uids(given: Sequence[str]) -> Iterator[Uid]:
-    """Yield UIDs, each once; `-` stands for the lines of stdin.
+    """Yield UIDs, each once; `-` stands for the lines of stdin, of which empty ones say nothing.
 
     Raises:
-        InvalidUid: If one is not a UID.
+        InvalidUid: If one is not a UID; empty is what an unset variable of a script gives.
         ConfigError: If stdin should say them, and is empty.
 
     """
     seen: set[Uid] = set()
     for text in given:
-        for line in sys.stdin if text == "-" else (text,):
-            if line.strip() and (uid := parse_uid(line)) not in seen:
+        lines = filter(str.strip, sys.stdin) if text == "-" else (text,)
+        for uid in map(parse_uid, lines):
+            if uid not in seen:
                 seen.add(uid)
                 yield uid
     if not seen and "-" in given:
@@ -68,14 +69,32 @@ def failed_targets(report: str) -> Iterator[Target]:
     """Yield what a report (`--report`) names as failed, each once.
 
     Raises:
-        ConfigError: If it cannot be read, or a line names no target.
+        ConfigError: As `failed_lines`, or if a line names no target.
 
     """
     seen: set[Target] = set()
-    for line in read_report(report):
-        if line.get("outcome") == "failed" and (target := _named_in(line, report)) not in seen:
+    for line in failed_lines(report):
+        if (target := _named_in(line, report)) not in seen:
             seen.add(target)
             yield target
+
+
+def failed_lines(report: str) -> Iterator[Mapping[str, Any]]:
+    """Yield the lines of a report that tell of a failure.
+
+    Raises:
+        ConfigError: If it cannot be read, or has lines and no outcome: another file names no
+            failures either, and that is not a success.
+
+    """
+    has_lines = has_outcomes = False
+    for line in read_report(report):
+        has_lines, outcome = True, line.get("outcome")
+        has_outcomes = has_outcomes or outcome is not None
+        if outcome == "failed":
+            yield line
+    if has_lines and not has_outcomes:
+        raise ConfigError(f"{report} tells no outcome", hint="give a file that --report wrote")
 
 
 def _named_in(line: Mapping[str, Any], report: str) -> Target:

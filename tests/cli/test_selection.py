@@ -44,7 +44,7 @@ def test_uids_come_from_options_and_stdin(
     assert list(study_uids(given)) == expected
 
 
-@pytest.mark.parametrize("text", ["x", "../1", "1" * 65, "1.2;rm"])
+@pytest.mark.parametrize("text", ["x", "../1", "1" * 65, "1.2;rm", "", " "])
 def test_what_is_no_uid_is_refused(text: str) -> None:
     with pytest.raises(InvalidUid):
         list(study_uids([text]))
@@ -166,3 +166,23 @@ def test_a_report_that_names_no_target_is_refused(tmp_path: Path) -> None:
     path.write_bytes(b'{"outcome": "failed"}\n')
     with pytest.raises(ConfigError):
         list(failed_targets(str(path)))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b'{"key": "a"}\n', b'{"event": "planned"}\n{"event": "ended"}\n'],
+    ids=["catalog", "events"],
+)
+def test_a_file_without_outcomes_is_no_report_without_failures(
+    tmp_path: Path, content: bytes
+) -> None:
+    path = tmp_path / "other.jsonl"
+    path.write_bytes(content)
+    with pytest.raises(ConfigError, match="tells no outcome"):
+        list(failed_targets(str(path)))
+
+
+def test_the_report_of_a_run_of_nothing_names_no_failure(tmp_path: Path) -> None:
+    path = tmp_path / "run.jsonl"
+    path.touch()
+    assert list(failed_targets(str(path))) == []
