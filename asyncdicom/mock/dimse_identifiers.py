@@ -46,8 +46,12 @@ _BROKEN = (
     ProtocolError,  # no data set
     KeyError,  # pydicom: unknown VR
     NotImplementedError,  # pydicom: unknown VR, at the second look
+    OSError,  # pydicom: an item that ends too early
     ValueError,  # pydicom: a value that is not what its VR says
 )
+
+MAX_NESTING: Final = 64
+"""Sequences within sequences; those of the Standard's queries have three."""
 
 Wanted: TypeAlias = "dict[str, Key | Wanted]"
 """Keys by tag; those of a sequence are a table themselves."""
@@ -101,14 +105,17 @@ def read_identifier(identifier: bytes, transfer_syntax: str) -> Asked:
     return Asked(level.value if isinstance(level, Key) else "", wanted)
 
 
-def _wanted(dataset: Dataset, character_set: bytes) -> Wanted:
+def _wanted(dataset: Dataset, character_set: bytes, nesting: int = 0) -> Wanted:
+    if nesting > MAX_NESTING:
+        raise ProtocolError(f"sequences are nested more than {MAX_NESTING} deep")
     wanted: Wanted = {}
     for tag in sorted(dataset.keys()):
         raw: Any = dataset.get_item(tag)
         vr = raw.VR or _vr_of(tag)
         if vr == "SQ":
             items = dataset[tag].value
-            wanted[f"{tag:08X}"] = _wanted(items[0], character_set) if items else Key("SQ")
+            nested = _wanted(items[0], character_set, nesting + 1) if items else Key("SQ")
+            wanted[f"{tag:08X}"] = nested
         else:
             value = raw.value or b""
             character_set = value if tag == int(SPECIFIC_CHARACTER_SET, 16) else character_set

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import struct
 from io import BytesIO
+from typing import Any
 
 import pytest
 from pydicom import Dataset
@@ -82,6 +84,22 @@ def test_private_keys_are_no_obstacle(syntax: str) -> None:
     assert asked.values("00100020") == ("1",)
 
 
+def nested(depth: int) -> bytes:
+    """Return a sequence in a sequence, so deep, each of a length that it says."""
+    content = b""
+    for _ in range(depth):
+        item = struct.pack("<HHI", 0xFFFE, 0xE000, len(content)) + content
+        content = struct.pack("<HHI", 0x0008, 0x1032, len(item)) + item
+    return content
+
+
+def test_keys_may_be_nested_deeper_than_anybody_does() -> None:
+    wanted: Any = read_identifier(nested(16), IMPLICIT).wanted
+    for _ in range(16):
+        wanted = wanted["00081032"]
+    assert wanted == {}
+
+
 @pytest.mark.parametrize(
     ("content", "syntax"),
     [
@@ -91,6 +109,12 @@ def test_private_keys_are_no_obstacle(syntax: str) -> None:
         pytest.param(
             b"\x08\x00\x32\x10\xff\xff\xff\xff\x01\x00\x00\x00", IMPLICIT, id="a broken sequence"
         ),
+        pytest.param(
+            b"\x08\x00\x32\x10\x06\x00\x00\x00\xfe\xff\x00\xe0\x00\x00",
+            IMPLICIT,
+            id="an item that ends within its header",
+        ),
+        pytest.param(nested(1000), IMPLICIT, id="nested without end"),
     ],
 )
 def test_what_is_no_data_set_is_refused(content: bytes, syntax: str) -> None:
