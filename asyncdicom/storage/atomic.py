@@ -43,7 +43,6 @@ from asyncdicom.storage.rules import CommitRules, Durability
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from types import TracebackType
 
     from asyncdicom.model import Buffer
     from asyncdicom.storage.directories import Directory
@@ -112,12 +111,7 @@ class FileWriter:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.discard()
 
     def __del__(self) -> None:
@@ -257,6 +251,10 @@ class FileWriter:
         try:
             if self.byte_count < self.allocated_bytes:
                 self._rules.system.truncate(self._fd, self.byte_count)
+            if self._temporary_name is not None and self._rules.durability is Durability.NONE:
+                # File systems that hold errors back until close(2) are such as have no
+                # O_TMPFILE; a sync would have told of them.
+                self._rules.system.flush(self._fd)
             if replace:
                 self._replace()
             elif self._temporary_name is None:

@@ -58,7 +58,7 @@ def storage_error(error: OSError, path: str) -> StorageError:
 def close_quietly(system: System, fd: int) -> None:
     """Close a descriptor through which nothing is waiting to be written.
 
-    What had to be durable was synced before, so an error means nothing here;
+    It was synced or flushed before it got its name, so an error means nothing here;
     and after EINTR the descriptor is gone on Linux.
     """
     try:  # noqa: SIM105 -- a context manager costs more than the call, and this is called per file

@@ -61,6 +61,16 @@ class System:
         finally:
             os.close(own)
 
+    def flush(self, fd: int) -> None:
+        """Hear of what write(2) could not tell yet: no room on a server, a quota used up.
+
+        Raises:
+            OSError: What close(2) says.
+
+        """
+        # close(2): NFS and FUSE say so when any descriptor of the file is closed.
+        os.close(os.dup(fd))
+
     def start_writeback(self, fd: int) -> None:
         """Ask for the dirty pages of a file to be written soon; waits for nothing."""
         advise = getattr(os, "posix_fadvise", None)

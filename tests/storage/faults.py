@@ -37,6 +37,7 @@ CALLS = (
     "listdir",
     "flock",
     "start_writeback",
+    "flush",
     "truncate",
     "allocate",
 )

@@ -469,6 +469,28 @@ def test_a_rename_that_fails_for_good_is_an_error(tmp_path: Path) -> None:
         assert names(tmp_path) == []
 
 
+class TellsAtClose(Portable):
+    """A server whose disk is full, as NFS tells it: write(2) succeeds, close(2) does not."""
+
+    def watch(self, name: str, arguments: tuple[Any, ...]) -> None:
+        super().watch(name, arguments)
+        is_written = name == "close" and os.fstat(arguments[0]).st_size
+        if is_written or name == "flush":
+            raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
+
+
+@pytest.mark.parametrize("has_noreplace", [True, False])
+@pytest.mark.parametrize("replace", [True, False])
+def test_what_only_close_tells_is_told_before_the_name(
+    tmp_path: Path, *, has_noreplace: bool, replace: bool
+) -> None:
+    system = TellsAtClose(has_noreplace=has_noreplace)
+    with OutputFolder.open(tmp_path, system=system) as folder:
+        with pytest.raises(DiskFull, match="quota"):
+            folder.write_whole("file", b"abc", replace=replace)
+        assert names(tmp_path) == []
+
+
 def test_a_temporary_name_that_cannot_be_removed_harms_nobody(tmp_path: Path) -> None:
     system = Fails({}, is_portable=True)
     with OutputFolder.open(tmp_path, system=system) as folder:

@@ -21,8 +21,9 @@ from tests.storage.scenario import prepare, run, torn, unfinished
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-NOT_OF_THIS_LAYER = {"seek", "pwrite", "preadv"}
-"""Only `zip` and large objects make them; `test_zip.py` and `test_positional.py` fail each."""
+NOT_OF_THIS_LAYER = {"seek", "pwrite", "preadv", "flush"}
+"""Only `zip`, large objects and runs that sync nothing make them; `test_zip.py`,
+`test_positional.py` and `test_atomic.py` fail each."""
 
 
 @pytest.fixture

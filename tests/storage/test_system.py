@@ -31,6 +31,11 @@ def test_the_tests_watch_every_call() -> None:
     assert sorted(CALLS) == sorted(name for name in vars(System) if not name.startswith("_"))
 
 
+def test_flush_leaves_a_descriptor_open(dir_fd: int) -> None:
+    SYSTEM.flush(dir_fd)
+    assert SYSTEM.listdir(dir_fd) == ["source"]
+
+
 def test_rename_noreplace_renames(dir_fd: int, tmp_path: Path) -> None:
     SYSTEM.rename_noreplace("source", "target", dir_fd=dir_fd)
     assert (tmp_path / "target").read_bytes() == b"new"
