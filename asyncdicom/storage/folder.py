@@ -13,6 +13,7 @@ was named by the user and may be a symbolic link.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
@@ -346,7 +347,8 @@ def _make_folders(path: str, system: System) -> list[str]:
         return []
     except FileNotFoundError:
         made = _make_folders(str(Path(path).absolute().parent), system)
-        system.mkdir(path, 0o777)
+        with contextlib.suppress(FileExistsError):  # another run was faster, or it is `new/..`
+            system.mkdir(path, 0o777)
         return [*made, path]
     return [path]
 

@@ -20,6 +20,7 @@ import contextlib
 import fcntl
 import os
 import re
+import threading
 from typing import TYPE_CHECKING
 
 from asyncdicom.storage.directories import RESERVED_PREFIX
@@ -40,7 +41,7 @@ _LOCK_FLAGS = os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLO
 
 
 class TemporaryNames:
-    """Source of temporary names of one run; takes the lock with the first."""
+    """Source of temporary names of one run, for many threads; takes the lock with the first."""
 
     def __init__(self, root_fd: int, system: System) -> None:
         self._root_fd = root_fd
@@ -49,6 +50,7 @@ class TemporaryNames:
         self._count = 0
         self._lock_fd = -1
         self._has_orphans = False
+        self._drawing = threading.Lock()
 
     def draw(self) -> str:
         """Return a name that this run has not used.
@@ -57,10 +59,11 @@ class TemporaryNames:
             OSError: If the lock file cannot be made.
 
         """
-        if self._lock_fd < 0:
-            self._lock()
-        self._count += 1
-        return f"{RESERVED_PREFIX}{self._run}-{self._count}.part"
+        with self._drawing:
+            if self._lock_fd < 0:
+                self._lock()
+            self._count += 1
+            return f"{RESERVED_PREFIX}{self._run}-{self._count}.part"
 
     def leave_orphan(self) -> None:
         """Note that a name could not be removed: the next run has to sweep."""

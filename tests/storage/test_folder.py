@@ -38,6 +38,14 @@ class TestRoot:
         OutputFolder.open("a/b").close()
         assert (tmp_path / "a/b").is_dir()
 
+    def test_it_may_lead_back_from_a_folder_that_is_made(self, tmp_path: Path) -> None:
+        OutputFolder.open(tmp_path / "a/../b").close()
+        assert (tmp_path / "b").is_dir()
+
+    def test_another_run_may_make_it_at_the_same_time(self, tmp_path: Path) -> None:
+        OutputFolder.open(tmp_path / "a/b", system=MadeMeanwhile()).close()
+        assert (tmp_path / "a/b").is_dir()
+
     def test_it_may_be_a_link_that_the_user_named(self, tmp_path: Path) -> None:
         (tmp_path / "real").mkdir()
         (tmp_path / "link").symlink_to("real")
@@ -104,6 +112,14 @@ class TestRoot:
             assert folder.root == str(tmp_path)
             assert folder.durability is Durability.BATCH
             assert folder.system is system
+
+
+class MadeMeanwhile(WatchedSystem):
+    """Another run makes each folder just before us."""
+
+    def watch(self, name: str, arguments: tuple[Any, ...]) -> None:
+        if name == "mkdir" and os.path.isdir(os.path.dirname(arguments[0])):  # noqa: PTH112, PTH120 -- a string
+            os.makedirs(arguments[0], exist_ok=True)  # noqa: PTH103 -- as above
 
 
 class NoFiles(WatchedSystem):

@@ -3,6 +3,8 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -36,6 +38,24 @@ def test_names_are_never_drawn_twice(root_fd: int) -> None:
     assert len({one.draw(), one.draw(), other.draw(), other.draw()}) == 4
     one.close()
     other.close()
+
+
+class SlowLocks(WatchedSystem):
+    """Locks that take long enough for every thread to ask for one."""
+
+    def watch(self, name: str, arguments: tuple[Any, ...]) -> None:
+        if name == "flock":
+            time.sleep(0.05)
+
+
+def test_threads_that_draw_at_once_share_one_lock(root_fd: int, tmp_path: Path) -> None:
+    before = open_descriptors()
+    names = TemporaryNames(root_fd, SlowLocks())
+    with ThreadPoolExecutor(4) as executor:
+        assert len(set(executor.map(lambda _: names.draw(), range(8)))) == 8
+    names.close()
+    assert open_descriptors() == before
+    assert not (tmp_path / LOCK_NAME).exists()
 
 
 def test_the_last_run_out_removes_the_lock(root_fd: int, tmp_path: Path) -> None:
