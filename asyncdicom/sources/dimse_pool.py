@@ -15,7 +15,7 @@ takes, whether it says "for now" or not: from then on there are no more (`limit`
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -40,6 +40,10 @@ __all__ = ["AssociationPool"]
 IDLE_S = 5.0
 """How long an association is kept for the next one who needs it: peers end them after
 30 s of silence or more, and hold a thread for each until then."""
+
+
+RELEASE_S = 1.0
+"""How long a peer may take to agree to the end of an association, in seconds, when all end."""
 
 
 @dataclass(slots=True, eq=False)
@@ -106,11 +110,20 @@ class AssociationPool:
         await self._give_back(lent)
 
     async def aclose(self) -> None:
-        """Release what is idle; what is lent is released when it comes back."""
+        """Release what is idle, all at once; what is lent is released when it comes back.
+
+        Who does not agree within `RELEASE_S` is left: an exit is not to wait for that.
+        """
         self._is_closed = True
         idle, self._idle = self._idle, []
-        for established in idle:
-            await self._drop(established)
+        async with asyncio.TaskGroup() as group:
+            for established in idle:
+                group.create_task(self._leave(established))
+
+    async def _leave(self, established: _Established) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(RELEASE_S):
+                await self._drop(established)
 
     async def _take(self, wanted: tuple[PresentationContext, ...], *, alone: bool) -> _Established:
         needed = frozenset(wanted)

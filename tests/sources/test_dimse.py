@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -36,7 +36,10 @@ from tests.support.dicom import ct
 from tests.support.scripted_dimse import ScriptedPeer, refuse
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from asyncdicom.errors import FetchError
+    from asyncdicom.ports.dimse import Proposal
 
 pytestmark = pytest.mark.anyio
 
@@ -176,6 +179,33 @@ async def test_a_closed_pool_lends_nothing() -> None:
     assert peer.open_now == 0
     with pytest.raises(UsageError):
         await used(pool, A)
+
+
+class Hanging(ScriptedPeer):
+    """A peer that never agrees to a release."""
+
+    releases = 0
+
+    @asynccontextmanager
+    async def associate(self, proposal: Proposal) -> AsyncIterator[Any]:
+        async with super().associate(proposal) as association:
+            yield association
+            self.releases += 1
+            await asyncio.Event().wait()
+
+
+async def test_who_does_not_agree_to_a_release_does_not_keep_us(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(dimse_pool, "RELEASE_S", 0.1)
+    peer = Hanging()
+    pool = AssociationPool(peer)
+    async with pool.association([A]), pool.association([B]), pool.association([C]):
+        assert peer.open_now == 3
+    async with asyncio.timeout(10):
+        await pool.aclose()
+    # All were asked at once, and left in the end.
+    assert (peer.releases, peer.open_now, peer.aborted) == (3, 0, 3)
 
 
 async def test_a_find_that_is_left_early_is_cancelled_and_its_association_kept() -> None:
