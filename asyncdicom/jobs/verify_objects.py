@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from asyncdicom.errors import AsyncDicomError, DigestMismatch, Doubtful, NameTaken
+from asyncdicom.errors import AsyncDicomError, DigestMismatch, Doubtful, NameTaken, RunAborted
 from asyncdicom.events import Remarked
 from asyncdicom.jobs.object_intake import LookOptions, ObjectLook
 from asyncdicom.jobs.object_there import (
@@ -88,7 +88,9 @@ class ObjectVerifyJob:
         self, task: ObjectTask, error: AsyncDicomError, attempts: int
     ) -> Iterable[ObjectTask]:
         """Name what could not be listed or looked at."""
-        self._is_listed = self._is_listed and task.entry is not None
+        # Where a list broke off, or objects were not looked at, more files may be of it.
+        is_seen = task.entry is not None and not isinstance(error, RunAborted)
+        self._is_listed = self._is_listed and is_seen
         self._tally.record(Failed(task.target, error, attempts))
         return ()
 

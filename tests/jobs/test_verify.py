@@ -16,6 +16,7 @@ from asyncdicom.errors import (
     NotFound,
     ProtocolError,
     Truncated,
+    Unauthorized,
     Unreachable,
 )
 from asyncdicom.events import Remarked
@@ -26,6 +27,7 @@ from asyncdicom.jobs.tally import Tally
 from asyncdicom.jobs.verify import VerifyJob, VerifyOptions
 from asyncdicom.jobs.verify_objects import ObjectVerifyJob
 from asyncdicom.model import Target, Uid, parse_uid
+from asyncdicom.policy.abort import AbortPolicy
 from asyncdicom.storage.catalog import Catalog
 from asyncdicom.storage.folder import OutputFolder
 from tests.jobs.object_support import MemoryStore, fetch_objects, group_of, open_keeper
@@ -34,6 +36,8 @@ from tests.support.dicom import ct, small_instances, uid
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from asyncdicom.ports.objects import ObjectEntry
 
 pytestmark = pytest.mark.anyio
 
@@ -229,14 +233,18 @@ async def test_an_archive_that_does_not_answer_is_told_apart(tmp_path: Path) -> 
 
 
 async def listed(
-    store: MemoryStore, folder: Path, catalog: Path | None = None
+    store: MemoryStore,
+    folder: Path,
+    catalog: Path | None = None,
+    *,
+    settings: SchedulerSettings = IMPATIENT,
 ) -> tuple[Run, ObjectVerifyJob]:
     run = Run()
     tally = Tally([run])
     opened = None if catalog is None else Catalog.open(str(catalog))
     with OutputFolder.open_to_read(folder) as there:
         job = ObjectVerifyJob(Lister(store, tally), there, tally, opened)
-        scheduler = Scheduler(job, IMPATIENT, observe=tally.tell)
+        scheduler = Scheduler(job, settings, observe=tally.tell)
         tasks = job.tasks([group_of()])
         run.ended = await run_job(job, tasks, scheduler=scheduler, tally=tally, finish=job.finish)
     if opened is not None:
@@ -295,6 +303,25 @@ async def test_without_a_list_nothing_is_called_unlisted(tmp_path: Path) -> None
     write_series(tmp_path, 1)
     run, job = await listed(MemoryStore({}, {"list ": [NotFound("no", status_code=404)]}), tmp_path)
     assert [type(f.error) for f in run.failed] == [NotFound]
+    assert job.unlisted == 0
+
+
+class Closed(MemoryStore):
+    """Lists its objects, and says nothing else of them."""
+
+    async def entry(self, bucket: str, key: str) -> ObjectEntry:
+        """Refuse."""
+        raise Unauthorized(f"{bucket}/{key} does not open", status_code=403)
+
+
+async def test_a_run_that_was_stopped_calls_nothing_unlisted(tmp_path: Path) -> None:
+    objects = {f"{n}.dcm": ct(number=n) for n in range(1, 6)}
+    for key, content in objects.items():
+        (tmp_path / key).write_bytes(content[:-1] + b"x" if key == "1.dcm" else content)
+    abort = SchedulerSettings(concurrency=1, abort=AbortPolicy(max_errors=0))
+    run, job = await listed(Closed(objects), tmp_path, settings=abort)
+    assert run.ended is not None
+    assert run.ended.aborted
     assert job.unlisted == 0
 
 
