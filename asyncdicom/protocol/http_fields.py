@@ -85,6 +85,7 @@ _SENSITIVE_FRAGMENTS = (
     "apikey",
     "access-key",
     "subscription-key",
+    "functions-key",
     "x-auth",
     "jwt",
     "session",
@@ -320,7 +321,8 @@ def _split_warnings(value: str) -> list[str]:
 @lru_cache(maxsize=256)
 def is_sensitive(name: str) -> bool:
     """Tell whether a field of this name may carry a credential."""
-    lowered = name.lower()
+    # Some write api_key; proxies that pass fields on to CGI programs do it to all of them.
+    lowered = name.lower().replace("_", "-")
     return lowered in _SENSITIVE_NAMES or any(part in lowered for part in _SENSITIVE_FRAGMENTS)
 
 
