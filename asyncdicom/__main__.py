@@ -26,6 +26,7 @@ def run() -> NoReturn:
     pyreqwest, which may still be inside of a call into Python (see `transports.pyreqwest`).
     """
     code: object = 0
+    _replace_closed_streams()
     gc.set_threshold(COLLECTED_AFTER)
     try:
         with _begun_early():
@@ -35,6 +36,28 @@ def run() -> NoReturn:
     except SystemExit as end:
         code = end.code
     os._exit(_flushed(code if isinstance(code, int) else 0))
+
+
+def _replace_closed_streams() -> None:
+    """Put something in the place of standard streams that are closed (`>&-`, some daemons).
+
+    Else the next file or socket gets the number, what is said to stderr goes into it, and libuv
+    aborts when it is closed. What is written to stdout fails (EBADF), for nobody can see it;
+    what is said to stderr goes nowhere.
+    """
+    if sys.stdin is None:
+        sys.stdin = open(_opened(os.O_RDONLY), encoding="utf-8")  # noqa: SIM115 -- until exit
+    if sys.stdout is None:
+        sys.stdout = open(_opened(os.O_RDONLY), "w", encoding="utf-8")  # noqa: SIM115 -- as above
+    if sys.stderr is None:
+        sys.stderr = open(_opened(os.O_WRONLY), "w", encoding="utf-8")  # noqa: SIM115 -- as above
+
+
+def _opened(flags: int) -> int:
+    """Return the lowest free descriptor, opened to nowhere, for our own processes as well."""
+    descriptor = os.open(os.devnull, flags)
+    os.set_inheritable(descriptor, True)
+    return descriptor
 
 
 def _begun_early() -> AbstractContextManager[None]:

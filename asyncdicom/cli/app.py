@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import sys
@@ -154,11 +155,32 @@ def main(arguments: list[str] | None = None) -> None:
     except AsyncDicomError as error:
         _tell(error)
         sys.exit(_own_code(words, exit_code_of(error)))
-    except BrokenPipeError:
-        # The reader of our output has gone (`| head`): nothing to say, nobody to say it to.
+    except (OSError, ExceptionGroup) as error:
+        if (lost := _lost_output(error)) is None:
+            raise
+        if not isinstance(lost, BrokenPipeError):
+            click.echo(f"asyncdicom: stdout cannot be written: {lost.strerror}", err=True)
+        # Else the reader of our output has gone (`| head`): nothing to say, nobody to say it to.
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 -- until exit
         sys.exit(ExitCode.INCOMPLETE)
     sys.exit(code if isinstance(code, int) else ExitCode.COMPLETE)
+
+
+_OF_OUTPUT = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF})
+
+
+def _lost_output(error: BaseException) -> OSError | None:
+    """Return why stdout took no more (a full disk, as a rule); None if this is something else.
+
+    Errors of named files are told where they are written.
+    """
+    while isinstance(error, BaseExceptionGroup):  # of the tasks whose events were printed
+        error = error.exceptions[0]
+    if isinstance(error, BrokenPipeError):
+        return error
+    if isinstance(error, OSError) and error.filename is None and error.errno in _OF_OUTPUT:
+        return error
+    return None
 
 
 def _tell(error: AsyncDicomError) -> None:

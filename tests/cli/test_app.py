@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 import subprocess
@@ -139,14 +140,75 @@ def test_what_breaks_off_has_its_code(monkeypatch: pytest.MonkeyPatch) -> None:
     assert ended_with() == 130
 
 
-def test_a_reader_that_has_gone_is_no_crash(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        pytest.param(BrokenPipeError(), "", id="the reader has gone"),
+        pytest.param(
+            OSError(errno.ENOSPC, "No space left on device"),
+            "asyncdicom: stdout cannot be written: No space left on device\n",
+            id="the disk is full",
+        ),
+    ],
+)
+@pytest.mark.parametrize("is_in_a_task", [False, True])
+def test_output_that_nobody_takes_is_no_crash(
+    error: OSError,
+    told: str,
+    *,
+    is_in_a_task: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     def leave(**_: object) -> None:
-        raise BrokenPipeError
+        raise ExceptionGroup("tasks", [error]) if is_in_a_task else error
 
     monkeypatch.setattr(application, "main", leave)
     monkeypatch.setattr(sys, "stdout", sys.stdout)
     assert ended_with() == 1
     sys.stdout.close()
+    assert capsys.readouterr().err == told
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        pytest.param(OSError(errno.ENOSPC, "full", "a file"), id="of a file"),
+        pytest.param(OSError(errno.ECONNRESET, "reset"), id="of the network"),
+        pytest.param(ExceptionGroup("tasks", [ValueError()]), id="another one"),
+    ],
+)
+def test_what_is_no_error_of_stdout_is_not_told_as_one(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(**_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(application, "main", fail)
+    with pytest.raises(type(error)):
+        main([])
+
+
+@pytest.mark.parametrize(
+    ("redirection", "code"),
+    [
+        pytest.param("<&-", 5, id="stdin"),
+        pytest.param(">&-", 5, id="stdout, not written to"),
+        pytest.param("2>&-", 5, id="stderr"),
+        pytest.param("<&- >&- 2>&-", 5, id="all"),
+    ],
+)
+def test_no_socket_takes_the_place_of_a_closed_stream(redirection: str, code: int) -> None:
+    # It would be given what is said to people, and libuv aborts (134) when it is closed.
+    get = f"exec {sys.executable} -m asyncdicom get http://127.0.0.1:1/x --study 1.2 -r 0"
+    assert subprocess.run(["sh", "-c", f"{get} {redirection}"], check=False).returncode == code
+
+
+def test_data_for_a_closed_stdout_is_not_taken_for_shown() -> None:
+    line = f"exec {sys.executable} -m asyncdicom --version >&-"
+    done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == "asyncdicom: stdout cannot be written: Bad file descriptor\n"
 
 
 @pytest.mark.parametrize(("returned", "code"), [(None, 0), (0, 0), (1, 1), (ExitCode.ABORTED, 3)])
