@@ -171,7 +171,7 @@ def _length(vr: str, byte_count: int, *, is_explicit: bool) -> bytes:
 def _value(tag: int, key: Key) -> bytes:
     try:
         raw = _numbers(key) if key.value and key.vr in _PACKED else key.value.encode()
-    except (ValueError, struct.error) as error:
+    except (OverflowError, ValueError, struct.error) as error:
         raise _unwritable(tag, key) from error
     if len(raw) > 0xFFFE and key.vr not in _LONG_VRS:
         raise _unwritable(tag, key)
