@@ -85,17 +85,23 @@ def _with_series(index: IdcIndex, selection: Selection) -> Selection:
 
 @contextmanager
 def written_to(path: str | None) -> Iterator[IO[str]]:
-    """Open a file that must not exist, or stdout.
+    """Open a file that must not exist, or stdout; of a file that is not whole nothing is left.
 
     Raises:
-        ConfigError: If it cannot be made.
+        ConfigError: If it cannot be made, or not be written to its end.
 
     """
     if path is None:
         yield sys.stdout
         return
+    file, is_torn = Path(path), False
     try:
-        with Path(path).open("x", encoding="utf-8", newline="") as stream:
+        with file.open("x", encoding="utf-8", newline="") as stream:
+            is_torn = True
             yield stream
+        is_torn = False
     except OSError as error:
         raise ConfigError(f"cannot write {path}: {error.strerror}") from error
+    finally:
+        if is_torn:
+            file.unlink(missing_ok=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import resource
+import signal
 import subprocess
 import sys
 import threading
@@ -206,6 +208,28 @@ def test_sql_answers_in_each_form(idc: Runner) -> None:
 def test_sql_may_come_on_stdin(idc: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO("SELECT 7 AS seven"))
     assert idc("sql", "-", "--format", "csv").out == "seven\n7\n"
+
+
+def test_a_file_of_rows_is_whole_or_not_there(idc: Runner, tmp_path: Path) -> None:
+    late = "SELECT CAST(if(range = 500000, 'x', '1') AS INT) FROM range(1000000)"
+    ran = idc("sql", late, "--format", "csv", "-o", str(tmp_path / "rows.csv"))
+    assert (ran.code, list(tmp_path.iterdir())) == (2, [])
+    assert "the query was refused: Conversion Error" in ran.err
+
+
+def test_a_disk_without_room_leaves_no_file_of_rows(idc: Runner, tmp_path: Path) -> None:
+    file = tmp_path / "rows.csv"
+
+    def is_small() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+
+    words = ["-m", "asyncdicom", "idc", "manifest", "--index", idc.index, "-o", str(file)]
+    ran = subprocess.run(
+        [sys.executable, *words], capture_output=True, text=True, preexec_fn=is_small, check=False
+    )
+    assert (ran.returncode, list(tmp_path.iterdir())) == (2, [])
+    assert f"cannot write {file}: File too large" in ran.stderr
 
 
 @pytest.mark.parametrize("query", ["SELECT * FROM read_text('/etc/hostname')", "DROP VIEW index"])
