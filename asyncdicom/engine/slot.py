@@ -70,10 +70,15 @@ class Slot:
     async def until_open(self) -> None:
         """Wait for the turn of a task, and for the end of any pause, those added meanwhile too."""
         loop = asyncio.get_running_loop()
-        if self._pacer is not None:
+        while True:
+            while (remaining_s := self._resume_at_s - loop.time()) > 0:  # noqa: ASYNC110 -- a deadline, not a poll
+                await asyncio.sleep(remaining_s)
+            if self._pacer is None:
+                return
             await asyncio.sleep(self._pacer.delay_s(1, now_s=loop.time()))
-        while (remaining_s := self._resume_at_s - loop.time()) > 0:  # noqa: ASYNC110 -- a deadline, not a poll
-            await asyncio.sleep(remaining_s)
+            # A turn that falls into a pause is lost: kept for its end, all would come at once.
+            if self._resume_at_s <= loop.time():
+                return
 
     def statistics(self) -> SlotStatistics:
         """Return the counters."""

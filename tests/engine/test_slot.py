@@ -70,3 +70,24 @@ async def test_tasks_are_begun_at_the_pace_that_is_set() -> None:
     for _ in range(45):
         await slot.until_open()
     assert 0.15 <= loop.time() - begun_s < 15
+
+
+@pytest.mark.parametrize("is_late", [False, True])
+async def test_a_pause_does_not_heap_up_the_turns_behind_it(*, is_late: bool) -> None:
+    slot, loop = Slot(tasks_per_s=50), asyncio.get_running_loop()
+    begun_s: list[float] = []
+
+    async def begin() -> None:
+        await slot.until_open()
+        begun_s.append(loop.time())
+
+    if not is_late:
+        slot.pause(0.5)
+    tasks = [asyncio.create_task(begin()) for _ in range(40)]
+    await asyncio.sleep(0)
+    if is_late:
+        slot.pause(0.5)
+    await asyncio.gather(*tasks)
+    behind_s = begun_s[-25:]
+    # A quarter of a second may be had at once: 12 of 25 tasks.
+    assert behind_s[-1] - behind_s[0] >= 0.2
