@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from asyncdicom.cli.options import connection_options, option, run_options
+from asyncdicom.cli.options import check_url, connection_options, option, run_options
 from asyncdicom.model import Resource
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ Examples:
     "root",
     required=True,
     metavar="URL",
+    callback=check_url,
     envvar="ASYNCDICOM_WADO_RS_ROOT_URL",
     help="Root of the DICOMweb service.",
 )

@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from asyncdicom.cli.exit_codes import ExitCode
-from asyncdicom.cli.options import connection_options, dimse_options, option
+from asyncdicom.cli.options import (
+    MAX_WAIT_S,
+    Number,
+    check_url,
+    connection_options,
+    dimse_options,
+    option,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -34,7 +41,7 @@ Examples:
 
 
 @click.command("echo", epilog=EPILOG)
-@click.argument("source", metavar="SOURCE")
+@click.argument("source", metavar="SOURCE", callback=check_url)
 @option(
     "--repeat",
     type=click.IntRange(1, 1_000_000),
@@ -44,7 +51,7 @@ Examples:
 )
 @option(
     "--interval",
-    type=click.FloatRange(min=0),
+    type=Number(0, MAX_WAIT_S),
     default=0.0,
     show_default=True,
     help="Seconds between one and the next.",

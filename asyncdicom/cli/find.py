@@ -12,7 +12,13 @@ from typing import IO, TYPE_CHECKING, Any
 import click
 
 from asyncdicom.cli.exit_codes import ExitCode
-from asyncdicom.cli.options import connection_options, dimse_options, option, retry_option
+from asyncdicom.cli.options import (
+    check_url,
+    connection_options,
+    dimse_options,
+    option,
+    retry_option,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,7 +63,7 @@ Examples:
 
 
 @click.command("find", epilog=EPILOG)
-@click.argument("source", metavar="SOURCE")
+@click.argument("source", metavar="SOURCE", callback=check_url)
 @click.argument("keys", nargs=-1, metavar="[KEY[=VALUE]]...")
 @option(
     "--level",

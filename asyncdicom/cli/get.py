@@ -11,6 +11,7 @@ import click
 from asyncdicom.cli.dicomdir import check_dicomdir_options, key_options
 from asyncdicom.cli.object_options import for_object_store, is_object_source, object_options
 from asyncdicom.cli.options import (
+    check_url,
     connection_options,
     dimse_options,
     for_source,
@@ -49,7 +50,7 @@ Examples:
 
 
 @click.command("get", epilog=EPILOG)
-@click.argument("source", metavar="SOURCE")
+@click.argument("source", metavar="SOURCE", callback=check_url)
 @click.argument("keys", nargs=-1, metavar="[KEY=VALUE]...")
 @selection_options
 @output_options

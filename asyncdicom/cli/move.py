@@ -9,6 +9,7 @@ import click
 
 from asyncdicom.cli.exit_codes import ExitCode
 from asyncdicom.cli.options import (
+    check_url,
     concurrency_option,
     connection_options,
     dimse_options,
@@ -44,7 +45,7 @@ Examples:
 
 
 @click.command("move", epilog=EPILOG)
-@click.argument("source", metavar="SOURCE")
+@click.argument("source", metavar="SOURCE", callback=check_url)
 @click.argument("keys", nargs=-1, metavar="[KEY=VALUE]...")
 @option("--to", "destination", required=True, metavar="AET", help="AE title to send to.")
 @selection_options

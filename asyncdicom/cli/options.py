@@ -7,6 +7,7 @@ from (`asyncdicom config show`).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -14,7 +15,12 @@ from urllib.parse import urlsplit
 import click
 from click.core import ParameterSource
 
+from asyncdicom.errors import ConfigError
+
 __all__ = [
+    "MAX_WAIT_S",
+    "Number",
+    "check_url",
     "concurrency_option",
     "connection_options",
     "dimse_options",
@@ -67,6 +73,40 @@ def retry_option(what: str) -> Callable[[F], F]:
     return option("-r", "--retry", type=kind, default=3, show_default=True, help=explained)
 
 
+class Number(click.FloatRange):
+    """A number within bounds; what is none (NaN) is within any, and loops cannot wait for it."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Read a number."""
+        number: float = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value} is not a number", param, ctx)
+        return number
+
+
+MAX_WAIT_S = 1_000_000
+"""Eleven days, in seconds; what engines and clocks count with is bounded, too."""
+
+
+def check_url(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
+    """Refuse what no URL can be, before anybody looks at its scheme.
+
+    Raises:
+        ConfigError: If it cannot be taken apart.
+
+    """
+    try:
+        urlsplit(value or "")
+    except ValueError as error:
+        raise ConfigError(
+            f"not a URL: {error}",
+            hint="SOURCE is like http://host/dicom-web, dicom://AET@host or s3://bucket/prefix",
+        ) from error
+    return value
+
+
 _PATH = click.Path(dir_okay=False)
 
 connection_options = together(
@@ -111,14 +151,14 @@ connection_options = together(
     ),
     option(
         "--timeout",
-        type=click.FloatRange(min=0.1),
+        type=Number(0.1, MAX_WAIT_S),
         default=30.0,
         show_default=True,
         help="Seconds without a byte before an attempt is given up (idle, not total).",
     ),
     option(
         "--connect-timeout",
-        type=click.FloatRange(min=0.1),
+        type=Number(0.1, MAX_WAIT_S),
         default=10.0,
         show_default=True,
         help="Seconds to connect, TLS included.",
@@ -214,10 +254,10 @@ run_options = together(
     option("--max-errors", type=click.IntRange(min=0), help="Stop after more failures than this."),
     option(
         "--max-error-rate",
-        type=click.FloatRange(0, 1),
+        type=Number(0, 1),
         help="Stop when more than this share of the requests failed.",
     ),
-    option("--rate", type=click.FloatRange(min=0.01), help="Requests per second, at most."),
+    option("--rate", type=Number(0.01), help="Requests per second, at most."),
     option("--bandwidth", metavar="BYTES", help="Bytes per second, at most (10M, 500k)."),
     option("-q", "--quiet", is_flag=True, help="Say nothing but errors and the last line."),
     option("-v", "--verbose", is_flag=True, help="Say what happens to each item."),

@@ -6,7 +6,6 @@ the help that it is in.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -16,7 +15,7 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["ReceiveOption", "Seconds", "Section", "chosen", "flag", "option"]
+__all__ = ["ReceiveOption", "Section", "chosen", "flag", "option"]
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -30,19 +29,6 @@ class Section(StrEnum):
     TLS = "TLS"
     OUTPUT = "Output"
     EVENTS = "Events"
-
-
-class Seconds(click.FloatRange):
-    """A time; what is no number (NaN) is within any bounds, and loops cannot wait for it."""
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        """Read a time."""
-        seconds: float = super().convert(value, param, ctx)
-        if math.isnan(seconds):
-            self.fail(f"{value} is not a time", param, ctx)
-        return seconds
 
 
 class ReceiveOption(click.Option):

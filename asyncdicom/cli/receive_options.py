@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import click
 
-from asyncdicom.cli.options import together
-from asyncdicom.cli.receive_declaring import Seconds, Section, flag, option
+from asyncdicom.cli.options import Number, together
+from asyncdicom.cli.receive_declaring import Section, flag, option
 from asyncdicom.cli.receive_tls import TLS_GROUPS, tls_options
 
 __all__ = ["GROUPS", "receive_options"]
@@ -34,7 +34,7 @@ GROUPS = (
 """Options that exclude each other: the rightmost one on the command line counts."""
 
 _WHOLE_SECONDS = {"type": click.IntRange(1), "metavar": "SECONDS", "show_default": True}
-_SECONDS = {"type": Seconds(0.1), "metavar": "SECONDS", "show_default": True}
+_SECONDS = {"type": Number(0.1), "metavar": "SECONDS", "show_default": True}
 _COUNT = {"type": click.IntRange(1), "metavar": "N"}
 
 general_options = together(
@@ -162,7 +162,7 @@ network_options = together(
     option(
         NETWORK,
         "--drain-timeout",
-        type=Seconds(0),
+        type=Number(0),
         metavar="SECONDS",
         default=8.0,
         show_default=True,

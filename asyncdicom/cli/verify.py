@@ -11,7 +11,7 @@ import click
 
 from asyncdicom.cli.exit_codes import ExitCode
 from asyncdicom.cli.object_options import is_given, is_object_source, object_store_options
-from asyncdicom.cli.options import connection_options, dimse_options, option, run_options
+from asyncdicom.cli.options import check_url, connection_options, dimse_options, option, run_options
 from asyncdicom.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ Examples:
 
 @click.command("verify", epilog=EPILOG)
 @click.argument("directory", metavar="DIR", type=click.Path())
-@click.argument("source", metavar="[SOURCE]", required=False)
+@click.argument("source", metavar="[SOURCE]", required=False, callback=check_url)
 @option("--catalog", metavar="FILE", help="What get --catalog noted when it stored the files.")
 @option(
     "--study",

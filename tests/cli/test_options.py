@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 import pytest
 
-from asyncdicom.cli.app import COMMANDS, application
+from asyncdicom.cli.app import COMMANDS, application, main
 from asyncdicom.cli.options import option, together
 
 
@@ -57,3 +57,55 @@ def test_no_two_options_of_a_command_share_a_name_or_a_variable() -> None:
         assert len(spelled) == len(set(spelled)), name
         variables = [one.envvar for one in options_of(name) if one.envvar is not None]
         assert len(variables) == len(set(map(str, variables))), name
+
+
+NOBODY = "http://127.0.0.1:1/x"
+COMMANDS_WITH_SOURCES = {
+    "get": ["get", "URL", "--study", "1.2"],
+    "find": ["find", "URL"],
+    "verify": ["verify", ".", "URL"],
+    "echo": ["echo", "URL"],
+    "probe": ["probe", "URL"],
+    "move": ["move", "URL", "--to", "X", "--study", "1.2"],
+    "dump": ["dump", "-w", "URL", "-s", "1.2", "-o", "out"],
+    "cod get": ["cod", "get", "URL", "--study", "1.2"],
+}
+
+
+def refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    assert ended.value.code == 2
+    return capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "url", ["http://[::1/x", "dicom://A@[::1", "s3://[b/c", "cod+https://[b/c"]
+)
+@pytest.mark.parametrize("words", COMMANDS_WITH_SOURCES.values(), ids=COMMANDS_WITH_SOURCES)
+def test_what_can_be_no_url_is_refused_in_a_line(
+    words: list[str], url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = refused([url if word == "URL" else word for word in words], capsys)
+    assert told.startswith("asyncdicom: not a URL")
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "1e300"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        pytest.param(["get", NOBODY, "--study", "1", "--timeout"], id="silence"),
+        pytest.param(["get", NOBODY, "--study", "1", "--connect-timeout"], id="connecting"),
+        pytest.param(["echo", NOBODY, "--repeat", "2", "--interval"], id="interval"),
+    ],
+)
+def test_a_time_that_cannot_be_waited_for_is_refused(
+    words: list[str], value: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert f"Invalid value for '{words[-1]}'" in refused([*words, value], capsys)
+
+
+@pytest.mark.parametrize("name", ["--rate", "--max-error-rate"])
+def test_what_is_no_number_is_no_rate(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    told = refused(["get", NOBODY, "--study", "1", name, "nan"], capsys)
+    assert f"Invalid value for '{name}': nan is not a number" in told
