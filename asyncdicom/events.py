@@ -297,8 +297,8 @@ def object_from_json(line: Mapping[str, Any]) -> ObjectTarget | None:
     )
 
 
-def _uid_or_none(text: str | None) -> Uid | None:
-    return None if text is None else parse_uid(text)
+def _uid_or_none(text: object) -> Uid | None:
+    return None if text is None else parse_uid(str(text))
 
 
 def outcome_to_json(outcome: Outcome) -> dict[str, Any]:

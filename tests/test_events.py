@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from asyncdicom.errors import ConfigError, ConnectionLost, NotFound, Truncated
+from asyncdicom.errors import ConfigError, ConnectionLost, InvalidUid, NotFound, Truncated
 from asyncdicom.events import (
     Event,
     Finished,
@@ -245,3 +245,10 @@ def test_a_line_about_another_thing_names_no_object() -> None:
 def test_an_object_without_a_bucket_is_refused(url: str) -> None:
     with pytest.raises(ConfigError, match="names no object"):
         object_from_json({"kind": "object", "url": url})
+
+
+@pytest.mark.parametrize("level", ["study", "series", "instance"])
+@pytest.mark.parametrize("uid", ["x", [], {"1": 2}])
+def test_an_object_of_something_without_a_uid_is_refused(level: str, uid: object) -> None:
+    with pytest.raises(InvalidUid):
+        object_from_json({"kind": "object", "url": "s3://bucket/key", level: uid})

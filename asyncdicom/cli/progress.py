@@ -62,9 +62,16 @@ def observers_for(
 def _say(line: str) -> None:
     """Write a line to stderr, above the bar where there is one.
 
+    It stays one line: keys of objects and names of files are strangers' words.
+
     `click.echo` would write past the object that rich puts in the place of
     `sys.stderr` while it draws, and the line would end up inside of the bar.
     """
+    if not line.isprintable():
+        # Imported here: hardly any run pays for it.
+        from asyncdicom.cli.report_format import printable  # noqa: PLC0415 -- as said
+
+        line = printable(line)
     sys.stderr.write(f"{line}\n")
 
 

@@ -141,7 +141,7 @@ def _encodable(text: str, stream: TextIO) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    """Write a file that appears whole; a former one is replaced.
+    """Write a file that appears whole; a former one is replaced. A link or device is written to.
 
     Raises:
         ConfigError: If it cannot be written.
@@ -151,6 +151,10 @@ def _write(path: Path, text: str) -> None:
 
     temporary = path.with_name(f".asyncdicom-{os.getpid()}-{path.name}")
     try:
+        # As root, a rename would leave a file in the place of /dev/null or /dev/stdout.
+        if path.is_symlink() or (path.exists() and not path.is_file()):
+            path.write_text(text, encoding="utf-8")
+            return
         try:
             with temporary.open("x", encoding="utf-8") as file:
                 file.write(text)

@@ -97,14 +97,14 @@ class CatalogEntry:
                 str(fields["bucket"]),
                 str(fields["key"]),
                 int(fields["size"]),
-                fields.get("etag"),
-                fields.get("modified"),
+                _text_or_none(fields.get("etag")),
+                _text_or_none(fields.get("modified")),
                 str(fields["sha256"]),
                 str(fields["path"]),
                 int(fields["mtimeNs"]),
-                fields.get("study"),
-                fields.get("series"),
-                fields.get("instance"),
+                _text_or_none(fields.get("study")),
+                _text_or_none(fields.get("series")),
+                _text_or_none(fields.get("instance")),
             )
         except (ValueError, KeyError, TypeError, AttributeError):
             return None
@@ -194,6 +194,7 @@ class Catalog:
             while written < len(lines):
                 written += os.write(self._fd, lines[written:])
         except OSError as error:
+            self._needs_line_end = True
             raise storage_error(error, self._path) from error
         self._needs_line_end = False
 
@@ -224,3 +225,7 @@ class Catalog:
     def _entry_at(self, offset: int) -> CatalogEntry | None:
         line = os.pread(self._fd, MAX_LINE_BYTES, offset)
         return CatalogEntry.from_json(line.partition(b"\n")[0])
+
+
+def _text_or_none(value: object) -> str | None:
+    return None if value is None else str(value)

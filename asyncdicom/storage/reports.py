@@ -13,6 +13,7 @@ import orjson
 
 from asyncdicom.errors import ConfigError
 from asyncdicom.events import Event, Finished, RunEnded, Withdrawn
+from asyncdicom.storage.failures import storage_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,8 +27,9 @@ FLUSH_EVERY = 64
 class ReportFile:
     """An observer that writes outcomes down."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BinaryIO, path: str) -> None:
         self._file = file
+        self._path = path
         self._unflushed = 0
 
     @classmethod
@@ -39,7 +41,7 @@ class ReportFile:
 
         """
         try:
-            return cls(Path(path).open("wb"))
+            return cls(Path(path).open("wb"), path)
         except OSError as error:
             raise ConfigError(f"cannot write the report {path}: {error.strerror}") from error
 
@@ -47,10 +49,24 @@ class ReportFile:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
+        try:
+            self._file.close()
+        except OSError as error:
+            raise storage_error(error, self._path) from error
 
     def __call__(self, event: Event) -> None:
-        """Write an outcome; other events are not for reports."""
+        """Write an outcome; other events are not for reports.
+
+        Raises:
+            StorageError: If it cannot be written; `DiskFull` where that is why.
+
+        """
+        try:
+            self._write(event)
+        except OSError as error:
+            raise storage_error(error, self._path) from error
+
+    def _write(self, event: Event) -> None:
         if isinstance(event, Finished | Withdrawn):
             line = event.to_json()
             del line["event"]

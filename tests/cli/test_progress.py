@@ -14,9 +14,9 @@ import pytest
 from asyncdicom.cli import progress
 from asyncdicom.cli.progress import SHOWN_FAILURES, observers_for, progress_bar
 from asyncdicom.errors import NotFound, Truncated, Unauthorized
-from asyncdicom.events import Event, Finished, Planned, Retrying, RunEnded
+from asyncdicom.events import Event, Finished, Planned, Remarked, Retrying, RunEnded
 from asyncdicom.jobs.tally import Tally
-from asyncdicom.model import Failed, Resource, Stored, Target, Uid
+from asyncdicom.model import Failed, ObjectTarget, Resource, Stored, Target, Uid
 
 if TYPE_CHECKING:
     from asyncdicom.errors import AsyncDicomError
@@ -58,6 +58,16 @@ def test_everything_is_told_where_asked_for(capsys: pytest.CaptureFixture[str]) 
     events: list[Event] = [PLANNED, STORED, RETRYING, failed(), ended(missing=1)]
     lines, _ = told(capsys, *events, verbose=True)
     assert lines == [str(event) for event in events]
+
+
+def test_names_of_strangers_do_not_move_the_cursor(capsys: pytest.CaptureFixture[str]) -> None:
+    target = ObjectTarget("s3", "bucket", "a\x1b[2J\nb\u202e")
+    gone = Finished(Failed(target, NotFound("gone", status_code=404)))
+    lines, _ = told(capsys, gone, Remarked("c\rd\udcff", "no DICOM file"), verbose=True)
+    assert lines == [
+        "failed object s3://bucket/a\\x1b[2J\\x0ab\ufffd: gone (1 try)",
+        "c\\x0dd\ufffd: no DICOM file",
+    ]
 
 
 @pytest.mark.parametrize("verbose", [False, True])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import orjson
@@ -70,6 +71,19 @@ def test_html_goes_to_a_file_beside_the_text(
     assert [file.name for file in page.parent.iterdir()] == ["report.html"]
     assert b"Report of" in captured.out
     assert captured.err == f"wrote {page}\n".encode()
+
+
+def test_links_and_pipes_stay_what_they_are(out: Path, tmp_path: Path) -> None:
+    link, page, pipe = tmp_path / "link", tmp_path / "page.html", tmp_path / "pipe"
+    page.write_text("an older report")
+    link.symlink_to(page)
+    os.mkfifo(pipe)
+    fd = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    assert [run(out, "--html", link), run(out, "--html", pipe)] == [0, 0]
+    assert os.read(fd, 15) == b"<!doctype html>"
+    os.close(fd)
+    assert (link.is_symlink(), pipe.is_fifo()) == (True, True)
+    assert page.read_text().startswith("<!doctype html>")
 
 
 def test_a_file_that_cannot_be_written_is_a_usage_error(

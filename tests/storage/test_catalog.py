@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import signal
 import subprocess
 import sys
@@ -11,7 +13,7 @@ from typing import TYPE_CHECKING
 import orjson
 import pytest
 
-from asyncdicom.errors import ConfigError
+from asyncdicom.errors import ConfigError, StorageError
 from asyncdicom.storage.catalog import LINES_PER_WRITE, Catalog, CatalogEntry
 
 if TYPE_CHECKING:
@@ -127,6 +129,35 @@ def test_what_is_no_line_is_ignored(tmp_path: Path, line: bytes) -> None:
     known = orjson.dumps(ENTRY.to_json())
     path.write_bytes(known + b"\n" + line + b"\n" + known.replace(b"a/1.dcm", b"b") + b"\n")
     assert [entry.key for entry in entries_of(path)] == ["a/1.dcm", "b"]
+
+
+@pytest.mark.parametrize("field", ["etag", "modified", "study", "series", "instance"])
+def test_a_field_of_another_kind_is_a_text_all_the_same(tmp_path: Path, field: str) -> None:
+    path = tmp_path / "catalog"
+    path.write_bytes(orjson.dumps(ENTRY.to_json() | {field: ["x"]}) + b"\n")
+    (entry,) = entries_of(path)
+    assert entry.to_json()[field] == "['x']"
+
+
+def test_a_write_that_fails_halfway_costs_no_later_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = []
+
+    def write_half(fd: int, data: bytes) -> int:
+        written.append(data)
+        if len(written) == 2:
+            raise OSError(errno.EIO, "failed")
+        return write(fd, data[: len(data) // 2] if len(written) == 1 else data)
+
+    write = os.write
+    monkeypatch.setattr(os, "write", write_half)
+    with Catalog.open(str(tmp_path / "catalog")) as catalog:
+        catalog.record(ENTRY)
+        with pytest.raises(StorageError):
+            catalog.flush()
+        catalog.record(replace(ENTRY, key="later"))
+    assert [entry.key for entry in entries_of(tmp_path / "catalog")] == ["later"]
 
 
 def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import orjson
 import pytest
 
-from asyncdicom.errors import ConfigError, NotFound
+from asyncdicom.errors import ConfigError, DiskFull, NotFound
 from asyncdicom.events import Finished, Planned, RunEnded
 from asyncdicom.model import Failed, Resource, Stored, Target, Uid
 from asyncdicom.storage.reports import FLUSH_EVERY, ReportFile, read_report
@@ -53,6 +53,17 @@ def test_lines_reach_the_disk_while_the_run_goes_on(tmp_path: Path) -> None:
         report(STORED)
         report(ENDED)
         assert len(path.read_bytes().splitlines()) == FLUSH_EVERY + 1
+
+
+def test_a_full_disk_is_told() -> None:
+    with pytest.raises(DiskFull, match="/dev/full"), ReportFile.open("/dev/full") as report:
+        report(STORED)
+    report = ReportFile.open("/dev/full")
+    report(STORED)
+    with pytest.raises(DiskFull, match="/dev/full"):
+        report(ENDED)
+    with pytest.raises(DiskFull):
+        report.__exit__()
 
 
 def test_an_older_report_gives_way(tmp_path: Path) -> None:
