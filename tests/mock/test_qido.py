@@ -66,6 +66,12 @@ def test_matching_agrees_with_what_pydicom_reads(key: str, pattern: str) -> None
     assert found("studies", (key, pattern)) == expected
 
 
+@pytest.mark.parametrize("pattern", ["*" * 40 + "x", "?*" * 12 + "x", "*0" * 8 + "*x"], ids=str)
+@pytest.mark.timeout(10)
+def test_no_pattern_takes_long(pattern: str) -> None:
+    assert found("studies", ("PatientID", pattern), ("PatientName", pattern)) == []
+
+
 @pytest.mark.parametrize(
     ("wanted", "studies"),
     [
