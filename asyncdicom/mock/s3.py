@@ -46,7 +46,7 @@ _CODES = {
 }
 """What S3 says along with a status."""
 
-_RANGE = re.compile(r"bytes=([0-9]*)-([0-9]*)")
+_RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
 _XML: Header = ("Content-Type", "application/xml")
 
 

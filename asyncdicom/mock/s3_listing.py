@@ -30,6 +30,9 @@ MODIFIED_AT = "2026-01-02T03:04:05.000Z"
 MAX_KEYS = 1000
 """Of a page, whatever is asked for."""
 
+MAX_DIGITS = 10
+"""Of a number, as Amazon takes no more than 2,147,483,647; Python reads no more than 4,300."""
+
 
 @dataclass(frozen=True, slots=True)
 class Asked:
@@ -64,7 +67,7 @@ def read_asked(query: Mapping[str, str], max_keys: int = MAX_KEYS) -> Asked:
     """
     token = query.get("continuation-token")
     wanted = query.get("max-keys", str(MAX_KEYS))
-    if not (wanted.isascii() and wanted.isdecimal()):
+    if not (wanted.isascii() and wanted.isdecimal() and len(wanted) <= MAX_DIGITS):
         raise Refused(400, "max-keys is no number")
     return Asked(
         prefix=query.get("prefix", ""),

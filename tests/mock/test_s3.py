@@ -125,7 +125,9 @@ def test_a_range_is_answered_with_its_place(value: str, first: int, last: int | 
     assert response.header("content-range") == f"bytes {start}-{end}/{len(content)}"
 
 
-@pytest.mark.parametrize("value", ["bytes=0-1,5-6", "lines=1-2", "bytes=-"])
+@pytest.mark.parametrize(
+    "value", ["bytes=0-1,5-6", "lines=1-2", "bytes=-", f"bytes=0-{'9' * 5000}"], ids=range(4)
+)
 def test_a_range_that_is_none_is_ignored(value: str) -> None:
     assert body_of(BUCKET.get(Range=value)) == BUCKET.content()
 
@@ -201,6 +203,13 @@ def test_the_other_version_has_the_same_length_and_other_pixels() -> None:
             "GET",
             (400, "InvalidArgument"),
             id="max-keys",
+        ),
+        pytest.param(
+            "/dicom",
+            {"list-type": "2", "max-keys": "9" * 5000},
+            "GET",
+            (400, "InvalidArgument"),
+            id="max-keys of 5000 digits",
         ),
     ],
 )
