@@ -80,7 +80,10 @@ def parse_dimse_fault(text: str) -> DimseFault:
     kinds, options = ("", first) if "=" in first else (first, others)
     pairs = read_pairs(options, text)
     selector = read_selector(kinds, pairs, text, effect.kinds)
-    return DimseFault(effect, selector, read_settings(effect, pairs, text), text.strip())
+    settings = read_settings(effect, pairs, text)
+    if settings.has("as") and dimse_status_effect(settings.text("as")) is None:
+        raise ConfigError(f"in fault {text!r} is no status: {settings.text('as')!r}")
+    return DimseFault(effect, selector, settings, text.strip())
 
 
 class DimsePlan(Plan[DimseFault]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -44,11 +45,8 @@ class Settings:
         for name, value in self.values.items():
             if name in TEXT_OPTIONS or (name, value) == ("at", "head"):
                 continue
-            try:
-                float(value)
-            except ValueError:
-                message = f"{name} in fault {fault!r} is no number: {value!r}"
-                raise ConfigError(message) from None
+            if not _is_number(value, may_be_infinite=name == "s"):
+                raise ConfigError(f"{name} in fault {fault!r} is no number: {value!r}")
 
     def number(self, name: str, default: int) -> int:
         """Return an integer."""
@@ -65,6 +63,14 @@ class Settings:
     def has(self, name: str) -> bool:
         """Tell whether an option was given."""
         return name in self.values
+
+
+def _is_number(text: str, *, may_be_infinite: bool) -> bool:
+    try:
+        number = float(text)
+    except ValueError:
+        return False
+    return math.isfinite(number) or (may_be_infinite and number == math.inf)
 
 
 Apply: TypeAlias = "Callable[[Request, Response, Settings], Response]"

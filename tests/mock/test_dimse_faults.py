@@ -76,6 +76,9 @@ class TestLanguage:
             pytest.param("abort:study", "unknown kind", id="kind of DICOMweb"),
             pytest.param("abort:get:colour=red", "unknown option", id="unknown option"),
             pytest.param("late:get:s=soon", "is no number", id="value of the wrong kind"),
+            pytest.param("late:get:s=nan", "is no number", id="no number"),
+            pytest.param("A702:get:sent=inf", "is no number", id="no count"),
+            pytest.param("fail:suboperation:as=A70", "is no status", id="no status"),
         ],
     )
     def test_what_cannot_be_read_is_said(self, fault: str, reason: str) -> None:
