@@ -249,6 +249,9 @@ class _Tree:
                 raise ProtocolError("a link leads to no record, or back to one", offset=place)
             record = _record_of(item, place)
             if _integer(item, _IN_USE):
+                if record.key in parent.children and not record.file_id:
+                    # Two patients of two hospitals may have one ID: each keeps what is below it.
+                    record.identity += f" at {place}"
                 parent.children[record.key] = record
                 self._read_entity(record, _integer(item, _LOWER), depth=depth + 1)
             place = _integer(item, _NEXT)

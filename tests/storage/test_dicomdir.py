@@ -490,6 +490,21 @@ class TestUpdate:
         assert (report.added, report.kept) == (8, 0)
         assert media.dicomdir.read_bytes() == before
 
+    def test_patients_of_one_id_each_keep_what_is_theirs(self, media: Media) -> None:
+        names = {"A": "One^Patient", "B": "Another^Patient"}
+        for number, (path, name) in enumerate(names.items(), start=1):
+            where = {"study": number, "series": number, "PatientID": f"P-{number}"}
+            dataset = listable(number, PatientName=name, **where)
+            media.build(media.save(path, dataset))
+        # Two hospitals, or a tool that tells patients apart by their names as well.
+        media.dicomdir.write_bytes(media.dicomdir.read_bytes().replace(b"P-2 ", b"P-1 "))
+        for _ in range(2):
+            assert media.build().kept == 2
+            assert [patient.PatientID for patient in media.records("PATIENT")] == ["P-1", "P-1"]
+            with media.file_set() as file_set:
+                found = {one.ReferencedFileID: str(one.PatientName) for one in file_set}
+            assert found == names
+
     def test_groups_without_files_go(self, media: Media) -> None:
         media.build(
             media.save("A", listable(1)),
