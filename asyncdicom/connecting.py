@@ -26,7 +26,7 @@ def transport_settings(options: Mapping[str, Any]) -> TransportSettings:
     """Return the settings of a transport.
 
     Raises:
-        ConfigError: If they contradict each other.
+        ConfigError: If they contradict each other, or the bandwidth is no size.
 
     """
     return TransportSettings(
@@ -43,7 +43,18 @@ def transport_settings(options: Mapping[str, Any]) -> TransportSettings:
         client_key_file=_path(options.get("key")),
         verify=not options.get("insecure", False),
         proxy=options.get("proxy"),
+        consumer_pause_s=_turn_s(options),
     )
+
+
+def _turn_s(options: Mapping[str, Any]) -> float:
+    """Return how long a bandwidth lets one request wait for the pieces of all others."""
+    bandwidth = options.get("bandwidth")
+    if bandwidth is None:
+        return 0.0
+    # No engine hands over more at once than a stream's window has.
+    piece_bytes: int = options.get("stream_window", 1024) * 1024
+    return float(options.get("concurrency", 8) * piece_bytes / byte_count(bandwidth))
 
 
 def header_of(text: str) -> Header:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from asyncdicom import wiring
@@ -39,3 +41,17 @@ def test_what_is_no_field_is_refused(text: str) -> None:
 def test_what_is_no_size_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="size"):
         byte_count(text)
+
+
+@pytest.mark.parametrize(
+    ("options", "pause_s"),
+    [
+        pytest.param({}, 0.0, id="no bound"),
+        pytest.param({"bandwidth": "1048576", "concurrency": 32}, 32.0, id="shared by 32"),
+        pytest.param({"bandwidth": "2097152", "stream_window": 2048}, 8.0, id="large pieces"),
+    ],
+)
+def test_a_bandwidth_lets_each_wait_for_the_pieces_of_all_others(
+    options: dict[str, Any], pause_s: float
+) -> None:
+    assert transport_settings(options).consumer_pause_s == pause_s

@@ -61,7 +61,8 @@ VERSIONS = {"HTTP/1.0": "1.0", "HTTP/1.1": "1.1", "HTTP/2.0": "2"}
 ABANDONED_AFTER_IDLE_TIMES = 4
 """Idle times after which the library gives up a request that nobody waits for any more.
 
-Also what a consumer may do between two reads of a body; servers wait no longer either.
+Also what a consumer may do between two reads of a body, besides the pauses that are meant;
+servers wait no longer either.
 """
 
 SETTLE_S = 0.02
@@ -263,6 +264,8 @@ def _causes_of(error: Exception) -> list[str]:
 
 
 def _plain_builder(settings: TransportSettings) -> ClientBuilder:
+    read_timeout_s = ABANDONED_AFTER_IDLE_TIMES * settings.idle_timeout_s
+    read_timeout_s += settings.consumer_pause_s
     # Bytes are sacred, and decisions belong to the layers above: nothing is
     # decoded, followed or remembered here.
     return (
@@ -276,7 +279,7 @@ def _plain_builder(settings: TransportSettings) -> ClientBuilder:
         .error_for_status(False)
         .user_agent(settings.user_agent)
         .connect_timeout(timedelta(seconds=settings.connect_timeout_s))
-        .read_timeout(timedelta(seconds=ABANDONED_AFTER_IDLE_TIMES * settings.idle_timeout_s))
+        .read_timeout(timedelta(seconds=read_timeout_s))
     )
 
 

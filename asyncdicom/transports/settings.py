@@ -54,6 +54,9 @@ class TransportSettings:
     transport alone gains nothing by more, but `dump` does, a fifth: each piece is
     parsed, digested and written.
     """
+    consumer_pause_s: float = 0.0
+    """Longest time between two reads of a body that is meant, in seconds: a bandwidth makes
+    readers wait for their turn."""
     max_head_bytes: int = 64 * 1024
     """Largest sum of names and values of response fields."""
     ca_file: Path | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,6 +19,7 @@ from asyncdicom.errors import (
     UsageError,
 )
 from asyncdicom.ports.http import HttpRequest
+from asyncdicom.transports.engines import open_transport
 from tests.support.origin import (
     Answer,
     Close,
@@ -30,7 +32,17 @@ from tests.support.origin import (
     Step,
     Wait,
 )
-from tests.transports.conftest import HTTP1, HTTP2, HTTP2_TLS, Quick, one_loop, wires
+from tests.transports.conftest import (
+    HTTP1,
+    HTTP2,
+    HTTP2_TLS,
+    QUICK,
+    Authority,
+    Quick,
+    Wire,
+    one_loop,
+    wires,
+)
 from tests.transports.contract import fetch
 
 if TYPE_CHECKING:
@@ -206,6 +218,27 @@ class TestStalls(Quick):
             while data := await response.read():
                 found += data
         assert found == body
+
+
+@wires(HTTP1)
+@one_loop
+async def test_a_consumer_may_pause_as_long_as_is_meant(
+    wire: Wire, authority: Authority, origin: Origin
+) -> None:
+    transport = open_transport(
+        wire.engine, replace(wire.settings(authority, QUICK), consumer_pause_s=60.0)
+    )
+    # More than any buffer on the way takes.
+    body = b"x" * 12_000_000
+    request = HttpRequest(origin.serve("/a", Answer(200, (), body)))
+    byte_count = 0
+    async with transport.request(request) as response:
+        while data := await response.read():
+            if not byte_count:
+                await asyncio.sleep(6 * QUICK.idle_timeout_s)
+            byte_count += len(data)
+    await transport.aclose()
+    assert byte_count == len(body)
 
 
 @wires(HTTP1, HTTP2)
