@@ -6,8 +6,8 @@
     yield from listing.follow(wanted)       # its objects, and in time the next page
 
 Rule: one page is being fetched and one is being listed, never more: 92,000 objects
-below one prefix take the memory of two pages, and no worker waits for a list
-that could have been asked for before.
+below one prefix take the memory of two pages (and of a number each, where somebody said
+how many there are), and no worker waits for a list that could have been asked for before.
 """
 
 from __future__ import annotations
@@ -75,8 +75,8 @@ class GroupListing:
     is_complete: bool = False
     """Whether the last page has come."""
     _entries: deque[ObjectEntry] = field(default_factory=deque)
-    _listed: frozenset[str] = frozenset()
-    """Keys of the last page."""
+    _listed: set[int] = field(default_factory=set)
+    """Keys of the last page; of all pages where they are counted."""
     _tokens: set[int] = field(default_factory=set)
     """Of the pages so far."""
     _is_drawn: bool = False
@@ -129,9 +129,13 @@ class GroupListing:
             if token in self._tokens:
                 raise ProtocolError("the pages of the list go round in a circle")
             self._tokens.add(token)
-        fresh = {entry.key: entry for entry in page.entries if entry.key not in self._listed}
-        wanted = tuple(entry for entry in fresh.values() if self._is_wanted(entry))
-        self._listed = frozenset(fresh)
+        listed = {hash(entry.key): entry for entry in page.entries}
+        fresh = [entry for name, entry in listed.items() if name not in self._listed]
+        wanted = tuple(entry for entry in fresh if self._is_wanted(entry))
+        if self.group.expected_count is None:
+            self._listed = set(listed)
+        else:
+            self._listed.update(listed)
         self.count += len(wanted)
         self.byte_count += sum(entry.byte_count for entry in wanted)
         self.continuation = page.continuation

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -27,9 +29,11 @@ from tests.jobs.support import IMPATIENT, files_in
 from tests.support.dicom import ct
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
     from asyncdicom.ports.objects import ObjectEntry
+    from tests.jobs.object_support import MemoryAnswer
     from tests.jobs.support import Run
 
 pytestmark = pytest.mark.anyio
@@ -105,6 +109,13 @@ async def test_a_part_that_never_comes_fails_the_object(tmp_path: Path) -> None:
     assert files_in(tmp_path) == {}
 
 
+async def test_a_part_that_comes_byte_by_byte_is_left_for_a_while(tmp_path: Path) -> None:
+    store = MemoryStore({"a": LARGE}, {"a": [Cut(1)] * 100})
+    run = await fetched(store, tmp_path)
+    assert run.is_complete
+    assert run.retried == ["object s3://bucket/a: truncated"]
+
+
 async def test_a_refused_part_is_tried_again(tmp_path: Path) -> None:
     store = MemoryStore({"a": LARGE}, {"a": [None, Throttled("slow down", status_code=503)]})
     run = await fetched(store, tmp_path)
@@ -117,7 +128,7 @@ async def test_a_server_that_ignores_ranges_is_asked_for_the_whole(tmp_path: Pat
     run = await fetched(store, tmp_path)
     assert run.is_complete
     assert files_in(tmp_path) == {"a": LARGE, "b": LARGE}
-    assert store.asked[-1] == "get b"
+    assert [line for line in store.asked if line.startswith("get b")] == ["get b"]
 
 
 async def test_without_a_version_there_are_no_parts(tmp_path: Path) -> None:
@@ -155,6 +166,8 @@ class ChangingStore(MemoryStore):
         self._answers += 1
         if self._answers == self.changes_at:
             self.objects = {key: self.later}
+            if self.promised:
+                self.promised = {key: ("sha256", hashlib.sha256(self.later).digest())}
         return super().entry_of(key)
 
 
@@ -169,6 +182,23 @@ async def test_two_versions_never_make_one_file(
     assert run.is_complete
     assert files_in(tmp_path) == {"a": later}
     assert [s.remarks for s in run.stored] == [("changed after it was listed",)]
+
+
+@pytest.mark.parametrize("changes_at", [2, 3, 4, 5])
+async def test_where_a_list_promises_digests_another_version_is_found_without_a_question(
+    tmp_path: Path, changes_at: int
+) -> None:
+    later = ct(number=2, rows=1024, columns=2048) + bytes(1000)
+    store = ChangingStore(
+        {"a": LARGE},
+        promised={"a": ("sha256", hashlib.sha256(LARGE).digest())},
+        has_etags=False,
+        changes_at=changes_at,
+        later=later,
+    )
+    run = await fetched(store, tmp_path)
+    assert run.retried == ["object s3://bucket/a: object-changed"]
+    assert files_in(tmp_path) == {"a": later}
 
 
 async def test_an_object_that_always_changes_fails(tmp_path: Path) -> None:
@@ -188,6 +218,26 @@ def test_lanes_are_no_more_than_there_are() -> None:
     lanes.enter()
     lanes.leave()
     assert not lanes.take()
+
+
+@dataclass
+class Counting(MemoryStore):
+    """Counts the requests at once for each object."""
+
+    at_once: Counter[str] = field(default_factory=Counter)
+
+    @asynccontextmanager
+    async def fetch(self, bucket: str, key: str, **how: Any) -> AsyncIterator[MemoryAnswer]:
+        """Answer a GET."""
+        async with super().fetch(bucket, key, **how) as answer:
+            self.at_once[key] = max(self.at_once[key], self._under_way)
+            yield answer
+
+
+async def test_what_an_object_had_the_next_one_may_have(tmp_path: Path) -> None:
+    store = Counting({"a": LARGE, "b": LARGE, "c": LARGE})
+    await fetched(store, tmp_path, requests=4)
+    assert store.at_once == {"a": 4, "b": 4, "c": 4}
 
 
 async def test_many_large_objects_share_the_requests(tmp_path: Path) -> None:

@@ -88,3 +88,35 @@ async def test_pages_that_go_round_are_no_list() -> None:
     run, _ = await surveyed(store, group_of())
     assert [type(f.error) for f in run.failed] == [ProtocolError]
     assert len(store.asked) <= 6
+
+
+class Repeating(MemoryStore):
+    """Its pages are what a test says."""
+
+    pages: tuple[str, ...] = ()
+
+    async def page(
+        self, bucket: str, prefix: str, *, delimiter: str = "", continuation: str | None = None
+    ) -> ListingPage:
+        """Return the page of that number."""
+        number = int(continuation or 0)
+        entries = tuple(map(self.entry_of, self.pages[number]))
+        return ListingPage(entries, (), str(number + 1) if number + 1 < len(self.pages) else None)
+
+
+@pytest.mark.parametrize(
+    ("pages", "told"),
+    [
+        pytest.param(("ab", "bc", "cd"), [], id="of the page before"),
+        pytest.param(("ab", "ab", "ab", "cd"), [], id="a page that comes again and again"),
+        pytest.param(("ab", "c", "a"), ["4 objects expected, 3 listed"], id="of an earlier page"),
+        pytest.param(("ab", "bc", "bc"), ["4 objects expected, 3 listed"], id="twice"),
+    ],
+)
+async def test_what_is_listed_twice_stands_in_for_nothing_that_is_missing(
+    pages: tuple[str, ...], told: list[str]
+) -> None:
+    store = Repeating(dict.fromkeys("abcd", b"x"))
+    store.pages = pages
+    run, _ = await surveyed(store, group_of(expected_count=4))
+    assert [str(f.error) for f in run.failed] == told

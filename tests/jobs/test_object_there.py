@@ -134,6 +134,20 @@ async def test_a_damaged_file_is_replaced(tmp_path: Path, damaged: bytes) -> Non
     assert files_in(tmp_path) == {"a": CONTENT}
 
 
+# PS3.10 §7.2: Data Set Trailing Padding.
+PADDED = CONTENT + b"\xfc\xff\xfc\xffOB\0\0\x04\0\0\0\0\0\0\0"
+
+
+@pytest.mark.parametrize(("there", "listed"), [(CONTENT, PADDED), (PADDED, CONTENT)])
+async def test_a_whole_file_of_another_size_is_replaced_though_it_begins_alike(
+    tmp_path: Path, there: bytes, listed: bytes
+) -> None:
+    (tmp_path / "a").write_bytes(there)
+    run = await fetched(MemoryStore({"a": listed}, has_etags=False), tmp_path)
+    assert [s.path for s in run.stored] == ["a"]
+    assert files_in(tmp_path) == {"a": listed}
+
+
 async def test_a_file_of_another_series_is_no_proof(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(CONTENT)
     group = group_of(series_instance_uid=parse_uid(uid("series", 7)))
