@@ -11,7 +11,15 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from asyncdicom.errors import DigestMismatch, Doubtful, FetchError, Incomplete, StorageError
+from asyncdicom.errors import (
+    DigestMismatch,
+    Doubtful,
+    FetchError,
+    Incomplete,
+    NameTaken,
+    StorageError,
+    UnsafeName,
+)
 from asyncdicom.jobs.object_intake import LookOptions, ObjectLook
 from asyncdicom.storage.reading import read_chunks
 
@@ -67,6 +75,12 @@ def check_file(
         return _walked(folder, path, computes_sha256=computes_sha256)
     except FileNotFoundError:
         return FileVerdict(error=not_there(path))
+    except NameTaken as error:
+        if known is not None:
+            return FileVerdict(error=error)
+        # Who looks for files meets a folder where the search ends (`inventory.files_below`).
+        too_deep = UnsafeName("a folder too deep to look for files in", path=path)
+        return FileVerdict(error=too_deep)
     except (StorageError, FetchError) as error:
         return FileVerdict(error=error)
 

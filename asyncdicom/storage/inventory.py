@@ -108,7 +108,9 @@ def uid_in_head(head: bytes) -> Uid | None:
 
 
 def files_below(folder: OutputFolder, path: str = "", depth: int = MAX_DEPTH) -> Iterator[str]:
-    """Yield the files below a folder by name, without temporary ones; links are files here.
+    """Yield the files below a folder by name, without temporary ones.
+
+    Links are files here, and so are folders that are too deep: whoever reads one is told.
 
     Args:
         folder: Where to look.
@@ -123,8 +125,7 @@ def files_below(folder: OutputFolder, path: str = "", depth: int = MAX_DEPTH) ->
         if name.startswith(RESERVED_PREFIX):
             continue
         below = f"{path}/{name}" if path else name
-        if folder.is_folder(below):
-            if depth:
-                yield from files_below(folder, below, depth - 1)
+        if depth and folder.is_folder(below):
+            yield from files_below(folder, below, depth - 1)
         else:
             yield below

@@ -121,6 +121,18 @@ async def test_what_its_structure_shows_is_named(
     assert run.ended.corrupt == 1
 
 
+async def test_a_folder_that_is_too_deep_is_named(tmp_path: Path) -> None:
+    write_series(tmp_path, 1)
+    deep = "/".join("d" * 64)
+    (tmp_path / deep / "e").mkdir(parents=True)
+    (tmp_path / deep / "e/1.dcm").write_bytes(ct(number=1)[:-7])
+    run, _ = await verified(tmp_path)
+    assert [str(f.error) for f in run.failed] == [
+        f"a folder too deep to look for files in: {deep}/e"
+    ]
+    assert not run.is_complete
+
+
 async def test_what_is_no_dicom_file_proves_nothing(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_bytes(b"hello")
     run, job = await verified(tmp_path)

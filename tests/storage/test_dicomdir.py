@@ -493,7 +493,7 @@ class TestUpdate:
     def test_patients_of_one_id_each_keep_what_is_theirs(self, media: Media) -> None:
         names = {"A": "One^Patient", "B": "Another^Patient"}
         for number, (path, name) in enumerate(names.items(), start=1):
-            where = {"study": number, "series": number, "PatientID": f"P-{number}"}
+            where: dict[str, Any] = {"study": number, "series": number, "PatientID": f"P-{number}"}
             dataset = listable(number, PatientName=name, **where)
             media.build(media.save(path, dataset))
         # Two hospitals, or a tool that tells patients apart by their names as well.
