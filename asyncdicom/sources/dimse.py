@@ -44,6 +44,8 @@ if TYPE_CHECKING:
         DimseTransport,
         FindAnswer,
         StorageHandler,
+        StoreRequest,
+        StoreSink,
         SubOperations,
     )
     from asyncdicom.protocol.identifiers import Tree
@@ -196,13 +198,14 @@ class DimseSource:
         if level is not None:
             check_level(model, level)
             keys[Tags.QUERY_RETRIEVE_LEVEL] = Key("CS", level)
+
+        def ask(association: Association) -> AsyncGenerator[FindAnswer]:
+            return association.find(*_addressed(association, model.find, keys))
+
         contexts = [PresentationContext(model.find, IDENTIFIER_SYNTAXES)]
-        async with self._pool.association(contexts) as association:
-            context = association.context_for(model.find)
-            identifier = encode_identifier(keys, context.transfer_syntax)
-            async with aclosing(association.find(context, identifier)) as answers:
-                async for answer in answers:
-                    yield answer
+        async with aclosing(self._pool.perform(contexts, ask)) as answers:
+            async for answer in answers:
+                yield answer
 
     async def get(
         self,
@@ -225,13 +228,21 @@ class DimseSource:
 
         """
         model = self._retrieving(self.options.model.get)
-        first = PresentationContext(model, IDENTIFIER_SYNTAXES)
-        async with self._pool.association((first, *contexts), alone=alone) as association:
-            context, identifier = _addressed(association, model, keys)
-            async with aclosing(association.get(context, identifier, storage)) as responses:
-                async for response in responses:
-                    self.counts.note(response)
-                    yield response
+        noted = _Noted(storage)
+
+        def ask(association: Association) -> AsyncGenerator[SubOperations]:
+            return association.get(*_addressed(association, model, keys), noted)
+
+        told = self._pool.perform(
+            (PresentationContext(model, IDENTIFIER_SYNTAXES), *contexts),
+            ask,
+            alone=alone,
+            has_begun=lambda: noted.has_begun,
+        )
+        async with aclosing(told) as responses:
+            async for response in responses:
+                self.counts.note(response)
+                yield response
 
     async def move(
         self,
@@ -251,19 +262,39 @@ class DimseSource:
 
         """
         model = self._retrieving(self.options.model.move)
-        first = PresentationContext(model, IDENTIFIER_SYNTAXES)
-        async with self._pool.association((first,)) as association:
-            context, identifier = _addressed(association, model, keys)
-            told = association.move(context, identifier, destination, elsewhere)
-            async with aclosing(told) as responses:
-                async for response in responses:
-                    self.counts.note(response)
-                    yield response
+        known = elsewhere() if elsewhere is not None else 0
+
+        def ask(association: Association) -> AsyncGenerator[SubOperations]:
+            address = _addressed(association, model, keys)
+            return association.move(*address, destination, elsewhere)
+
+        told = self._pool.perform(
+            [PresentationContext(model, IDENTIFIER_SYNTAXES)],
+            ask,
+            has_begun=lambda: elsewhere is not None and elsewhere() != known,
+        )
+        async with aclosing(told) as responses:
+            async for response in responses:
+                self.counts.note(response)
+                yield response
 
     def _retrieving(self, sop_class: str) -> str:
         if not sop_class:
             raise ConfigError("a worklist can be searched, not retrieved", hint="use find")
         return sop_class
+
+
+class _Noted:
+    """A storage, and whether anything came for it (`ports.dimse.StorageHandler`)."""
+
+    def __init__(self, storage: StorageHandler) -> None:
+        self.has_begun = False
+        self._storage = storage
+
+    def begin(self, request: StoreRequest, /) -> StoreSink:
+        """Begin a data set."""
+        self.has_begun = True
+        return self._storage.begin(request)
 
 
 def _addressed(

@@ -15,12 +15,13 @@ takes, whether it says "for now" or not: from then on there are no more (`limit`
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from asyncdicom.errors import (
     AssociationRejected,
+    ConnectionLost,
     NotNegotiated,
     OperationFailed,
     ProtocolError,
@@ -30,12 +31,14 @@ from asyncdicom.errors import (
 from asyncdicom.ports.dimse import PresentationContext, Proposal
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
     from contextlib import AbstractAsyncContextManager
 
     from asyncdicom.ports.dimse import Association, DimseTransport
 
 __all__ = ["AssociationPool"]
+
+T = TypeVar("T")
 
 IDLE_S = 5.0
 """How long an association is kept for the next one who needs it: peers end them after
@@ -52,6 +55,7 @@ class _Established:
     contexts: frozenset[PresentationContext]
     block: AbstractAsyncContextManager[Association]
     idle_since_s: float = 0.0
+    was_used: bool = False
 
     async def close(self, error: BaseException | None = None) -> None:
         """Release the association; after an error, abort it."""
@@ -96,10 +100,52 @@ class AssociationPool:
             FetchError: As `DimseTransport.associate`.
 
         """
-        wanted = tuple(dict.fromkeys(contexts))
-        lent = await self._take(wanted, alone=alone)
-        try:
+        lent = await self._take(tuple(dict.fromkeys(contexts)), alone=alone)
+        async with self._lending(lent):
             yield lent.association
+
+    async def perform(
+        self,
+        contexts: Iterable[PresentationContext],
+        ask: Callable[[Association], AsyncGenerator[T]],
+        *,
+        alone: bool = False,
+        has_begun: Callable[[], bool] = lambda: False,
+    ) -> AsyncGenerator[T]:
+        """Yield what an operation brings.
+
+        A peer may end an association that waits for its next use, or each behind its first
+        operation. So where one that was used before is lost, and nothing came, another is asked.
+
+        Args:
+            contexts: What has to be proposed.
+            ask: Performs the operation on an association.
+            alone: Whether nothing else may be proposed.
+            has_begun: Tells whether something came that is not yielded.
+
+        Raises:
+            FetchError: As `association`, and what `ask` raises.
+
+        """
+        wanted = tuple(dict.fromkeys(contexts))
+        while True:
+            lent, has_come = await self._take(wanted, alone=alone), False
+            try:
+                async with self._lending(lent), aclosing(ask(lent.association)) as told:
+                    async for one in told:
+                        has_come = True
+                        yield one
+            except ConnectionLost:
+                if has_come or has_begun() or not lent.was_used:
+                    raise
+            else:
+                return
+
+    @asynccontextmanager
+    async def _lending(self, lent: _Established) -> AsyncIterator[None]:
+        """Take an association back when the block ends, or end it when the block failed."""
+        try:
+            yield
         except (OperationFailed, NotNegotiated, GeneratorExit):
             # An answer that says no, and an operation that was cancelled in order.
             await self._give_back(lent)
@@ -177,6 +223,7 @@ class AssociationPool:
         if self._is_closed or self._count > self.limit:
             await self._drop(lent)
             return
+        lent.was_used = True
         lent.idle_since_s = asyncio.get_running_loop().time()
         self._idle.append(lent)
         await self._tell_change()

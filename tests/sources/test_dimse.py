@@ -15,6 +15,7 @@ from asyncdicom.errors import (
     NotNegotiated,
     OperationFailed,
     ProtocolError,
+    Stalled,
     Unreachable,
     UsageError,
 )
@@ -32,23 +33,44 @@ from asyncdicom.protocol.urls import DimseRoot
 from asyncdicom.sources import dimse_pool
 from asyncdicom.sources.dimse import DimseOptions, DimseSource, Tags, unique_keys
 from asyncdicom.sources.dimse_pool import AssociationPool
-from tests.support.dicom import ct
+from tests.support.dicom import ct, uid
 from tests.support.scripted_dimse import ScriptedPeer, refuse
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator, AsyncIterator
 
     from asyncdicom.errors import FetchError
     from asyncdicom.ports.dimse import Proposal
 
 pytestmark = pytest.mark.anyio
 
+STUDY = uid("study", 1)
+CT = "1.2.840.10008.5.1.4.1.1.2"
 A, B, C = (PresentationContext(f"1.2.{n}", ("1.2.840.10008.1.2",)) for n in range(3))
 BUSY = AssociationRejected("busy", is_transient=True)
 
 
 def source_of(peer: ScriptedPeer, **options: Any) -> DimseSource:
     return DimseSource(DimseRoot("archive.test", 104, "PEER"), peer, DimseOptions(**options))
+
+
+class Swallowing:
+    """Storage and sink that take everything and keep nothing."""
+
+    def begin(self, _request: object, /) -> Swallowing:
+        return self
+
+    def write(self, *_fragments: object) -> None:
+        pass
+
+    async def end(self) -> int:
+        return 0
+
+    def end_nowait(self) -> int:
+        return 0
+
+    def discard(self) -> None:
+        pass
 
 
 async def used(pool: AssociationPool, *contexts: PresentationContext, **how: Any) -> None:
@@ -179,6 +201,91 @@ async def test_a_closed_pool_lends_nothing() -> None:
     assert peer.open_now == 0
     with pytest.raises(UsageError):
         await used(pool, A)
+
+
+class Ending(ScriptedPeer):
+    """A peer that ends each association behind its first operation; we hear of it later."""
+
+    @asynccontextmanager
+    async def associate(self, proposal: Proposal) -> AsyncIterator[Any]:
+        async with super().associate(proposal) as association:
+            yield _Once(association)
+
+
+class _Once:
+    def __init__(self, association: Any) -> None:
+        self._association = association
+        self._is_over = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._association, name)
+
+    async def _perform(self, name: str, *asked: Any) -> AsyncGenerator[Any]:
+        if self._is_over:
+            raise ConnectionLost("the association is over")
+        self._is_over = True
+        async for one in getattr(self._association, name)(*asked):
+            yield one
+
+    def find(self, *asked: Any) -> AsyncGenerator[Any]:
+        return self._perform("find", *asked)
+
+    def get(self, *asked: Any) -> AsyncGenerator[Any]:
+        return self._perform("get", *asked)
+
+    def move(self, *asked: Any) -> AsyncGenerator[Any]:
+        return self._perform("move", *asked)
+
+
+STUDIES = [ct(number=n, series=n, study=n) for n in range(1, 4)]
+
+
+async def test_an_association_that_ended_while_it_was_idle_is_replaced() -> None:
+    peer = Ending(STUDIES)
+    source = source_of(peer)
+    for _ in range(3):
+        found = source.find(QueryLevel.STUDY, {Tags.STUDY_INSTANCE_UID: Key("UI")})
+        assert len([one async for one in found]) == 3
+    assert (len(peer.established), peer.aborted) == (3, 2)
+    study = Target(Resource.STUDY, Uid(STUDY))
+    for _ in range(2):
+        contexts = (PresentationContext(CT, ("1.2.840.10008.1.2.1",), is_scp=True),)
+        got = source.get(unique_keys(study), contexts, Swallowing())
+        assert [one.status async for one in got][-1] == 0
+        moved = source.move(unique_keys(study), "THERE")
+        assert [one.is_final async for one in moved][-1]
+    await source.aclose()
+    assert peer.open_now == 0
+
+
+@pytest.mark.parametrize("error", [ConnectionLost("reset"), Stalled("silent")])
+async def test_an_association_that_is_new_is_not_replaced(error: FetchError) -> None:
+    peer = ScriptedPeer(STUDIES)
+    peer.find_faults = [error]
+    source = source_of(peer)
+    with pytest.raises(type(error)):
+        [one async for one in source.find(QueryLevel.STUDY, {Tags.STUDY_INSTANCE_UID: Key("UI")})]
+    assert peer.asked == ["find STUDY"]
+    await source.aclose()
+
+
+@pytest.mark.parametrize(
+    ("comes", "begun"), [pytest.param(1, False, id="told"), pytest.param(0, True, id="stored")]
+)
+async def test_what_has_begun_to_come_is_not_asked_for_again(comes: int, begun: bool) -> None:  # noqa: FBT001 -- a parameter
+    peer = ScriptedPeer()
+    pool = AssociationPool(peer)
+    await used(pool, A)
+
+    async def ask(_association: object) -> AsyncGenerator[int]:
+        for number in range(comes):
+            yield number
+        raise ConnectionLost("reset")
+
+    with pytest.raises(ConnectionLost):
+        [one async for one in pool.perform([A], ask, has_begun=lambda: begun)]
+    assert len(peer.established) == 1
+    await pool.aclose()
 
 
 class Hanging(ScriptedPeer):

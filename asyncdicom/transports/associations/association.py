@@ -159,6 +159,7 @@ class _Operation:
                     while not self.is_over:
                         await self.response()
             except TimeoutError:
+                self._association.is_over = True
                 self._wire.fail(Stalled("the peer does not answer C-CANCEL"))
             except FetchError:
                 self._association.abort()
