@@ -13,7 +13,7 @@ import click
 
 from asyncdicom._version import __version__
 from asyncdicom.cli.exit_codes import ExitCode
-from asyncdicom.errors import AsyncDicomError
+from asyncdicom.errors import AsyncDicomError, ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -101,15 +101,27 @@ def file_values(ctx: click.Context, name: str, command: click.Command) -> dict[s
     commands = {other: _option_names_of(ctx, other) for other in COMMANDS}
     content = config.load(path, commands=commands)
     if isinstance(command, click.Group):
-        return {sub: _values_in(content, name, one) for sub, one in command.commands.items()}
-    return _values_in(content, name, command)
+        subs = command.commands.items()
+        return {sub: _values_in(path, content, name, one) for sub, one in subs}
+    return _values_in(path, content, name, command)
 
 
-def _values_in(content: Mapping[str, Any], name: str, command: click.Command) -> dict[str, Any]:
+def _values_in(
+    path: Path, content: Mapping[str, Any], name: str, command: click.Command
+) -> dict[str, Any]:
     from asyncdicom import config  # noqa: PLC0415 -- as above
 
     options = option_names(command)
     values = config.values_for(content, name, options)
+    takes_list = {p.name: p.multiple or p.nargs != 1 for p in command.params}
+    for long_name, value in values.items():
+        wanted = list if takes_list[options[long_name]] else (str, int, float)
+        if not isinstance(value, wanted):
+            shown, example = long_name.replace("_", "-"), '["..."]' if wanted is list else '"..."'
+            raise ConfigError(
+                f"{path}: {shown} takes {'a list' if wanted is list else 'one value'}",
+                hint=f"write {shown} = {example}",
+            )
     return {options[long_name]: value for long_name, value in values.items()}
 
 

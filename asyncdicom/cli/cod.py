@@ -107,7 +107,7 @@ Examples:
     help="What one request asks for: archives, instances, or what costs less.",
 )
 @option("--dry-run", is_flag=True, help="Look up and count; fetch no instance.")
-@run_options
+@run_options(concurrency_option("Requests at once."))
 @object_store_options
 @connection_options
 def get(**options: Any) -> int:
@@ -125,7 +125,7 @@ def get(**options: Any) -> int:
 _part_options = together(
     selection_options,
     output_options,
-    run_options,
+    run_options(concurrency_option("Requests at once.")),
     object_store_options,
     connection_options,
 )

@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from asyncdicom.cli.options import check_url, connection_options, option, run_options
+from asyncdicom.cli.options import (
+    check_url,
+    concurrency_option,
+    connection_options,
+    option,
+    run_options,
+)
 from asyncdicom.model import Resource
 
 if TYPE_CHECKING:
@@ -113,7 +119,7 @@ Examples:
     show_default="one per 16 requests at once, and no more than cores",
     help="Processes that share the requests, each with connections of its own.",
 )
-@run_options
+@run_options(concurrency_option("Requests at once."))
 @connection_options
 def command(**options: Any) -> int:
     """Write DICOMweb responses to disk exactly as the server sent them.

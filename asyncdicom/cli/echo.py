@@ -169,7 +169,11 @@ class _Teller:
         click.echo(sentence, err=True)
         if self._first_error is None:
             return ExitCode.COMPLETE
-        return ExitCode.INCOMPLETE if times else exit_code_of(self._first_error)
+        if times:
+            return ExitCode.INCOMPLETE
+        code = exit_code_of(self._first_error)
+        # Nothing was searched for: a root that is not there (404) is no service.
+        return ExitCode.UNREACHABLE if code == ExitCode.NO_MATCH else code
 
     def _say(self, line: str) -> None:
         if not self._is_quiet:

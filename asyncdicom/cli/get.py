@@ -9,9 +9,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from asyncdicom.cli.dicomdir import check_dicomdir_options, key_options
-from asyncdicom.cli.object_options import for_object_store, is_object_source, object_options
+from asyncdicom.cli.object_options import (
+    for_object_store,
+    is_object_source,
+    object_options,
+    refuse,
+)
 from asyncdicom.cli.options import (
     check_url,
+    concurrency_option,
     connection_options,
     dimse_options,
     for_source,
@@ -19,7 +25,7 @@ from asyncdicom.cli.options import (
     option,
     output_options,
     run_options,
-    selection_options,
+    selection_and_keys_options,
 )
 
 if TYPE_CHECKING:
@@ -52,7 +58,7 @@ Examples:
 @click.command("get", epilog=EPILOG)
 @click.argument("source", metavar="SOURCE", callback=check_url)
 @click.argument("keys", nargs=-1, metavar="[KEY=VALUE]...")
-@selection_options
+@selection_and_keys_options
 @output_options
 @option(
     "-l",
@@ -93,7 +99,9 @@ Examples:
 )
 @option("--transfer-syntax", default="*", show_default=True, metavar="UID", help="* is as stored.")
 @option("--dry-run", is_flag=True, help="Look up and count; fetch nothing.")
-@run_options
+@run_options(
+    concurrency_option("Requests at once (DIMSE: associations, 4 unless given; s3, gs: 20).")
+)
 @object_options
 @connection_options
 @dimse_options
@@ -118,12 +126,16 @@ def command(**options: Any) -> int:
         for_object_store(options)
         check_options(options)
         return run(lambda interrupts: get_objects(options, interrupts))
+    refuse(options, _OF_OBJECTS, "goes with s3:// and gs:// alone")
     for_source(options)
     _sort_out_s(options)
     _check_selection(options)
     check_dicomdir_options(options)
     return run(lambda interrupts: get_instances(options, interrupts))
 
+
+_OF_OBJECTS = {"include": "--include", "exclude": "--exclude", "catalog": "--catalog"}
+"""What would be silently left undone elsewhere: more comes than was asked for, nothing is noted."""
 
 _KEY_OF_RECORDS = re.compile(r"(?:[A-Z][A-Za-z0-9]+|[0-9A-Fa-f]{4},[0-9A-Fa-f]{4})(?::[123])?")
 
@@ -136,6 +148,9 @@ def _sort_out_s(options: dict[str, Any]) -> None:
 
 
 def _check_selection(options: dict[str, Any]) -> None:
+    if not all(map(str.strip, options["keys"])):
+        # An unset variable of a script would be no condition, and all of the archive match.
+        raise click.UsageError("a KEY=VALUE is empty: leave it out, or name a key")
     ways = [bool(options["study"]), bool(options["keys"]), options["retry_failed"] is not None]
     if sum(ways) != 1:
         raise click.UsageError(

@@ -13,8 +13,14 @@ from asyncdicom.cli.idc_options import (
     selection_of,
     selection_options,
 )
-from asyncdicom.cli.object_options import for_object_store, object_store_options, transfer_options
-from asyncdicom.cli.options import connection_options, durability_option, option, run_options
+from asyncdicom.cli.object_options import OBJECT_CONCURRENCY, object_store_options, transfer_options
+from asyncdicom.cli.options import (
+    concurrency_option,
+    connection_options,
+    durability_option,
+    option,
+    run_options,
+)
 from asyncdicom.protocol.idc.dir_templates import DEFAULT_TEMPLATE
 
 if TYPE_CHECKING:
@@ -86,7 +92,7 @@ _LEVELS = {"debug": "verbose", "info": None, "warning": None, "error": "quiet", 
     is_flag=True,
     help="For idc-index: what is there and whole is never fetched again.",
 )
-@run_options
+@run_options(concurrency_option("Requests at once.", default=OBJECT_CONCURRENCY))
 @transfer_options
 @object_store_options
 @connection_options
@@ -115,7 +121,6 @@ def get(**options: Any) -> int:
 
 
 def _settle(options: dict[str, Any]) -> None:
-    for_object_store(options)
     # Everything is open to everybody; who says who he is has a reason.
     if not any(options[name] for name in _IDENTITIES):
         options["no_sign_request"] = True

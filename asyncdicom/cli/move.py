@@ -70,6 +70,8 @@ def command(**options: Any) -> int:
 
     if bool(options["study"]) == bool(options["keys"]):
         raise click.UsageError("say what to move: --study UID, or KEY=VALUE (one of them)")
+    if not all(map(str.strip, options["keys"])):
+        raise click.UsageError("a KEY=VALUE is empty: leave it out, or name a key")
     for_source(options)
     return run(lambda interrupts: _move(options, interrupts))
 
@@ -79,12 +81,14 @@ async def _move(options: dict[str, Any], interrupts: Interrupts) -> int:
     from asyncdicom.engine.scheduler import Scheduler  # noqa: PLC0415 -- as above
     from asyncdicom.errors import RunAborted  # noqa: PLC0415 -- as above
     from asyncdicom.jobs.dimse_move import MoveJob  # noqa: PLC0415 -- as above
+    from asyncdicom.protocol.upper_layer.pdu import check_ae_title  # noqa: PLC0415 -- as above
     from asyncdicom.wiring import scheduler_settings  # noqa: PLC0415 -- as above
 
     teller = _Teller(options)
+    destination = check_ae_title(options["destination"], "destination")
     async with open_dimse_source(options["source"], options) as source:
         targets = await _targets(source, options)
-        job = MoveJob(source, options["destination"], teller.tell)
+        job = MoveJob(source, destination, teller.tell)
         scheduler = Scheduler(job, scheduler_settings(options))
         interrupts.stops(scheduler)
         try:

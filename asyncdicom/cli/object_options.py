@@ -18,6 +18,7 @@ __all__ = [
     "is_object_source",
     "object_options",
     "object_store_options",
+    "refuse",
     "transfer_options",
 ]
 
@@ -67,7 +68,8 @@ transfer_options = together(
     option(
         "--catalog",
         metavar="FILE",
-        help="Note what is stored (JSON lines); what is noted is not fetched or read again.",
+        help="Note what is stored (JSON lines); what is noted is not fetched or read again "
+        "(objects only).",
     ),
 )
 """How objects are fetched, and what is noted of them."""

@@ -31,6 +31,7 @@ __all__ = [
     "output_options",
     "retry_option",
     "run_options",
+    "selection_and_keys_options",
     "selection_options",
     "together",
 ]
@@ -60,11 +61,21 @@ def together(*decorators: Callable[[F], F]) -> Callable[[F], F]:
     return apply
 
 
-def concurrency_option(explained: str, *, default: int = 8, most: int = 1024) -> Callable[[F], F]:
-    """Declare how much happens at once."""
+def concurrency_option(
+    explained: str, *, default: int | None = 8, most: int = 1024, shown: str | bool = True
+) -> Callable[[F], F]:
+    """Declare how much happens at once.
+
+    Args:
+        explained: For the help.
+        default: None if the command finds out itself.
+        most: Upper bound.
+        shown: What the help says of the default, if it is no number.
+
+    """
     kind = click.IntRange(1, most)
     words = ("-c", "--concurrency")
-    return option(*words, type=kind, default=default, show_default=True, help=explained)
+    return option(*words, type=kind, default=default, show_default=shown, help=explained)
 
 
 def retry_option(what: str) -> Callable[[F], F]:
@@ -84,6 +95,12 @@ class Number(click.FloatRange):
         if math.isnan(number):
             self.fail(f"{value} is not a number", param, ctx)
         return number
+
+
+class _Line(click.types.StringParamType):
+    """A line of text; the environment holds several on lines of their own: they have blanks."""
+
+    envvar_list_splitter = "\n"
 
 
 MAX_WAIT_S = 1_000_000
@@ -120,7 +137,13 @@ connection_options = together(
     option("--oauth2-refresh-token", metavar="TOKEN", help="OAuth2 refresh token."),
     option("--oauth2-scope", metavar="SCOPE", help="OAuth2 scope."),
     option("--netrc", is_flag=True, help="Take the password from ~/.netrc (or $NETRC)."),
-    option("--header", multiple=True, metavar="'NAME: VALUE'", help="Further request header."),
+    option(
+        "--header",
+        multiple=True,
+        type=_Line(),
+        metavar="'NAME: VALUE'",
+        help="Further request header.",
+    ),
     option("--cacert", type=_PATH, help="PEM file with certificates to trust."),
     option("--cert", type=_PATH, help="PEM file with the client certificate."),
     option("--key", type=_PATH, help="PEM file with the key of --cert."),
@@ -247,8 +270,7 @@ def for_source(options: dict[str, Any]) -> None:
     options["max_associations"] = most or max(wanted, 2)
 
 
-run_options = together(
-    concurrency_option("Requests at once (DIMSE: associations, 4 unless given)."),
+_run_options = together(
     retry_option("a failed request; the last one at the end of the queue"),
     option("-a", "--abort", is_flag=True, help="Stop at the first failure."),
     option("--max-errors", type=click.IntRange(min=0), help="Stop after more failures than this."),
@@ -271,16 +293,24 @@ run_options = together(
     option("--retry-failed", metavar="FILE", help="Ask only for what failed in that report."),
 )
 
-selection_options = together(
-    option(
-        "--study",
-        "-s",
-        multiple=True,
-        metavar="UID",
-        help="Study ('-' reads them from stdin); -s KEYWORD is --series-key, as odil has it.",
-    ),
-    option("--series", multiple=True, metavar="UID", help="Series (needs one --study)."),
-    option("--instance", multiple=True, metavar="UID", help="Instance (needs one --series)."),
+
+def run_options(concurrency: Callable[[F], F]) -> Callable[[F], F]:
+    """Declare how a run goes on, what it says, and how much of it happens at once."""
+    return together(concurrency, _run_options)
+
+
+def _selection(study: str) -> Callable[[F], F]:
+    return together(
+        option("--study", "-s", multiple=True, metavar="UID", help=study),
+        option("--series", multiple=True, metavar="UID", help="Series (needs one --study)."),
+        option("--instance", multiple=True, metavar="UID", help="Instance (needs one --series)."),
+    )
+
+
+selection_options = _selection("Study ('-' reads them from stdin).")
+
+selection_and_keys_options = _selection(
+    "Study ('-' reads them from stdin); -s KEYWORD is --series-key, as odil has it."
 )
 
 durability_option = option(

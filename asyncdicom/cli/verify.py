@@ -10,8 +10,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from asyncdicom.cli.exit_codes import ExitCode
-from asyncdicom.cli.object_options import is_given, is_object_source, object_store_options
-from asyncdicom.cli.options import check_url, connection_options, dimse_options, option, run_options
+from asyncdicom.cli.object_options import is_object_source, object_store_options
+from asyncdicom.cli.options import (
+    check_url,
+    concurrency_option,
+    connection_options,
+    dimse_options,
+    option,
+    run_options,
+)
 from asyncdicom.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -58,7 +65,9 @@ Examples:
     metavar="UID",
     help="Study to ask SOURCE for (default: all in DIR).",
 )
-@run_options
+@run_options(
+    concurrency_option("Files read, or requests, at once.", default=None, shown="two per core")
+)
 @object_store_options
 @connection_options
 @dimse_options
@@ -72,7 +81,7 @@ def command(**options: Any) -> int:
     _check_options(options)
     if not Path(options["directory"]).is_dir():
         raise ConfigError(f"no such folder: {options['directory']}")
-    if not is_given("concurrency"):
+    if options["concurrency"] is None:
         # Files are read and digested in threads.
         options["concurrency"] = 2 * (os.cpu_count() or 1)
     return run(lambda interrupts: _verify(options, interrupts))

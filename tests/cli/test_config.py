@@ -148,7 +148,7 @@ def test_commands_of_a_group_share_its_section(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = written(
-        tmp_path, "concurrency = 3\n[idc]\ndir-template = '%PatientID'\nby = 'PatientID'"
+        tmp_path, "concurrency = 3\n[idc]\ndir-template = '%PatientID'\nby = ['PatientID']"
     )
     settings = shown(capsys, "--config", path, "config", "show", "idc", "get")
     assert settings["--concurrency"] == ("3", "file")
@@ -170,3 +170,35 @@ def test_what_is_no_command_has_no_settings(
         main(["config", "show", *words])
     assert caught.value.code == 2
     assert told in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        pytest.param("concurrency = [1, 2]", "concurrency takes one value", id="a list"),
+        pytest.param("[get]\nmax-errors = {a = 1}", "max-errors takes one value", id="a table"),
+        pytest.param('header = "X: a"', "header takes a list; write header = [", id="no list"),
+    ],
+)
+def test_a_value_of_another_kind_is_told_with_its_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], line: str, told: str
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["--config", written(tmp_path, line), "get", "http://127.0.0.1:1", "--study", "1.2"])
+    assert caught.value.code == 2
+    error = capsys.readouterr().err
+    assert "site.toml" in error
+    assert told in error
+
+
+def test_headers_of_the_environment_stand_on_lines_of_their_own(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ASYNCDICOM_HEADER", "no header")
+    with pytest.raises(SystemExit):
+        main(["get", "http://127.0.0.1:1", "--study", "1.2", "-r", "0"])
+    assert "--header wants" in capsys.readouterr().err
+    monkeypatch.setenv("ASYNCDICOM_HEADER", "X-One: a b\nX-Two: c")
+    with pytest.raises(SystemExit) as caught:
+        main(["get", "http://127.0.0.1:1", "--study", "1.2", "-r", "0"])
+    assert caught.value.code == 5  # asked, and nobody is there

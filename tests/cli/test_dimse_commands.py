@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -237,3 +239,28 @@ def test_associations_at_once(
     assert run("get", URL, "PatientID=P-0042", "-o", str(tmp_path), *words) == 0
     assert run.peer.open_peak <= most
     assert run.settings is not None
+
+
+@pytest.mark.parametrize("title", ["", "SEVENTEENLETTERS_", "A\\B", "Ä"])
+def test_no_destination_is_asked_for_that_is_no_ae_title(run: Command, title: str) -> None:
+    assert run("move", URL, "--to", title, "--study", uid("study", 1)) == 2
+    assert run.err.startswith("asyncdicom: destination AE title is not valid")
+    assert run.peer.asked == []
+
+
+class Nowhere(BaseHTTPRequestHandler):
+    """Has nothing."""
+
+    def do_GET(self) -> None:
+        self.send_error(404)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+def test_a_web_root_that_is_not_there_is_no_service(run: Command) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Nowhere) as server:
+        threading.Thread(target=server.serve_forever).start()
+        assert run("echo", f"http://127.0.0.1:{server.server_port}/nope") == 5
+        server.shutdown()
+    assert "404" in run.err

@@ -109,3 +109,51 @@ def test_a_time_that_cannot_be_waited_for_is_refused(
 def test_what_is_no_number_is_no_rate(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     told = refused(["get", NOBODY, "--study", "1", name, "nan"], capsys)
     assert f"Invalid value for '{name}': nan is not a number" in told
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        pytest.param(["get"], "s3, gs: 20).", id="get"),
+        pytest.param(["idc", "get"], "Requests at once.  [default: 20;", id="idc get"),
+        pytest.param(["verify"], "[default: (two per core);", id="verify"),
+    ],
+)
+def test_the_help_says_how_much_happens_at_once(
+    words: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main([*words, "--help"])
+    assert told in " ".join(capsys.readouterr().out.split()).replace(". [", ".  [")
+
+
+@pytest.mark.parametrize("words", [["move"], ["cod", "get"]])
+def test_only_get_takes_keys_of_records_by_s(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main([*words, "--help"])
+    assert "--series-key" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("option", ["--include", "--exclude", "--catalog"])
+@pytest.mark.parametrize("source", [NOBODY, "dicom://A@127.0.0.1:1", "cod+gs://bucket/prefix"])
+def test_what_is_of_objects_alone_is_not_silently_left_undone(
+    source: str, option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = refused(["get", source, "--study", "1.2", option, "x"], capsys)
+    assert f"{option} goes with s3:// and gs:// alone" in told
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        pytest.param(["get", NOBODY], id="get"),
+        pytest.param(["move", "dicom://A@127.0.0.1:1", "--to", "X"], id="move"),
+    ],
+)
+@pytest.mark.parametrize("key", ["", " "])
+def test_an_empty_key_does_not_stand_for_the_whole_archive(
+    words: list[str], key: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "a KEY=VALUE is empty" in refused([*words, key], capsys)
