@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from asyncdicom.cli.exit_codes import ExitCode
+from asyncdicom.errors import StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,7 +52,11 @@ def command(output: Path) -> int:
     """
     from asyncdicom.cli.run import run  # noqa: PLC0415 -- help must not pay for it
 
-    output.mkdir(parents=True, exist_ok=True)
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        hint = "name another folder with --output"
+        raise StorageError(error.strerror or "no folder", path=str(output), hint=hint) from error
     code = run(lambda _: _demo(output))
     if code == ExitCode.COMPLETE:
         click.echo(f"\nThe files are in {output.resolve()}. Next: asyncdicom --help")

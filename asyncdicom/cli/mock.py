@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
 from asyncdicom.cli.exit_codes import ExitCode
-from asyncdicom.errors import ConfigError
+from asyncdicom.errors import ConfigError, StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from asyncdicom.cli.run import Interrupts
     from asyncdicom.mock import DimseServer, MockServer, S3Server
@@ -139,6 +139,8 @@ def command(folder: Path | None, **given: Any) -> int:
     if given["list_faults"]:
         print_faults()
         return ExitCode.COMPLETE
+    if given["ca_out"] is not None and not given["tls"]:
+        raise click.UsageError("--ca-out needs --tls: there is no certificate without it")
     from asyncdicom.cli.run import run  # noqa: PLC0415 -- help has to be instant
 
     archive = archive_of(folder, given)
@@ -303,16 +305,32 @@ async def serve(archive: Archive, given: dict[str, Any], interrupts: Interrupts)
     for face in (server, s3):
         if face is not None and given["verbose"]:
             face.on_request = show_request
-    if given["store_dir"] is not None:
-        given["store_dir"].mkdir(parents=True, exist_ok=True)
+    if (folder := given["store_dir"]) is not None:
+        with _writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
     async with server, dimse or nullcontext(), s3 or nullcontext():
-        if given["ca_out"] is not None:
-            given["ca_out"].write_bytes(server.ca_pem + (s3.ca_pem if s3 else b""))
+        if (file := given["ca_out"]) is not None:
+            with _writing(file):
+                file.write_bytes(server.ca_pem + (s3.ca_pem if s3 else b""))
         if dimse is not None and given["verbose"]:
             dimse.on_request = show_dimse_request
         print_start(server, given["ca_out"], dimse, s3)
         await serving.ended.wait()
     return ExitCode.COMPLETE
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Tell of what cannot be written, as a mistake of who named it.
+
+    Raises:
+        StorageError: If it cannot.
+
+    """
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(error.strerror or "cannot write", path=str(path)) from error
 
 
 def show_request(request: Recorded) -> None:

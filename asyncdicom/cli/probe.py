@@ -112,6 +112,7 @@ async def _report_of(options: dict[str, Any]) -> ProbeReport:
 
 async def _dimse_report(options: dict[str, Any]) -> ProbeReport:
     from asyncdicom.dimse_wiring import dimse_settings  # noqa: PLC0415 -- what speaks HTTP does without
+    from asyncdicom.errors import ProtocolError, Unreachable  # noqa: PLC0415 -- as above
     from asyncdicom.jobs.probe_dimse import probe_dimse  # noqa: PLC0415 -- as above
     from asyncdicom.protocol.urls import parse_dimse_root  # noqa: PLC0415 -- as above
     from asyncdicom.transports.associations.engines import (  # noqa: PLC0415 -- as above
@@ -122,6 +123,8 @@ async def _dimse_report(options: dict[str, Any]) -> ProbeReport:
     transport = open_dimse_transport(options["dimse_engine"], dimse_settings(root, options))
     try:
         return await probe_dimse(root.url, transport, is_thorough=options["thorough"])
+    except ProtocolError as error:
+        raise Unreachable(f"nobody there speaks DICOM: {error}") from error
     finally:
         await transport.aclose()
 

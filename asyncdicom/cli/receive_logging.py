@@ -229,4 +229,4 @@ def _apply(path: Path, text: str) -> None:
 
 def _cause_of(error: Exception) -> str:
     cause = error.__cause__ or error
-    return f"{type(cause).__name__}: {cause}"
+    return f"{type(cause).__name__}: {' '.join(str(cause).split())}"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import socket
+import threading
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -172,3 +174,23 @@ def test_nobody_at_a_dimse_address_is_exit_code_5(capsys: pytest.CaptureFixture[
     runner = Probe(capsys)
     assert runner(source="dicom://PEER@127.0.0.1:1") == 5
     assert "127.0.0.1:1" in runner.stderr
+
+
+def test_who_does_not_speak_dicom_is_no_archive(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        answering = threading.Thread(target=answer_as_a_web_server, args=(server,))
+        answering.start()
+        with pytest.raises(SystemExit) as exited:
+            app.main(["probe", f"dicom://A@127.0.0.1:{server.getsockname()[1]}"])
+        answering.join()
+    assert exited.value.code == 5
+    told = capsys.readouterr().err.splitlines()
+    assert told[0].startswith("asyncdicom: nobody there speaks DICOM: ")
+    assert told[1] == "asyncdicom: check the address, and that the server is up"
+
+
+def answer_as_a_web_server(server: socket.socket) -> None:
+    connection, _ = server.accept()
+    with connection:
+        connection.recv(1024)
+        connection.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")

@@ -213,8 +213,9 @@ def test_a_file_that_cannot_be_used_is_refused(
 ) -> None:
     file = tmp_path / name
     file.write_text(text)
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises(ConfigError, match=message) as refused:
         configure_logging(level="warn", config_file=str(file))
+    assert "\n" not in str(refused.value)
 
 
 @pytest.mark.parametrize("kind", ["missing", "folder", "not UTF-8"])

@@ -45,3 +45,12 @@ def test_a_difference_is_told(
     told = capsys.readouterr().out
     count = demo.INSTANCES
     assert told == f"{count} of {count} files came over {way}, {count} of them different\n"
+
+
+def test_a_folder_that_cannot_be_made_is_told_in_a_line(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    done = cli("demo", "-o", str(file))
+    assert done.code == 2
+    told = f"asyncdicom: File exists: {file}; name another folder with --output"
+    assert done.err.splitlines() == [told]

@@ -98,3 +98,38 @@ def test_what_cannot_be_served_is_said(arguments: list[str], reason: str) -> Non
     result = CliRunner().invoke(command, ["--port", "0", *arguments])
     assert isinstance(result.exception, ConfigError)
     assert reason in str(result.exception)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        pytest.param(["--ca-out", "ca.pem"], 2, "--ca-out needs --tls", id="no certificate"),
+        pytest.param(
+            ["--tls", "--ca-out", "no/ca.pem"],
+            2,
+            "asyncdicom: No such file or directory: no/ca.pem",
+            id="no folder for it",
+        ),
+        pytest.param(
+            ["--dimse-port", "0", "--store-dir", "file"],
+            2,
+            "asyncdicom: File exists: file",
+            id="a file as folder",
+        ),
+    ],
+)
+def test_what_cannot_be_written_is_told_in_a_line(
+    words: list[str], code: int, told: str, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    done = subprocess.run(
+        [sys.executable, "-c", MAIN, "mock", "--port", "0", "--studies", "1", *words],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == code
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
