@@ -241,8 +241,9 @@ def uid(element: Mapping[str, Any], tag: str) -> Uid | None:
         return Uid(found)  # as nearly all are
     try:
         return parse_uid(found)
-    except InvalidUid as error:
-        raise ContentError(f"attribute {tag} is {error.message}") from error
+    except InvalidUid:
+        # Neither its message nor the error itself, which would be its cause: both hold the value.
+        raise ContentError(f"attribute {tag} is not a UID") from None
 
 
 def _needed(found: Uid | None, tag: str) -> Uid:

@@ -369,3 +369,10 @@ def test_all_that_search_needs_is_named() -> None:
     assert sorted(answer) == ["00080056", "00201206", "00201208", "00201209"]
     assert integer(answer, dicom_json.NUMBER_OF_STUDY_RELATED_INSTANCES) == 12
     assert text(answer, dicom_json.INSTANCE_AVAILABILITY) == "NEARLINE"
+
+
+def test_what_stands_where_a_uid_belongs_is_not_told() -> None:
+    with pytest.raises(ContentError) as caught:
+        uid({TAG: {"vr": "UI", "Value": ["DOE^JANE"]}}, TAG)
+    assert str(caught.value) == f"attribute {TAG} is not a UID"
+    assert caught.value.__cause__ is None
