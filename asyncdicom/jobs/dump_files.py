@@ -6,6 +6,7 @@ does not accept it, so the next run fetches the target again.
 
 from __future__ import annotations
 
+import hashlib
 import os
 from typing import TYPE_CHECKING, Any, Self
 
@@ -19,6 +20,7 @@ from asyncdicom.model import Resource, Skipped
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from io import FileIO
 
     from asyncdicom.jobs.dump_plan import DumpOptions, DumpTask
     from asyncdicom.jobs.payload import PartRecord
@@ -148,8 +150,17 @@ def _has_copies(
         return not options.pretty or folder.facts(path + PRETTY_SUFFIX) is not None
     if not (options.strip_multipart and parts):
         return True
-    stripped = folder.facts(path + STRIPPED_SUFFIX)
-    return stripped is not None and stripped.byte_count == sum(part.length for part in parts)
+    with os.fdopen(folder.open_for_reading(path + STRIPPED_SUFFIX), "rb", buffering=0) as file:
+        return all(_follows(file, part) for part in parts) and not file.read(1)
+
+
+def _follows(file: FileIO, part: PartRecord) -> bool:
+    """Tell whether the content of a part comes next in a file."""
+    digest, left_bytes = hashlib.sha256(), part.length
+    while left_bytes and (data := file.read(min(left_bytes, READ_BYTES))):
+        digest.update(data)
+        left_bytes -= len(data)
+    return digest.hexdigest() == part.sha256
 
 
 def _read_record(folder: OutputFolder, path: str) -> dict[str, Any] | None:

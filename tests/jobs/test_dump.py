@@ -363,13 +363,23 @@ async def test_copies_that_an_earlier_run_did_not_write_are_written(tmp_path: Pa
     assert (len(again.skipped), again.stored) == (4, [])
 
 
-async def test_a_stripped_copy_that_was_cut_is_written_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        pytest.param(lambda whole: whole[:-1], id="cut"),
+        pytest.param(lambda whole: whole[:-1] + bytes([whole[-1] ^ 1]), id="changed"),
+        pytest.param(lambda whole: whole + b"x", id="too long"),
+    ],
+)
+async def test_a_stripped_copy_that_was_damaged_is_written_again(
+    tmp_path: Path, damaged: Callable[[bytes], bytes]
+) -> None:
     served = Served(instances=1)
     options = DumpOptions(strip_multipart=True)
     await dump(served, tmp_path, options)
     copy = tmp_path / f"{frame_path(served)}.bin"
     whole = copy.read_bytes()
-    copy.write_bytes(whole[:-1])
+    copy.write_bytes(damaged(whole))
     run = await dump(served, tmp_path, options)
     assert [stored.target for stored in run.stored] == [frame_target(served)]
     assert copy.read_bytes() == whole
