@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from asyncdicom.errors import AsyncDicomError, NotFound
 from asyncdicom.jobs.dimse_get import Contexts, DimseRetriever, judge
-from asyncdicom.jobs.dimse_lookup import NO_MATCH
+from asyncdicom.jobs.dimse_lookup import NO_MATCH, DimseLookup
 from asyncdicom.jobs.dimse_receiving import ReceivingStorage, Refusal, last_response
 from asyncdicom.jobs.stores import WriterT
 from asyncdicom.ports.dimse import PresentationContext
@@ -257,7 +257,8 @@ class MoveJob:
             FetchError: If the association broke.
 
         """
-        responses = self._source.move(unique_keys(task), self._destination)
+        keys = unique_keys(task, await self._patient_of(task))
+        responses = self._source.move(keys, self._destination)
         final = await last_response(responses, _Elsewhere())
         assert final is not None, "an operation has a final response"
         done = (final.completed or 0) + (final.warning or 0)
@@ -288,6 +289,12 @@ class MoveJob:
         """Take note that a target could not be moved."""
         self._settle(Moved(task, error=error))
         return ()
+
+    async def _patient_of(self, task: Target) -> str | None:
+        """Return the PatientID of a target, where its unique keys have to name that."""
+        if not self._source.needs_patient:
+            return None
+        return (await DimseLookup(self._source).outline_of(task)).patient_id
 
     def _settle(self, moved: Moved) -> None:
         self.moved.append(moved)

@@ -16,7 +16,7 @@ from asyncdicom.jobs.run import run_job
 from asyncdicom.jobs.tally import Tally
 from asyncdicom.model import Resource, Target, Uid
 from asyncdicom.ports.dimse import StoreRequest
-from asyncdicom.protocol.dimse.sop_classes import ALL_TRANSFER_SYNTAXES
+from asyncdicom.protocol.dimse.sop_classes import ALL_TRANSFER_SYNTAXES, PATIENT_ROOT
 from asyncdicom.transports.associations.acceptor import ServerSettings
 from tests.jobs.dimse_support import STUDY, source_of, study_of
 from tests.jobs.support import IMPATIENT, Run, files_in, open_store
@@ -104,9 +104,9 @@ async def test_nobody_stores_here_who_was_not_asked() -> None:
 # Elsewhere
 
 
-async def moved(peer: ScriptedPeer, *targets: Target) -> list[Moved]:
+async def moved(peer: ScriptedPeer, *targets: Target, **options: Any) -> list[Moved]:
     told: list[Moved] = []
-    source = source_of(peer)
+    source = source_of(peer, **options)
     job = MoveJob(source, "THERE", told.append)
     await Scheduler(job, IMPATIENT).run(targets or [WHOLE])
     await source.aclose()
@@ -121,6 +121,16 @@ async def test_what_the_archive_counts_is_reported() -> None:
         (one,) = await moved(peer)
     assert (one.completed, one.failed, one.error, one.is_complete) == (3, 0, None, True)
     assert one.to_json()["study"] == STUDY
+
+
+async def test_a_model_that_begins_with_patients_is_told_whose_study_it_is() -> None:
+    """PS3.4 §C.4.1.2.1: an identifier names the unique keys of all levels above."""
+    peer = ScriptedPeer(study_of(1))
+    peer.faults = [Fault(lies=True)]
+    (one,) = await moved(peer, model=PATIENT_ROOT)
+    assert one.is_complete
+    assert peer.asked == ["find STUDY", "move STUDY"]
+    assert peer.identifiers[-1].PatientID == peer.held[0].dataset.PatientID
 
 
 async def test_sub_operations_that_fail_are_named() -> None:

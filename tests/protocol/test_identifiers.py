@@ -128,7 +128,7 @@ def test_elements_are_even_and_in_order(syntax: str) -> None:
         pytest.param(Key("US", "x"), id="no number"),
         pytest.param(Key("US", "1-2"), id="a range of a binary number"),
         pytest.param(Key("US", "70000"), id="out of range"),
-        pytest.param(Key("FL", "1e50"), id="out of range, with a point that floats"),
+        pytest.param(Key("FL", "1e50"), id="more than a float holds"),
         pytest.param(Key("AT", "Rows"), id="no tag"),
         pytest.param(Key("LO", "x" * 70000), id="longer than a length can say"),
     ],
