@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,15 +21,16 @@ from asyncdicom.protocol.idc.series import Series
 from asyncdicom.sources.idc_index import IdcIndex
 from tests.jobs.object_support import MemoryStore
 from tests.jobs.support import IMPATIENT
-from tests.support.dicom import small_instance, uid
+from tests.support.dicom import ct, small_instance, uid
 from tests.support.idc_index import UUID, index_row, instance_row, write_index, write_instances
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
     from asyncdicom.jobs.idc_plans import InstancePlan
     from asyncdicom.ports.objects import ListingPage
+    from tests.jobs.object_support import MemoryAnswer
 
 SECOND = "00000000-0000-4000-8000-000000000002"
 
@@ -88,10 +90,28 @@ async def test_an_object_that_is_no_dicom_file_is_none_of_them() -> None:
     assert set(finder.found) == {uid("instance", 8)}
 
 
+@dataclass
+class Watched(MemoryStore):
+    """Keeps its answers."""
+
+    answers: list[MemoryAnswer] = field(default_factory=list)
+
+    @asynccontextmanager
+    async def fetch(self, bucket: str, key: str, **how: Any) -> AsyncIterator[MemoryAnswer]:
+        """Answer a GET."""
+        async with super().fetch(bucket, key, **how) as answer:
+            self.answers.append(answer)
+            yield answer
+
+
 @pytest.mark.anyio
 async def test_a_server_that_knows_no_ranges_is_read_no_further_than_needed() -> None:
-    finder = await find(store_of(8, honours_ranges=False), 8)
+    content = ct(number=8, rows=512, columns=512)
+    store = Watched({f"{UUID}/a.dcm": content}, honours_ranges=False)
+    finder = await find(store, 8)
     assert set(finder.found) == {uid("instance", 8)}
+    (answer,) = store.answers
+    assert await answer.read(), "most of it is still there"
 
 
 @pytest.mark.anyio

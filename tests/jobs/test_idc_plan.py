@@ -199,6 +199,10 @@ def test_a_folder_in_a_bucket_of_somebody_is_no_id(index: IdcIndex) -> None:
     plan = manifest(index, "s3://my-mirror/nlst/a.dcm")
     assert addresses(plan) == ["my-mirror/nlst/a.dcm"]
     assert plan.totals == Totals(1, 1, 0)
+    assert [str(one) for one in plan.unmatched] == [
+        "manifest 's3://my-mirror/nlst/a.dcm': not in the index, it goes to not_in_index/"
+    ]
+    assert list(plan.failures()) == []
 
 
 def test_an_empty_manifest_is_nothing_and_not_everything(index: IdcIndex) -> None:
