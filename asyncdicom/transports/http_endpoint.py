@@ -144,10 +144,11 @@ class HttpEndpoint:
             return _error(connection, HTTPStatus(error.error_status_hint))
         if request.method not in {b"GET", b"HEAD"}:
             return _error(connection, HTTPStatus.METHOD_NOT_ALLOWED, allow="GET, HEAD")
+        is_head = request.method == b"HEAD"
         make = self._pages.get(request.target.partition(b"?")[0].decode("latin-1"))
         if make is None:
-            return _error(connection, HTTPStatus.NOT_FOUND)
-        return _response(connection, HTTPStatus.OK, make(), is_head=request.method == b"HEAD")
+            return _error(connection, HTTPStatus.NOT_FOUND, is_head=is_head)
+        return _response(connection, HTTPStatus.OK, make(), is_head=is_head)
 
 
 async def _request(sock: socket.socket, connection: h11.Connection) -> h11.Request:
@@ -171,9 +172,15 @@ async def _request(sock: socket.socket, connection: h11.Connection) -> h11.Reque
             raise ConnectionAbortedError
 
 
-def _error(connection: h11.Connection, status: HTTPStatus, *, allow: str | None = None) -> bytes:
+def _error(
+    connection: h11.Connection,
+    status: HTTPStatus,
+    *,
+    is_head: bool = False,
+    allow: str | None = None,
+) -> bytes:
     page = Page(f"{status.value} {status.phrase}\n")
-    return _response(connection, status, page, allow=allow)
+    return _response(connection, status, page, is_head=is_head, allow=allow)
 
 
 def _response(

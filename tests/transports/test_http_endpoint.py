@@ -59,6 +59,15 @@ async def test_a_head_has_the_same_headers_and_no_content() -> None:
     assert whole == head + b"page 1\n"
 
 
+async def test_a_head_of_what_is_not_there_has_no_content_either() -> None:
+    nowhere = GET.replace(b"/page", b"/")
+    async with serving() as endpoint:
+        head = await asked(endpoint, nowhere.replace(b"GET", b"HEAD"))
+        whole = await asked(endpoint, nowhere)
+    assert head.endswith(b"\r\n\r\n")
+    assert whole == head + b"404 Not Found\n"
+
+
 @pytest.mark.parametrize(
     ("request_", "status"),
     [
