@@ -6,7 +6,8 @@ leaves `STUDY.incomplete.zip` instead, so that nobody takes it for the whole.
 Rule: what an archive holds is never lost to a newer one. Series of one study may
 be asked for one after the other, in one run or in several; so each instance that is
 whole in what stands under the name is carried over, unless it came again. What
-cannot be read, though it may be whole, is not replaced.
+cannot be read, though it may be whole, is not replaced, nor is what another run has
+written since it was read.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import zlib
 from collections import defaultdict
 from typing import TYPE_CHECKING, Self
 
-from asyncdicom.errors import AsyncDicomError, StorageError
+from asyncdicom.errors import AsyncDicomError, NameTaken, StorageError
 from asyncdicom.model import Failed, Resource, Skipped, Stored, Target, Uid
 from asyncdicom.protocol.part10 import DEFAULT_TAGS, Part10Walker
 from asyncdicom.storage.committing import GroupCommitter
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from asyncdicom.jobs.intake import Arrival
     from asyncdicom.model import Outcome
     from asyncdicom.storage.atomic import FileWriter
-    from asyncdicom.storage.folder import OutputFolder
+    from asyncdicom.storage.folder import FileFacts, OutputFolder
     from asyncdicom.storage.layout import Layout
 
 __all__ = ["ZipStore"]
@@ -189,10 +190,9 @@ class ZipStore:
         # Another archive of the study may be about to get the name.
         async with self._endings[uid]:
             try:
+                standing = self._folder.facts(path)
                 await self._carry_over(archive, path)
-                writer = await archive.zip.finish()
-                writer.retarget(path)
-                await self._committer.commit(writer, replace=True)
+                await self._commit(archive, path, standing)
             except StorageError as error:
                 await archive.zip.discard()
                 archive.tell_lost(error)
@@ -203,6 +203,30 @@ class ZipStore:
                 raise
             else:
                 archive.tell_stored(path)
+
+    async def _commit(self, archive: _StudyArchive, path: str, standing: FileFacts | None) -> None:
+        """Give an archive its name.
+
+        Raises:
+            NameTaken: If another run has written there what this one does not hold.
+            StorageError: If it cannot be kept.
+
+        """
+        writer = await archive.zip.finish()
+        try:
+            writer.retarget(path)
+            self._require_unchanged(path, standing)
+            await self._committer.commit(writer, replace=standing is not None)
+        except NameTaken:
+            theirs = await asyncio.to_thread(_read_archive, self._folder, path)
+            if not archive.is_within(theirs):
+                raise
+        finally:
+            writer.discard()
+
+    def _require_unchanged(self, path: str, standing: FileFacts | None) -> None:
+        if self._folder.facts(path) != standing:
+            raise NameTaken("another run has written this archive meanwhile", path=path)
 
     async def _carry_over(self, archive: _StudyArchive, path: str) -> None:
         """Copy the instances of the archive that stands there, unless they came again."""
@@ -236,6 +260,11 @@ class _StudyArchive:
 
     def instances(self) -> set[Uid]:
         return {arrival.facts.sop_instance_uid for _, arrival, _ in self._entries}
+
+    def is_within(self, found: Mapping[Uid, tuple[str, int, str]]) -> bool:
+        """Tell whether what was read from an archive has each instance of this one."""
+        digests = {digest for _, _, digest in found.values()}
+        return all(arrival.sha256 in digests for _, arrival, _ in self._entries)
 
     def tell_stored(self, path: str) -> None:
         for name, arrival, attempts in self._entries:

@@ -20,6 +20,7 @@ from asyncdicom.storage.folder import OutputFolder
 from asyncdicom.storage.layout import Layout
 from asyncdicom.storage.system import System
 from asyncdicom.storage.templates import parse_layout
+from asyncdicom.storage.zip import ZipArchive
 from tests.jobs.support import arrival_of, get, open_store
 from tests.support.scripted import ScriptedAnswer, dicom_json
 from tests.support.served import Served
@@ -215,7 +216,7 @@ class FullWhenLinking(System):
     def link(self, *_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    rename = replace = link
+    rename = rename_noreplace = link
 
 
 async def test_a_commit_that_fails_loses_every_instance_of_the_archive(tmp_path: Path) -> None:
@@ -316,6 +317,30 @@ async def test_an_archive_that_cannot_be_read_is_not_replaced(
     assert ([type(failed.error) for failed in run.failed], run.stored) == ([StorageError], [])
     before = named(served.files, served.instances[0])
     assert content_of(tmp_path / f"{served.study}.zip") == before
+
+
+@pytest.mark.parametrize("is_there", [False, True])
+@pytest.mark.parametrize("other", [0, 1])
+async def test_runs_side_by_side_lose_nothing_without_a_word(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, other: int, is_there: bool
+) -> None:
+    served = Served(series=3, instances=1)
+    if is_there:
+        await zipped(served, tmp_path, served.target(series=2))
+    finish = ZipArchive.finish
+
+    async def finish_behind_another_run(archive: ZipArchive) -> FileWriter:
+        monkeypatch.setattr(ZipArchive, "finish", finish)
+        assert (await zipped(served, tmp_path, served.target(series=other))).is_complete
+        return await finish(archive)
+
+    monkeypatch.setattr(ZipArchive, "finish", finish_behind_another_run)
+    run = await zipped(served, tmp_path, served.target(series=0))
+    uids = [served.instances[other], *(served.instances[2:] if is_there else ())]
+    assert content_of(tmp_path / f"{served.study}.zip") == named(served.files, *uids)
+    told = [type(failed.error) for failed in run.failed], len(run.stored)
+    assert told == (([], 1) if other == 0 else ([NameTaken], 0))
+    assert (await zipped(served, tmp_path, served.target(series=0))).is_complete
 
 
 async def test_instances_of_an_archive_whose_end_is_cancelled_are_missing(
