@@ -23,6 +23,7 @@ from asyncdicom.output_wiring import collected_tags
 from asyncdicom.protocol.upper_layer.pdu import check_ae_title
 from asyncdicom.receiver.settings import (
     MAX_REMEMBERED,
+    UID_VARIABLES,
     Admission,
     Duplicates,
     HookSettings,
@@ -62,8 +63,6 @@ _OF_DCMTK = (
     *("no_subdir", "series_date_subdir", "filename_extension"),
 )
 """Options about names that say nothing beside a layout."""
-
-_UIDS = frozenset({"StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,13 +128,15 @@ def _names_of_layout(options: Mapping[str, Any], folder: OutputFolder) -> Names:
     collect = collected_tags(variables_of(text))
     extension = ".dcm" if options["extension"] is None else options["extension"]
     layout = Layout(
-        parse_layout(text, known=set(collect.values()) | _UIDS),
+        parse_layout(text, known=UID_VARIABLES.union(collect.values())),
         extension="" if options["iso_9660"] else extension,
         is_iso_9660=options["iso_9660"],
         names_in=folder.names,
         max_remembered=MAX_REMEMBERED,
     )
-    return Names(layout, collect, hold_values=text == "tree" or not variables_of(text) <= _UIDS)
+    return Names(
+        layout, collect, hold_values=text == "tree" or not variables_of(text) <= UID_VARIABLES
+    )
 
 
 def receiver_settings(

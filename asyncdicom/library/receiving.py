@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 from collections import deque
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from enum import Enum
 from ipaddress import ip_network
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, TypeVar, Unpack
 
 from asyncdicom.errors import ConfigError, LimitExceeded
 from asyncdicom.library.options import check_names
@@ -20,6 +22,7 @@ from asyncdicom.receiver.profiles import load_association_profile
 from asyncdicom.receiver.receiver import Receiver
 from asyncdicom.receiver.settings import (
     MAX_REMEMBERED,
+    UID_VARIABLES,
     Admission,
     Duplicates,
     HookSettings,
@@ -47,6 +50,17 @@ __all__ = ["ReceiveOptions", "Receiving", "receive"]
 MAX_WAITING_EVENTS = 100_000
 """Of a program that reads them slower than they come: some 50 MB."""
 
+E = TypeVar("E", bound=Enum)
+
+_BOUNDS: Final[Mapping[str, tuple[float, float]]] = {
+    "max_associations": (0, math.inf),
+    "max_pdu": (4096, 16 * 1024 * 1024),
+    "timeout": (0.001, math.inf),
+    "min_free": (0, math.inf),
+    "study_idle": (0.001, math.inf),
+}
+"""Least and most of each option that is a number; times in seconds, sizes in bytes."""
+
 
 class ReceiveOptions(TypedDict, total=False):
     """Further options of `receive`."""
@@ -64,7 +78,7 @@ class ReceiveOptions(TypedDict, total=False):
     max_associations_per_peer: int
     """At one time, of one address; by default as many as there may be."""
     max_pdu: int
-    """Longest PDU that we take, in bytes; 131,072 by default."""
+    """Longest PDU that we take, 4,096 to 16,777,216 bytes; 131,072 by default."""
     timeout: float
     """Seconds without a byte before an association is aborted; 60 by default."""
     cert: str | os.PathLike[str]
@@ -148,7 +162,7 @@ async def _open(
     settings = replace(settings, server=within(settings.server, limit, settings.engine))
     events = _Events()
     observers = [events.put] if on_event is None else [events.put, on_event]
-    durability = Durability(options.get("durability", "batch"))
+    durability = _one_of(Durability, options, "durability", Durability.BATCH)
     opened = OutputFolder.open(
         root,
         durability=durability,
@@ -254,12 +268,15 @@ def _settings(port: int, options: Mapping[str, Any]) -> ReceiverSettings:
         ConfigError: If a value is none of its kind.
 
     """
+    _check_numbers(options)
     layout = options.get("layout", "flat")
     collect = collected_tags(variables_of(layout))
+    rules = parse_layout(layout, known=UID_VARIABLES.union(collect.values()))
+    extension = options.get("extension", ".dcm")
     storing = StoringRules(
-        naming=_layout(layout, options.get("extension", ".dcm")),
+        naming=Layout(rules, extension=extension, max_remembered=MAX_REMEMBERED),
         collect=collect,
-        duplicates=_duplicates(options.get("duplicates", "overwrite")),
+        duplicates=_one_of(Duplicates, options, "duplicates", Duplicates.OVERWRITE),
         min_free_bytes=options.get("min_free", 0),
         keeps_doubtful=options.get("keep_doubtful", False),
     )
@@ -277,10 +294,6 @@ def _settings(port: int, options: Mapping[str, Any]) -> ReceiverSettings:
         hooks=hooks,
         study_idle_s=options.get("study_idle", 10.0),
     )
-
-
-def _layout(text: str, extension: str) -> Layout:
-    return Layout(parse_layout(text), extension=extension, max_remembered=MAX_REMEMBERED)
 
 
 def _server(port: int, options: Mapping[str, Any]) -> ServerSettings:
@@ -329,16 +342,35 @@ def _admission(options: Mapping[str, Any]) -> Admission:
     try:
         return Admission(
             called_aes=None if called is None else frozenset([check_ae_title(called)]),
-            calling_aes=None if calling is None else frozenset(map(check_ae_title, calling)),
-            networks=None if networks is None else tuple(map(ip_network, networks)),
+            calling_aes=(
+                None if calling is None else frozenset(map(check_ae_title, _several(calling)))
+            ),
+            networks=None if networks is None else tuple(map(ip_network, _several(networks))),
             max_associations_per_peer=options.get("max_associations_per_peer"),
         )
     except ValueError as error:
         raise ConfigError(f"allow_from has no network: {error}", hint="as 10.1.0.0/16") from error
 
 
-def _duplicates(name: str) -> Duplicates:
-    known = {one.value: one for one in Duplicates}
-    if name not in known:
-        raise ConfigError(f"no policy for duplicates: {name!r}", hint=f"known: {', '.join(known)}")
-    return known[name]
+def _several(values: str | Iterable[str]) -> Iterable[str]:
+    """Return values; one alone is no list of its characters."""
+    return [values] if isinstance(values, str) else values
+
+
+def _one_of(kind: type[E], options: Mapping[str, Any], name: str, default: E) -> E:
+    """Return what an option names."""
+    known = {one.value: one for one in kind}
+    value = options.get(name, default.value)
+    if value not in known:
+        raise ConfigError(f"{name}: no such thing: {value!r}", hint=f"known: {', '.join(known)}")
+    return known[value]
+
+
+def _check_numbers(options: Mapping[str, Any]) -> None:
+    for name, (least, most) in _BOUNDS.items():
+        value = options.get(name, least)
+        if not isinstance(value, int | float):
+            raise ConfigError(f"{name}: no number: {value!r}")
+        if not least <= value <= most:
+            bounds = f"{least} or more" if most == math.inf else f"{least} to {most}"
+            raise ConfigError(f"{name}: {value} is not {bounds}")

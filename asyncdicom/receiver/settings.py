@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MAX_REMEMBERED",
+    "UID_VARIABLES",
     "Admission",
     "Duplicates",
     "HookSettings",
@@ -32,6 +33,10 @@ MIN_CONNECTIONS = 2048
 """Taken at one time at least, associated or not: silent ones cost little, and pass by."""
 MAX_REMEMBERED = 100_000
 """Folders and names that the layout of a receiver remembers, some 50 MB: it runs for months."""
+UID_VARIABLES = frozenset(
+    {"StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID"}
+)
+"""Variables of a layout that need not be collected."""
 
 
 def connections_for(max_associations: int) -> int:

@@ -131,6 +131,10 @@ async def test_a_reader_that_is_too_slow_is_told(
             {"allow_calling_aet": ["CT01"]}, {"calling_ae": "X"}, (1, 1, 3), id="calling AE"
         ),
         pytest.param({"allow_from": ["10.0.0.0/8"]}, {}, (1, 1, 1), id="network"),
+        pytest.param({"allow_from": "10.0.0.0/8"}, {}, (1, 1, 1), id="network by itself"),
+        pytest.param(
+            {"allow_calling_aet": "CT01"}, {"calling_ae": "C"}, (1, 1, 3), id="a part of its name"
+        ),
         pytest.param({"max_associations_per_peer": 0}, {}, (2, 3, 2), id="per peer"),
         pytest.param({"max_associations": 0}, {}, (2, 3, 2), id="limit"),
     ],
@@ -231,6 +235,15 @@ async def test_over_tls_without_authorities_anybody_may_come(tmp_path: Path, tru
         pytest.param({"aetitle": "x" * 17}, "AE title", id="AE title"),
         pytest.param({"on_object": "run {what}"}, "unknown placeholder", id="hook"),
         pytest.param({"layout": "{"}, "layout", id="layout"),
+        pytest.param({"layout": "{PatientId}"}, "unknown variable", id="variable"),
+        pytest.param({"durability": "most"}, "known: none, batch, full", id="durability"),
+        pytest.param({"max_pdu": 2**33}, "max_pdu: .* 4096 to 16777216", id="PDU too long"),
+        pytest.param({"max_pdu": 0}, "max_pdu", id="PDU of no length"),
+        pytest.param({"min_free": "2G"}, "min_free: no number: '2G'", id="size"),
+        pytest.param({"min_free": -1}, "min_free: .* 0 or more", id="size below 0"),
+        pytest.param({"timeout": 0}, "timeout", id="no time"),
+        pytest.param({"study_idle": float("nan")}, "study_idle", id="no time at all"),
+        pytest.param({"max_associations": -1}, "max_associations", id="count below 0"),
         pytest.param({"config_file": ("/no/such", "x")}, "cannot read", id="no profile"),
         pytest.param({"config_file": "storescp.cfg"}, "Default", id="profile without a name"),
         pytest.param({"key": "key.pem"}, "give cert", id="key without certificate"),
