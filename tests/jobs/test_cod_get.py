@@ -359,6 +359,16 @@ async def test_one_series_with_damaged_metadata_does_not_break_its_study(
     ]
 
 
+async def test_a_series_whose_metadata_says_nothing_of_instances_is_missing(
+    objects: CodObjects, instances: list[bytes], tmp_path: Path
+) -> None:
+    series = objects.add_series(instances, change=lambda document: document.pop("cod"))
+    async with open_store(tmp_path, layout=LAYOUT) as store:
+        run = await get(MemoryCodStore(objects), store, study_of(series))
+    assert [str(one.error) for one in run.failed] == ["the metadata says nothing of instances"]
+    assert not run.is_complete
+
+
 async def test_metadata_under_load_is_asked_for_again(
     objects: CodObjects, series: SeriesMaker, tmp_path: Path
 ) -> None:

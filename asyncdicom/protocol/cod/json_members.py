@@ -75,7 +75,12 @@ _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 
 
 class JsonMembers:
-    """Reads one document that is an object."""
+    """Reads one document that is an object.
+
+    Attributes:
+        entered: Paths of the objects that were stepped into, so far.
+
+    """
 
     def __init__(
         self, opened: frozenset[tuple[str, ...]], limits: MemberLimits | None = None
@@ -87,6 +92,7 @@ class JsonMembers:
             limits: What is refused so that memory stays bounded.
 
         """
+        self.entered: set[tuple[str, ...]] = set()
         self._opened = opened
         self._limits = limits or MemberLimits()
         self._state = _State.BEGIN
@@ -151,6 +157,7 @@ class JsonMembers:
                 case _State.VALUE, "{" if (*self._path, self._key) in self._opened:
                     self._pos += 1
                     self._path.append(self._key)
+                    self.entered.add(tuple(self._path))
                     self._state = _State.FIRST_KEY
                 case _State.VALUE, _:
                     offset = self._base + self._pos

@@ -180,7 +180,8 @@ class MetadataReader:
 
         Raises:
             Truncated: If it ends early.
-            ContentError: If an instance is another one than its key says, and nothing is hashed.
+            ContentError: If it says nothing of instances, be it that there are none; or an
+                instance is another one than its key says, and nothing is hashed.
 
         """
         if self._head:
@@ -188,6 +189,8 @@ class MetadataReader:
         if self._decoder is not None:
             self._decoder.end()
         self._members.receive_eof()
+        if _INSTANCES not in self._members.entered:
+            raise UnexpectedContent("the metadata says nothing of instances")
         if self._is_another and not self._is_hashed:
             raise ContentError("the metadata holds instances under UIDs that are not theirs")
 

@@ -123,6 +123,21 @@ def test_an_empty_series_has_no_instances() -> None:
     assert read([document({})]) == []
 
 
+@pytest.mark.parametrize(
+    "made",
+    [
+        pytest.param(document(cod=...), id="nothing of that kind"),
+        pytest.param(document(cod=None), id="null"),
+        pytest.param(document(cod={}), id="nothing in it"),
+        pytest.param(document(cod={"instances": [entry()]}), id="a list"),
+        pytest.param(document(cod={"instances": None}), id="null in it"),
+    ],
+)
+def test_a_document_that_says_nothing_of_instances_is_not_an_empty_series(made: bytes) -> None:
+    with pytest.raises(UnexpectedContent, match="says nothing of instances"):
+        read([made])
+
+
 @pytest.mark.parametrize("content", [document(), gzip.compress(document()), b"{", b"\x1f"])
 def test_a_cut_document_is_a_truncation(content: bytes) -> None:
     for chunks in (whole(content[:-1]), bytewise(content[:-1])):
