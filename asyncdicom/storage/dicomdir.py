@@ -5,7 +5,7 @@
 
 An existing DICOMDIR is updated: the entries whose files are still there stay, with what they
 say; those of the paths given are made anew. It is replaced by one rename when the new one is
-whole.
+whole, and only if it is still the one that was read: what another run lists meanwhile stays.
 
 Rule: a file that cannot be listed is a problem with a name, and the others are listed all the
 same. Nothing is invented: an instance without a value that its record needs is not listed.
@@ -25,7 +25,14 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
-from asyncdicom.errors import AsyncDicomError, ConfigError, ContentError, FetchError, StorageError
+from asyncdicom.errors import (
+    AsyncDicomError,
+    ConfigError,
+    ContentError,
+    FetchError,
+    NameTaken,
+    StorageError,
+)
 from asyncdicom.storage.data_dictionary import vr_of
 from asyncdicom.storage.dicom_source import NotDicom, open_dicom_file
 from asyncdicom.storage.dicomdir_file import (
@@ -48,7 +55,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from asyncdicom.storage.dicomdir_instance import Instance
-    from asyncdicom.storage.folder import OutputFolder
+    from asyncdicom.storage.folder import FileFacts, OutputFolder
 
 __all__ = [
     "DICOMDIR",
@@ -61,6 +68,9 @@ __all__ = [
 
 DICOMDIR: Final = "DICOMDIR"
 """PS3.10 §8.6: the File ID of the directory, in the root of the file-set."""
+
+MAX_TRIES: Final = 8
+"""Where other runs update the same DICOMDIR: each begins anew with what the others listed."""
 
 WINDOW_BYTES: Final = 16 * 1024
 """What a record needs stands in the first kilobytes."""
@@ -134,25 +144,39 @@ def build_dicomdir(
 
     Raises:
         ConfigError: If the DICOMDIR that is there cannot be read, so cannot be updated.
+        NameTaken: If other runs have updated it each time meanwhile.
         StorageError: If the new one cannot be written.
 
     """
-    report = DicomdirReport()
-    file_set = _former(folder)
-    builder = _Builder(folder, file_set.root, keys or DicomdirKeys(), report)
-    builder.keep_former()
-    for path in paths:
-        if is_cancelled():
+    paths = list(paths)
+    for _ in range(MAX_TRIES):
+        standing = folder.facts(DICOMDIR)
+        file_set, report = _former(folder), DicomdirReport()
+        builder = _Builder(folder, file_set.root, keys or DicomdirKeys(), report)
+        builder.keep_former()
+        for path in paths:
+            if is_cancelled():
+                return report
+            builder.add(path)
+        builder.finish()
+        report.is_written = report.instance_count > 0 and _write(folder, file_set, standing)
+        if report.is_written or not report.instance_count:
             return report
-        builder.add(path)
-    builder.finish()
-    if report.instance_count:
-        with folder.create(DICOMDIR) as writer:
-            for piece in encoded_directory(file_set):
-                writer.write(piece)
-            writer.commit(replace=True)
-        report.is_written = True
-    return report
+    raise NameTaken("other runs keep updating this file", path=DICOMDIR)
+
+
+def _write(folder: OutputFolder, file_set: FileSet, standing: FileFacts | None) -> bool:
+    """Write the DICOMDIR, unless another run has written it since it was read."""
+    with folder.create(DICOMDIR) as writer:
+        for piece in encoded_directory(file_set):
+            writer.write(piece)
+        if folder.facts(DICOMDIR) != standing:
+            return False
+        try:
+            writer.commit(replace=standing is not None)
+        except NameTaken:
+            return False
+    return True
 
 
 def file_id_problem(path: str) -> str:

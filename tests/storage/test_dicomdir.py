@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
+import os
 import shutil
 import struct
 import subprocess
 import warnings
 from contextlib import contextmanager
-from itertools import pairwise
+from itertools import count, pairwise
 from typing import TYPE_CHECKING, Any
 
 import pydicom
@@ -23,7 +24,14 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
-from asyncdicom.errors import AsyncDicomError, ConfigError, LimitExceeded, StorageError
+from asyncdicom.errors import (
+    AsyncDicomError,
+    ConfigError,
+    LimitExceeded,
+    NameTaken,
+    StorageError,
+)
+from asyncdicom.storage import dicomdir as module
 from asyncdicom.storage import dicomdir_file
 from asyncdicom.storage.data_dictionary import tag_and_vr_of
 from asyncdicom.storage.dicomdir import (
@@ -610,6 +618,41 @@ class TestUpdate:
         with pytest.raises(StorageError, match="symbolic link"):
             media.build(media.save("A", listable()))
         assert target.read_bytes() == b"precious"
+
+    @pytest.mark.parametrize("is_there", [False, True])
+    def test_what_another_run_lists_meanwhile_stays(
+        self, media: Media, monkeypatch: pytest.MonkeyPatch, *, is_there: bool
+    ) -> None:
+        paths = [media.save(name, listable(n)) for n, name in enumerate("ABC", start=1)]
+        if is_there:
+            media.build(paths[2])
+        encoded = dicomdir_file.encoded_directory
+
+        def behind_another_run(file_set: Any) -> Iterator[bytes]:
+            monkeypatch.setattr(module, "encoded_directory", encoded)
+            media.build(paths[0])
+            return encoded(file_set)
+
+        monkeypatch.setattr(module, "encoded_directory", behind_another_run)
+        report = media.build(paths[1])
+        assert (report.added, report.kept) == (1, 1 + is_there)
+        listed = {record.ReferencedFileID for record in media.records("IMAGE")}
+        assert listed == {*"AB", *("C" if is_there else "")}
+
+    def test_runs_that_never_end_to_update_it_are_given_up_upon(
+        self, media: Media, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        encoded, times = dicomdir_file.encoded_directory, count()
+
+        def behind_another_run(file_set: Any) -> Iterator[bytes]:
+            pieces = list(encoded(file_set))
+            media.dicomdir.write_bytes(b"".join(pieces))
+            os.utime(media.dicomdir, (0, next(times)))
+            return iter(pieces)
+
+        monkeypatch.setattr(module, "encoded_directory", behind_another_run)
+        with pytest.raises(NameTaken, match="other runs keep updating"):
+            media.build(media.save("A", listable()))
 
     def test_it_appears_whole_or_not_at_all(self, media: Media, tmp_path: Path) -> None:
         media.build(media.save("A", listable(1)))
