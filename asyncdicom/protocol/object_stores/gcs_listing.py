@@ -64,12 +64,14 @@ class GcsListingParser:
         listing = parse_resource(self._data, what="listing")
         items, prefixes = listing.get("items", []), listing.get("prefixes", [])
         token = listing.get("nextPageToken")
+        # Google always says what it is; an emulator may not, where it has something to list.
+        kind = listing.get("kind", "storage#objects" if items or prefixes else None)
         is_listing = (
             isinstance(items, list)
             and isinstance(prefixes, list)
             and all(isinstance(prefix, str) for prefix in prefixes)
             and isinstance(token, str | None)
-            and listing.get("kind", "storage#objects") == "storage#objects"
+            and kind == "storage#objects"
         )
         if not is_listing:
             raise ProtocolError("the answer is JSON, but no listing")

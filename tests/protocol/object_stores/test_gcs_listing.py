@@ -95,6 +95,9 @@ def test_what_does_not_end_as_an_object_was_cut(rest: bytes) -> None:
         b'{"prefixes": [1]}',
         b'{"nextPageToken": 1}',
         b'{"kind": "storage#object"}',
+        # An answer of something on the way would end a list of many pages, as if it were whole.
+        b"{}",
+        b'{"status": "ok"}',
         b'{"a": "\xff"}',
         b"<html></html>}",
     ],
