@@ -224,12 +224,16 @@ def _check_sequences(steps: list[Attribute]) -> None:
 
 _DATE = re.compile(r"\d{8}|\d{8}-|-\d{8}|\d{8}-\d{8}|\*")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+# Bytes of a command line that are not of the encoding it is read in (PEP 383).
+_NO_TEXT = re.compile(r"[\ud800-\udfff]")
 
 
 def _checked(path: AttributePath, value: str) -> str:
     """Return a value as it is matched (rule 3)."""
     if _CONTROL.search(value):
         raise ConfigError(f"control character in the value of {path.name}")
+    if _NO_TEXT.search(value):
+        raise ConfigError(f"the value of {path.name} is not text", hint="write it in UTF-8")
     if path.last.vr == "SQ":
         raise ConfigError(
             f"{path.name} is a sequence and has no value", hint=f"use {path.name}.KEYWORD=VALUE"

@@ -31,7 +31,9 @@ __all__ = [
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 # WHATWG URL §3.1 gives the code points that no host can have.
-_NOT_IN_HOSTS = re.compile(r"[\x00-\x20#%/<>?@\[\\\]^|\x7f]")
+_NOT_IN_HOSTS = re.compile(r"[\x00-\x20#%/<>?@\[\\\]^|\x7f\ud800-\udfff]")
+# Bytes of a command line that are not of the encoding it is read in (PEP 383).
+_NO_TEXT = re.compile(r"[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,8 @@ def parse_root(text: str) -> Root:
         port = parts.port
     except ValueError as error:
         raise ConfigError(f"not a URL: {error}", hint=example) from error
+    if _NO_TEXT.search(text):
+        raise ConfigError("the URL is not text in UTF-8", hint=example)
     if parts.scheme not in _DEFAULT_PORTS:
         scheme = parts.scheme or "no scheme"
         raise ConfigError(f"not a DICOMweb URL ({scheme})", hint=example)

@@ -92,7 +92,11 @@ def basic(username: str, password: str) -> StaticCredentials:
     """Return credentials of the Basic scheme (RFC 7617 §2, in UTF-8)."""
     if ":" in username:
         raise ConfigError("a user name of the Basic scheme holds no colon")
-    pair = f"{username}:{password}".encode()
+    try:
+        pair = f"{username}:{password}".encode()
+    except UnicodeEncodeError:
+        # It holds the password.
+        raise ConfigError("the user name or password is not text in UTF-8") from None
     return StaticCredentials("Basic " + base64.b64encode(pair).decode("ascii"))
 
 

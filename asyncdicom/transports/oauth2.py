@@ -56,6 +56,14 @@ class OAuth2Client:
             raise ConfigError("the token URL is not an https URL")
         if self.client_secret is None and self.refresh_token is None:
             raise ConfigError("a token needs a client secret or a refresh token")
+        sent = (self.client_id, self.client_secret, self.refresh_token, self.scope, self.audience)
+        if not all(map(_is_text, filter(None, sent))):
+            raise ConfigError("what the token server is told is not text in UTF-8")
+
+
+def _is_text(text: str) -> bool:
+    """Tell whether text can be encoded: bytes of a command line may be of another encoding."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _is_safe(url: str) -> bool:

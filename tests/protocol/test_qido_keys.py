@@ -94,6 +94,7 @@ def test_the_level_of_c_find_is_understood(word: str, level: Level | None) -> No
         pytest.param(["StudyDate=2020-01-01"], "expected 20200131", id="a date of ISO 8601"),
         pytest.param(["StudyDate=-"], "not a date", id="a range without ends"),
         pytest.param(["PatientID=a\nb"], "control character", id="a line break in a value"),
+        pytest.param(["PatientName=M\udcfcller"], "not text", id="bytes of another encoding"),
         pytest.param(["QueryRetrieveLevel=PATIENT"], "no level", id="the patient level"),
         pytest.param(["QueryRetrieveLevel"], "no level ''", id="no level at all"),
     ],

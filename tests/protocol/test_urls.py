@@ -57,6 +57,9 @@ def test_user_information_is_kept_apart_and_never_shown() -> None:
         pytest.param("http://my archive/", "no host can have", id="a blank in the host"),
         pytest.param("http://%zz/", "no host can have", id="an escape in the host"),
         pytest.param("http://a\\b/", "no host can have", id="a backslash in the host"),
+        pytest.param("http://a\udcff/", "not text", id="bytes of another encoding in the host"),
+        pytest.param("http://h/\udcff", "not text", id="bytes of another encoding in the path"),
+        pytest.param("http://\udcff:p@h/", "not text", id="bytes of another encoding in the user"),
     ],
 )
 def test_what_is_no_root_is_refused_with_an_example(text: str, words: str) -> None:

@@ -87,6 +87,13 @@ class TestStatic:
         with pytest.raises(ConfigError):
             StaticCredentials(value)
 
+    @pytest.mark.parametrize("pair", [("a\udcff", "c"), ("a", "hunter2\udcff")])
+    def test_bytes_of_another_encoding_are_refused(self, pair: tuple[str, str]) -> None:
+        with pytest.raises(ConfigError) as caught:
+            basic(*pair)
+        assert "hunter2" not in repr(caught.value)
+        assert caught.value.__cause__ is None
+
     def test_a_user_with_a_colon_is_refused(self) -> None:
         with pytest.raises(ConfigError):
             basic("a:b", "c")
@@ -422,6 +429,9 @@ class TestOAuth2:
             pytest.param({"token_url": "https://[::1/token"}, id="a broken address"),
             pytest.param({"token_url": "https://x:99999/token"}, id="no port"),
             pytest.param({"client_secret": None}, id="no secret"),
+            pytest.param({"token_url": "https://x\udcff/"}, id="a URL that is no text"),
+            pytest.param({"client_secret": "\udcff"}, id="a secret that is no text"),
+            pytest.param({"scope": "\udcff"}, id="a scope that is no text"),
         ],
     )
     def test_an_unsafe_way_to_a_token_is_refused(self, fields: dict[str, Any]) -> None:

@@ -73,7 +73,15 @@ def test_the_option_beats_the_environment_but_not_the_bypass() -> None:
 
 @pytest.mark.parametrize(
     "proxy",
-    ["ftp://p", "http://", "http://p:99999", "socks4://p:1", "http://my proxy:80", "%zz:80"],
+    [
+        "ftp://p",
+        "http://",
+        "http://p:99999",
+        "socks4://p:1",
+        "http://my proxy:80",
+        "%zz:80",
+        "a\udcff:1",
+    ],
 )
 def test_a_proxy_that_cannot_be_used_is_a_configuration_error(proxy: str) -> None:
     with pytest.raises(ConfigError):
