@@ -5,8 +5,8 @@
 
 Strategy: an association that is no longer used waits a few seconds for somebody
 whose contexts it has; establishing one costs a round trip or more, and archives
-accept few at once. One that was left in the middle of an operation, or with an
-error of the way, is not used again.
+accept few at once. One with an error of the way is not used again; one whose
+operation was cancelled in order is.
 
 Rule: a peer that refuses while others of ours are established has told how many it
 takes, whether it says "for now" or not: from then on there are no more (`limit`).
@@ -46,7 +46,7 @@ IDLE_S = 5.0
 
 
 RELEASE_S = 1.0
-"""How long a peer may take to agree to the end of an association, in seconds, when all end."""
+"""How long a peer may take to agree to the end of an idle association, in seconds."""
 
 
 @dataclass(slots=True, eq=False)
@@ -54,7 +54,8 @@ class _Established:
     association: Association
     contexts: frozenset[PresentationContext]
     block: AbstractAsyncContextManager[Association]
-    idle_since_s: float = 0.0
+    ending: asyncio.TimerHandle | None = None
+    """Releases it when it was idle for too long."""
     was_used: bool = False
 
     async def close(self, error: BaseException | None = None) -> None:
@@ -82,6 +83,7 @@ class AssociationPool:
         self._transport = transport
         self._count = 0
         self._idle: list[_Established] = []
+        self._leaving: set[asyncio.Task[None]] = set()
         self._change = asyncio.Condition()
         self._is_closed = False
 
@@ -161,10 +163,22 @@ class AssociationPool:
         Who does not agree within `RELEASE_S` is left: an exit is not to wait for that.
         """
         self._is_closed = True
-        idle, self._idle = self._idle, []
-        async with asyncio.TaskGroup() as group:
-            for established in idle:
-                group.create_task(self._leave(established))
+        while self._idle:
+            self._end_idle(self._idle[0])
+        await asyncio.gather(*self._leaving)
+
+    def _end_idle(self, established: _Established) -> None:
+        """Release an association that nobody needs, in a task of its own."""
+        task = asyncio.create_task(self._leave(self._claimed(established)))
+        self._leaving.add(task)
+        task.add_done_callback(self._leaving.discard)
+
+    def _claimed(self, established: _Established) -> _Established:
+        """Return one that was idle, and is no more."""
+        self._idle.remove(established)
+        assert established.ending is not None, "what is idle has its time"
+        established.ending.cancel()
+        return established
 
     async def _leave(self, established: _Established) -> None:
         with suppress(TimeoutError):
@@ -176,8 +190,8 @@ class AssociationPool:
         while True:
             if self._is_closed:
                 raise UsageError("the source is closed")
-            if (found := await self._idle_with(needed, alone=alone)) is not None:
-                return found
+            if (found := self._idle_with(needed, alone=alone)) is not None:
+                return self._claimed(found)
             if self._count < self.limit:
                 try:
                     return await self._establish(wanted)
@@ -186,7 +200,7 @@ class AssociationPool:
                         raise
                     self.limit = self._count
             elif self._idle:
-                await self._drop(self._idle.pop(0))
+                await self._drop(self._claimed(self._idle[0]))
             else:
                 async with self._change:
                     await self._change.wait_for(self._has_changed)
@@ -194,16 +208,11 @@ class AssociationPool:
     def _has_changed(self) -> bool:
         return bool(self._idle) or self._count < self.limit or self._is_closed
 
-    async def _idle_with(
+    def _idle_with(
         self, needed: frozenset[PresentationContext], *, alone: bool
     ) -> _Established | None:
-        now_s = asyncio.get_running_loop().time()
-        while stale := [one for one in self._idle if now_s - one.idle_since_s > IDLE_S]:
-            self._idle.remove(stale[0])
-            await self._drop(stale[0])
         for one in reversed(self._idle):
             if needed == one.contexts or (needed < one.contexts and not alone):
-                self._idle.remove(one)
                 return one
         return None
 
@@ -224,7 +233,7 @@ class AssociationPool:
             await self._drop(lent)
             return
         lent.was_used = True
-        lent.idle_since_s = asyncio.get_running_loop().time()
+        lent.ending = asyncio.get_running_loop().call_later(IDLE_S, self._end_idle, lent)
         self._idle.append(lent)
         await self._tell_change()
 

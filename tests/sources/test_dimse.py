@@ -141,15 +141,24 @@ async def test_what_is_idle_gives_way_to_other_contexts() -> None:
     await pool.aclose()
 
 
-async def test_what_was_idle_for_too_long_is_released(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dimse_pool, "IDLE_S", -1.0)
+async def test_what_nobody_needs_any_more_is_released_though_nobody_asks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Such as the association that listed a study, while its instances come for an hour."""
+    monkeypatch.setattr(dimse_pool, "IDLE_S", 0.05)
     peer = ScriptedPeer()
     pool = AssociationPool(peer)
-    await used(pool, A)
-    await used(pool, A)
-    assert len(peer.established) == 2
-    assert peer.open_now == 1
+    async with pool.association([A]):
+        await used(pool, B)
+        await used(pool, C)
+        async with asyncio.timeout(10):
+            while peer.open_now > 1:  # noqa: ASYNC110 -- the peer is a script, and has no events
+                await asyncio.sleep(0.01)
+    assert (peer.open_now, peer.aborted) == (1, 0)
+    await used(pool, B)
+    assert len(peer.established) == 4
     await pool.aclose()
+    assert peer.open_now == 0
 
 
 @pytest.mark.parametrize(
