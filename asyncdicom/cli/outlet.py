@@ -19,6 +19,7 @@ import asyncio
 import os
 import select
 from collections import deque
+from time import monotonic
 from typing import TYPE_CHECKING
 
 import orjson
@@ -36,6 +37,9 @@ MAX_WAITING_BYTES = 16 * 1024 * 1024
 
 PATIENCE_S = 1.0
 """How long the reader may take, at the end, between two pieces, in seconds."""
+
+CLOSE_S = 5.0
+"""How long it may take for all of them: 16 MB, piece by piece, would else be an hour."""
 
 
 def events_lost(count: int) -> bytes:
@@ -89,11 +93,12 @@ class Outlet:
             asyncio.get_running_loop().add_writer(self._fd, self._resume)
 
     def close(self) -> None:
-        """Write what waits, as long as the reader takes it."""
+        """Write what waits, as long as the reader takes it, and that is not too long."""
         if self._waiting:
             asyncio.get_running_loop().remove_writer(self._fd)
             self._tell_lost()
-        while self._waiting and self._is_ready(PATIENCE_S):
+        end_s = monotonic() + CLOSE_S
+        while self._waiting and monotonic() < end_s and self._is_ready(PATIENCE_S):
             self._advance()
         self._waiting.clear()
 

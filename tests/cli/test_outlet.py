@@ -8,6 +8,7 @@ import fcntl
 import json
 import os
 import re
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -133,6 +134,31 @@ async def test_closing_waits_for_nobody_who_does_not_read(
         outlet.write(line)
     outlet.close()
     assert b"".join(LINES).startswith(read_all(reading))
+
+
+async def test_closing_does_not_wait_for_ever_for_who_reads_slowly(
+    pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reading, writing = pipe
+    monkeypatch.setattr(outlet_module, "CLOSE_S", 0.05)
+    outlet = Outlet(writing)
+    for line in LINES:
+        outlet.write(line)
+    os.set_blocking(reading, True)
+
+    def read_slowly() -> bytes:
+        pieces = []
+        while piece := os.read(reading, outlet_module.PIECE_BYTES):
+            pieces.append(piece)
+            time.sleep(0.005)
+        return b"".join(pieces)
+
+    with ThreadPoolExecutor(1) as pool:
+        told = pool.submit(read_slowly)
+        outlet.close()
+        os.close(writing)
+    assert b"".join(LINES).startswith(told.result())
+    assert len(told.result()) < len(b"".join(LINES))
 
 
 async def test_what_cannot_be_written_is_counted_once_it_can(
