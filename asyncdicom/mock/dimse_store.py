@@ -84,7 +84,10 @@ class _Sink:
         if self._storage.folder is None:
             self._storage.received.append(received)
             return Status.SUCCESS
-        return write_file(self._storage.folder, received)
+        status = write_file(self._storage.folder, received)
+        if status != Status.SUCCESS:
+            self.discard()
+        return status
 
     def discard(self) -> None:
         """Drop what came."""

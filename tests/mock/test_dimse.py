@@ -456,6 +456,17 @@ def test_what_is_stored_is_bounded() -> None:
         assert stored(mock, 3) == [0x0000, 0xA700, 0xA700]
 
 
+def test_what_could_not_be_written_takes_no_room(tmp_path: Path) -> None:
+    folder = tmp_path / "later"
+    with (
+        start_blocking_portal() as portal,
+        served(portal, ARCHIVE, store_folder=folder, max_stored_bytes=50_000) as mock,
+    ):
+        assert stored(mock, 2) == [0xA700, 0xA700]
+        folder.mkdir()
+        assert stored(mock) == [0x0000]
+
+
 def test_an_ae_title_that_is_none_is_said() -> None:
     with pytest.raises(ConfigError, match="AE title is not valid"):
         DimseServer(ARCHIVE, options=DimseOptions(ae_title="far too long for a title"))
