@@ -30,6 +30,7 @@ from asyncdicom.storage.inventory import files_below
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from asyncdicom.errors import StorageError
     from asyncdicom.jobs.expectation import Expectation
     from asyncdicom.jobs.stores import Finder
     from asyncdicom.jobs.tally import Tally
@@ -120,9 +121,13 @@ class VerifyJob:
             for entry in catalog.entries():
                 noted_paths.add(hash(entry.path))
                 yield VerifyTask(entry.path, entry)
-        for path in files_below(self._folder, depth=MAX_DEPTH):
+        for path in files_below(self._folder, depth=MAX_DEPTH, refused=self._name_folder):
             if hash(path) not in noted_paths:
                 yield VerifyTask(path)
+
+    def _name_folder(self, path: str, error: StorageError) -> None:
+        """Name a folder that cannot be looked through: nobody knows what it holds."""
+        self._tally.record(Failed(target_of_file(path), error))
 
     async def perform(self, task: VerifyTask, attempt: int) -> Iterable[VerifyTask]:  # noqa: ARG002 -- Performer
         """Look at one file, or look up one study."""

@@ -179,7 +179,7 @@ def open_dicom_file(
     if not is_deflated(uids[0]):
         yield DicomFile(meta, uids[0], encoding, source, end, is_inflated=False, vr_of=vr_of)
         return
-    with tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES) as spool:
+    with _spool() as spool:
         inflated = _inflate(source, end, spool)
         yield DicomFile(meta, uids[0], encoding, inflated, 0, is_inflated=True, vr_of=vr_of)
 
@@ -209,6 +209,17 @@ def _is_meta(head: bytes) -> bool:
     return head[:2] == b"\2\0" and vr.isalpha() and vr.isupper()
 
 
+@contextlib.contextmanager
+def _spool() -> Iterator[IO[bytes]]:
+    spool = tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES)  # noqa: SIM115 -- closed below
+    try:
+        yield spool
+    finally:
+        # What was read of it was written before; what cannot be written was told.
+        with contextlib.suppress(OSError):
+            spool.close()
+
+
 class _Spool:
     """Keeps an inflated data set, and reads from it."""
 
@@ -217,16 +228,22 @@ class _Spool:
         self.byte_count = 0
 
     def receive_data(self, data: Buffer, base: int) -> None:
-        self._file.seek(base)
-        self._file.write(data)
+        try:
+            self._file.seek(base)
+            self._file.write(data)
+        except OSError as error:
+            raise storage_error(error, tempfile.gettempdir()) from error
         self.byte_count = base + len(data)
 
     def receive_eof(self) -> None:
         """Do nothing: whether the data set is whole is for its reader to see."""
 
     def read(self, offset: int, byte_count: int) -> bytes:
-        self._file.seek(offset)
-        return self._file.read(byte_count)
+        try:
+            self._file.seek(offset)
+            return self._file.read(byte_count)
+        except OSError as error:
+            raise storage_error(error, tempfile.gettempdir()) from error
 
 
 def _inflate(source: Source, start: int, spool: IO[bytes]) -> _Spool:

@@ -17,12 +17,12 @@ import os
 import re
 from typing import TYPE_CHECKING, Self
 
-from asyncdicom.errors import AsyncDicomError
+from asyncdicom.errors import AsyncDicomError, StorageError
 from asyncdicom.model import Uid, is_uid
 from asyncdicom.storage.directories import RESERVED_PREFIX
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from asyncdicom.storage.folder import OutputFolder
 
@@ -76,11 +76,9 @@ class Inventory:
 
 
 def claimed_uid(folder: OutputFolder, path: str) -> Uid | None:
-    """Return the SOP Instance UID that the head of a file names; None if it is no DICOM file.
+    """Return the SOP Instance UID that the head of a file names.
 
-    Raises:
-        StorageError: If the folder cannot be read.
-
+    None if it is no DICOM file, or cannot be read.
     """
     try:
         fd = folder.open_for_reading(path)
@@ -107,7 +105,13 @@ def uid_in_head(head: bytes) -> Uid | None:
     return Uid(text) if is_uid(text) else None
 
 
-def files_below(folder: OutputFolder, path: str = "", depth: int = MAX_DEPTH) -> Iterator[str]:
+def files_below(
+    folder: OutputFolder,
+    path: str = "",
+    depth: int = MAX_DEPTH,
+    *,
+    refused: Callable[[str, StorageError], None] | None = None,
+) -> Iterator[str]:
     """Yield the files below a folder by name, without temporary ones.
 
     Links are files here, and so are folders that are too deep: whoever reads one is told.
@@ -116,16 +120,33 @@ def files_below(folder: OutputFolder, path: str = "", depth: int = MAX_DEPTH) ->
         folder: Where to look.
         path: Relative to it; empty for its root.
         depth: Levels of folders below that are entered.
+        refused: Called with each folder that cannot be read, and why; raised without.
 
     Raises:
         StorageError: If a folder cannot be read.
 
     """
-    for name in sorted(folder.names(path)):
+    try:
+        names = sorted(folder.names(path))
+    except StorageError as error:
+        if refused is None:
+            raise
+        refused(path, error)
+        return
+    for name in names:
         if name.startswith(RESERVED_PREFIX):
             continue
         below = f"{path}/{name}" if path else name
-        if depth and folder.is_folder(below):
-            yield from files_below(folder, below, depth - 1)
+        if depth and _is_folder(folder, below, may_raise=refused is None):
+            yield from files_below(folder, below, depth - 1, refused=refused)
         else:
             yield below
+
+
+def _is_folder(folder: OutputFolder, path: str, *, may_raise: bool) -> bool:
+    try:
+        return folder.is_folder(path)
+    except StorageError:
+        if may_raise:
+            raise
+        return False  # whoever reads it is told

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import random
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +32,7 @@ from asyncdicom.model import Target, Uid, parse_uid
 from asyncdicom.policy.abort import AbortPolicy
 from asyncdicom.storage.catalog import Catalog
 from asyncdicom.storage.folder import OutputFolder
+from asyncdicom.storage.system import SYSTEM, System
 from tests.jobs.object_support import MemoryStore, fetch_objects, group_of, open_keeper
 from tests.jobs.support import IMPATIENT, Run
 from tests.support.dicom import ct, small_instances, uid
@@ -65,11 +68,11 @@ class Archive:
 
 
 async def verified(
-    folder: Path, *, studies: tuple[Uid, ...] = (), **options: Any
+    folder: Path, *, studies: tuple[Uid, ...] = (), system: System = SYSTEM, **options: Any
 ) -> tuple[Run, VerifyJob]:
     run = Run()
     tally = Tally([run])
-    with OutputFolder.open_to_read(folder) as opened:
+    with OutputFolder.open_to_read(folder, system=system) as opened:
         job = VerifyJob(opened, tally, VerifyOptions(**options))
         scheduler = Scheduler(job, FOUR_AT_ONCE, observe=tally.tell)
         run.ended = await run_job(
@@ -119,6 +122,31 @@ async def test_what_its_structure_shows_is_named(
     assert job.doubtful == (error is Doubtful)
     assert run.ended is not None
     assert run.ended.corrupt == 1
+
+
+class Forbidden(System):
+    """A kernel that lets nobody into some folders, or look at what is in some others."""
+
+    def open(self, path: Any, *arguments: Any, **options: Any) -> int:
+        if path == "closed":
+            raise OSError(errno.EACCES, "closed")
+        return os.open(path, *arguments, **options)
+
+    def stat(self, path: Any, *arguments: Any, **options: Any) -> os.stat_result:
+        if path == "2.dcm":
+            raise OSError(errno.EACCES, "closed")
+        return SYSTEM.stat(path, *arguments, **options)
+
+
+async def test_what_may_not_be_read_is_named_and_the_rest_is_verified(tmp_path: Path) -> None:
+    for name in ("closed", "open"):
+        write_series(tmp_path / name, 3)
+    run, _ = await verified(tmp_path, system=Forbidden())
+    assert [(str(f.target), f.error.reason) for f in run.failed] == [
+        ("object file:///closed", "storage-error"),
+        ("object file:///open/2.dcm", "storage-error"),
+    ]
+    assert [skipped.path for skipped in run.skipped] == ["open/1.dcm", "open/3.dcm"]
 
 
 async def test_a_folder_that_is_too_deep_is_named(tmp_path: Path) -> None:

@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import struct
+import tempfile
 import zlib
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
-from asyncdicom.errors import FetchError, LimitExceeded, ProtocolError, StorageError, Truncated
+from asyncdicom.errors import (
+    DiskFull,
+    FetchError,
+    LimitExceeded,
+    ProtocolError,
+    StorageError,
+    Truncated,
+)
 from asyncdicom.protocol.data_elements import ElementFound, FragmentsFound
 from asyncdicom.storage.data_dictionary import vr_of
 from asyncdicom.storage.dicom_source import FileSource, open_dicom_file
@@ -20,7 +30,6 @@ from tests.support import dicom
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from asyncdicom.protocol.data_elements import Event
 
@@ -145,6 +154,19 @@ def test_a_deflated_data_set_is_inflated_within_bounds(descriptor: Any) -> None:
         last = list(file.elements())[-1]
         assert isinstance(last, ElementFound)
         assert file.source.read(last.offset, 4) == bytes(range(4))
+
+
+def test_a_full_disk_for_what_is_inflated_is_told(
+    descriptor: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fd = descriptor(dicom.samples()["deflated"])
+    full = Path("/dev/full")
+    monkeypatch.setattr(tempfile, "SpooledTemporaryFile", lambda **_: full.open("r+b"))
+    with (
+        pytest.raises(DiskFull, match=re.escape(tempfile.gettempdir())),
+        open_dicom_file(fd, vr_of=vr_of) as file,
+    ):
+        list(file.elements())
 
 
 def deflated(data_set: bytes) -> bytes:
