@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -184,9 +184,12 @@ class CodPartsJob:
 
     async def _frame_tasks(self, target: Target) -> AsyncIterator[PartsTask]:
         async for found in self._entries(target):
-            has_pixels = found.entry is not None and found.entry.get("has_pixeldata", True)
-            if has_pixels or target.sop_instance_uid is not None:
-                yield PartsTask(_instance(target, found.sop_instance_uid), found)
+            entry = found.entry or {}
+            if entry.get("has_pixeldata", True) or target.sop_instance_uid is not None:
+                # Without its data set, which has up to 30 MB: all instances wait at once.
+                tables = {"offset_tables": entry.get("offset_tables")}
+                place = replace(found, entry=tables)
+                yield PartsTask(_instance(target, found.sop_instance_uid), place)
 
     async def _fetch_frames(self, target: Target, place: CodInstance, attempt: int) -> None:
         pixels = await self._pixel_place(target, place)

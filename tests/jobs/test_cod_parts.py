@@ -14,7 +14,7 @@ from pydicom.encaps import generate_frames
 from asyncdicom.engine.scheduler import Scheduler
 from asyncdicom.errors import ConnectionLost
 from asyncdicom.jobs import cod_parts
-from asyncdicom.jobs.cod_parts import CodPartsJob
+from asyncdicom.jobs.cod_parts import CodPartsJob, PartsTask
 from asyncdicom.jobs.run import run_job
 from asyncdicom.jobs.tally import Tally
 from asyncdicom.model import Resource, Target, Uid
@@ -338,6 +338,20 @@ async def test_a_data_set_that_json_cannot_hold_is_named(
     run = await fetch(MemoryCodStore(objects), tmp_path, study_of(series), Resource.METADATA)
     assert [one.error.reason for one in run.failed] == ["protocol-error"]
     assert files_in(tmp_path) == {}
+
+
+async def test_frames_that_wait_hold_no_data_sets(tmp_path: Path) -> None:
+    objects = CodObjects()
+    series = objects.add_series([small_instance(1), NATIVE], change=with_table({"x": [1]}))
+    source = CodSource(ROOT, MemoryCodStore(objects))
+    async with opened(tmp_path) as folder:
+        job = CodPartsJob(source, folder, Tally(), resource=Resource.FRAME)
+        target = Target(Resource.SERIES, series.study, series.series)
+        waiting = list(await job.perform(PartsTask(target), 1))
+        await job.aclose()
+    entries = [task.place.entry for task in waiting if task.place is not None]
+    assert entries == [{"offset_tables": {"x": [1]}}] * len(waiting)
+    assert waiting
 
 
 async def test_frames_do_not_go_on_behind_the_end_of_their_instance(tmp_path: Path) -> None:
