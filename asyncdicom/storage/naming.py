@@ -83,7 +83,8 @@ def quarantine_path(raw_uid: str) -> str:
 
 def collision_key(name: str) -> str:
     """Return what two names share if some file system takes them for one (case, composition)."""
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+    # Unicode §3.13, D145: decomposed, for a capital may be folded from parts of one letter.
+    return unicodedata.normalize("NFD", unicodedata.normalize("NFD", name).casefold())
 
 
 def _is_unsafe(character: str) -> bool:

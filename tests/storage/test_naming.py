@@ -135,6 +135,14 @@ def test_quarantine_is_named_by_digest_alone(raw_uid: str) -> None:
     assert quarantine_path(raw_uid) == f"{QUARANTINE}/{digest}"
 
 
-@pytest.mark.parametrize(("one", "other"), [("Straße", "STRASSE"), ("é", "e\u0301"), ("A", "a")])
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Straße", "STRASSE"),
+        ("é", "e\u0301"),
+        ("A", "a"),
+        ("\u1fb7", "\u0391\u0342\u0345"),
+    ],
+)
 def test_names_that_some_disk_takes_for_one_share_a_key(one: str, other: str) -> None:
     assert collision_key(one) == collision_key(other)
