@@ -79,9 +79,9 @@ class DumpJob:
 
     def tasks_again(self, targets: Iterable[Target]) -> Iterator[DumpTask]:
         """Yield a task for each target that failed in an earlier run."""
-        for target in targets:
-            self._fresh[target.study_instance_uid] = False
-            yield DumpTask(target)
+        for task in self._plan.again(targets):
+            self._fresh[task.target.study_instance_uid] = False
+            yield task
 
     async def perform(self, task: DumpTask, attempt: int) -> Iterable[DumpTask]:
         """Obtain one target; return what follows from it."""

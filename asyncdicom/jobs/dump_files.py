@@ -125,9 +125,17 @@ def verify_dumped(
         return None
     try:
         content_type = _content_type_of(record)
-        check = PayloadCheck(task.target, content_type, frame_bytes=task.frame_bytes)
+        listed: list[None] = []
+        check = PayloadCheck(
+            task.target,
+            content_type,
+            frame_bytes=task.frame_bytes,
+            on_element=lambda _: listed.append(None),
+        )
         byte_count = _feed(folder, path, check)
         parts = check.receive_eof()
+        if task.expected_instances is not None and len(listed) < task.expected_instances:
+            return None  # a list that was too short may be whole by now
         if not _has_copies(folder, task, path, options, parts if check.is_multipart else []):
             return None
     except (AsyncDicomError, OSError, KeyError, TypeError, AttributeError):

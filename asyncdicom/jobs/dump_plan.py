@@ -7,6 +7,7 @@ search answer are believed only as a check: a list that is shorter is reported.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import field
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from asyncdicom.model import Resource, Target, Uid
 from asyncdicom.protocol.dicom_json import (
     NUMBER_OF_SERIES_RELATED_INSTANCES,
     SERIES_INSTANCE_UID,
+    SOP_INSTANCE_UID,
     InstanceMetadata,
     instance_metadata,
     integer,
@@ -94,6 +96,51 @@ class DumpPlan:
         if Resource.SEARCH in self._kinds:
             yield DumpTask(Target(Resource.SEARCH, study))
 
+    def again(self, targets: Iterable[Target]) -> Iterator[DumpTask]:
+        """Yield a task for each target that failed before.
+
+        It demands what the answers on disk say, as it did before: what was refused for its
+        size or its count would pass otherwise.
+        """
+        by_study: dict[Uid, list[Target]] = {}
+        for target in targets:
+            by_study.setdefault(target.study_instance_uid, []).append(target)
+        for study, wanted in by_study.items():
+            images = {t.sop_instance_uid for t in wanted if t.resource is Resource.FRAME}
+            sizes = dict(self._frame_sizes(study, images)) if images else {}
+            is_list = any(t.resource is Resource.SEARCH for t in wanted)
+            counts = dict(self._series_counts(study)) if is_list else {}
+            for target in wanted:
+                if target.resource is Resource.FRAME:
+                    yield DumpTask(target, sizes.get(target.sop_instance_uid))
+                elif target.resource is Resource.SEARCH:
+                    count = counts.get(target.series_instance_uid)
+                    yield DumpTask(target, expected_instances=count)
+                else:
+                    yield DumpTask(target)
+
+    def _frame_sizes(
+        self, study: Uid, images: set[Uid | None]
+    ) -> Iterator[tuple[Uid | None, int | None]]:
+        for element in self._elements_on_disk(Target(Resource.METADATA, study)):
+            with suppress(AsyncDicomError):
+                if uid(element, SOP_INSTANCE_UID) in images:
+                    found = instance_metadata(
+                        element, study_instance_uid=study, with_bulkdata=False
+                    )
+                    yield found.sop_instance_uid, found.frame_bytes
+
+    def _series_counts(self, study: Uid) -> Iterator[tuple[Uid | None, int | None]]:
+        for element in self._elements_on_disk(Target(Resource.SEARCH, study)):
+            with suppress(AsyncDicomError):
+                count = integer(element, NUMBER_OF_SERIES_RELATED_INSTANCES)
+                yield uid(element, SERIES_INSTANCE_UID), count
+
+    def _elements_on_disk(self, target: Target) -> Iterator[dict[str, Any]]:
+        """Yield what an answer of an earlier run holds, as far as it is there and readable."""
+        with suppress(AsyncDicomError, OSError):
+            yield from elements_of(self._folder, path_of(target))
+
     def follow_ups(self, task: DumpTask) -> Iterable[DumpTask]:
         """Return what follows from a task, lazily."""
         target = task.target
@@ -103,7 +150,7 @@ class DumpPlan:
                 return self._below_study(target)
             case Resource.SEARCH if is_study and self._from_search:
                 return self._below_series_list(target)
-            case Resource.SEARCH if self._from_search:
+            case Resource.SEARCH if self._from_search or task.expected_instances is not None:
                 return self._below_instance_list(task)
             case _:
                 return ()
@@ -135,7 +182,8 @@ class DumpPlan:
         listed = 0
         for instance in self._instances_in(task.target):
             listed += 1
-            yield from self._of_instance(task.target.study_instance_uid, instance)
+            if self._from_search:
+                yield from self._of_instance(task.target.study_instance_uid, instance)
         expected = task.expected_instances
         if expected is not None and listed < expected:
             told = f"the server counts {expected} instances but lists {listed}"

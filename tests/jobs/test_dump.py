@@ -15,6 +15,7 @@ from asyncdicom.errors import (
     Incomplete,
     NameTaken,
     NotFound,
+    Truncated,
     UnexpectedContent,
     UnsafeName,
 )
@@ -528,6 +529,23 @@ async def test_only_what_failed_is_asked_for_again(tmp_path: Path) -> None:
     assert frame_path(served) in payloads(tmp_path)
 
 
+def cut_by_two(answer: ScriptedAnswer) -> ScriptedAnswer:
+    """Take the end of a frame, and leave the framing whole."""
+    body = whole_body(answer.body).replace(b"Content-Length: 128", b"Content-Length: 126")
+    end = body.rindex(b"\r\n--")
+    return ScriptedAnswer(200, answer.headers, body[: end - 2] + body[end:])
+
+
+async def test_a_frame_that_was_too_short_is_still_when_asked_for_again(tmp_path: Path) -> None:
+    served = Served(PLAIN, instances=2)
+    served.script(f"*/{frame_path(served)}", cut_by_two, for_good=True)
+    first = await dump(served, tmp_path)
+    assert [type(failed.error) for failed in first.failed] == [Truncated]
+    run = await dump(served, tmp_path, again=first.failed_targets)
+    assert [type(failed.error) for failed in run.failed] == [Truncated]
+    assert frame_path(served) not in payloads(tmp_path)
+
+
 def with_bulkdata(uri: str) -> Callable[[ScriptedAnswer], ScriptedAnswer]:
     def script(answer: ScriptedAnswer) -> ScriptedAnswer:
         elements = orjson.loads(whole_body(answer.body))
@@ -609,6 +627,23 @@ async def test_a_list_that_is_shorter_than_the_count_is_named(tmp_path: Path) ->
     run = await dump(served, tmp_path, SEARCHING)
     (failed,) = run.failed
     assert "counts 3 instances but lists 2" in str(failed.error)
+
+
+@pytest.mark.parametrize("options", [DumpOptions(), SEARCHING])
+@pytest.mark.parametrize("is_mended", [False, True])
+async def test_a_list_that_was_shorter_is_asked_for_again_and_counted(
+    tmp_path: Path, options: DumpOptions, *, is_mended: bool
+) -> None:
+    served = Served(PLAIN, instances=3)
+    path = f"*/series/{served.series[0]}/instances"
+    shorter = [lambda a: dicom_json(orjson.loads(whole_body(a.body))[:-1])]
+    served.script(path, *(shorter if is_mended else 2 * shorter))
+    first = await dump(served, tmp_path, SEARCHING)
+    asked = len(served.paths(path))
+    run = await dump(served, tmp_path, options, again=first.failed_targets)
+    assert len(served.paths(path)) == asked + 1
+    assert run.is_complete is is_mended
+    assert len(run.failed) == (not is_mended)
 
 
 @pytest.mark.parametrize(
