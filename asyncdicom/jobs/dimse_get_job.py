@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from asyncdicom.errors import AsyncDicomError, FetchError
 from asyncdicom.events import Retrying
 from asyncdicom.jobs.get import Doubted, GetJob, GetTask
+from asyncdicom.jobs.get_plan import one_by_one
 from asyncdicom.jobs.stores import WriterT
 from asyncdicom.model import Resource
 
@@ -29,9 +30,10 @@ if TYPE_CHECKING:
     from asyncdicom.jobs.dimse_lookup import DimseLookup
     from asyncdicom.jobs.expectation import Expectation
     from asyncdicom.jobs.get import GetOptions
+    from asyncdicom.jobs.get_plan import Missing
     from asyncdicom.jobs.stores import Retriever, Store
     from asyncdicom.jobs.tally import Tally
-    from asyncdicom.model import Target, Uid
+    from asyncdicom.model import Target
 
 __all__ = ["TrustingGetJob"]
 
@@ -49,39 +51,44 @@ class TrustingGetJob(GetJob[WriterT]):
     ) -> None:
         super().__init__(retriever, lookup, store, tally, options)
         self._lookup = lookup
-        self._listed_meanwhile: set[Uid] = set()
+        self._listed: dict[Target, list[Missing]] = {}
+        """By study that was listed while it came: what was taken back, and not asked for yet."""
 
     async def perform(self, task: GetTask, attempt: int) -> Iterable[GetTask]:
         """Look up or retrieve one target, or both; return what is to be retrieved next."""
-        if not task.is_lookup or not await self._may_come_on_trust(task.target):
-            return await super().perform(task, attempt)
         target = task.target
+        if not task.is_lookup:
+            return await super().perform(task, attempt)
+        if target in self._listed:
+            again = GetTask(target)
+            is_there = not self._studies[target.study_instance_uid].missing(target)
+            tasks = () if is_there else await super().perform(again, attempt)
+            return [*tasks, *self._alone(target)]
+        if not await self._may_come_on_trust(target):
+            return await super().perform(task, attempt)
         study = await self._lookup.outline_of(target)
-        if self._planner.asks_on_trust(study):
+        is_first = self._studies.setdefault(target.study_instance_uid, study) is study
+        if is_first and self._planner.asks_on_trust(study):
             return await self._retrieve_on_trust(study, target, attempt)
-        await self._list(study, target)
+        await self._lookup.list_instances(study, target)
+        self.announce(study, target)
         return await self.first_tasks(study, target)
 
     def give_up(self, task: GetTask, error: AsyncDicomError, attempts: int) -> Iterable[GetTask]:
-        """Name what is missing, one by one if a study was listed while it came."""
-        if task.is_lookup and task.target.study_instance_uid in self._listed_meanwhile:
-            task = GetTask(task.target)
-        return super().give_up(task, error, attempts)
+        """Name what is missing, one by one if the study was listed while it came."""
+        if not task.is_lookup or task.target not in self._listed:
+            return super().give_up(task, error, attempts)
+        tasks = super().give_up(GetTask(task.target), error, attempts)
+        return [*tasks, *self._alone(task.target)]
 
     async def _may_come_on_trust(self, target: Target) -> bool:
         is_first_look = target.study_instance_uid not in self._studies
         is_possible = target.resource is Resource.STUDY and not self._options.dry_run
         return is_possible and is_first_look and await self._store.takes_on_trust()
 
-    async def _list(self, study: Expectation, target: Target) -> None:
-        await self._lookup.list_instances(study, target)
-        self._listed_meanwhile.add(study.study_instance_uid)
-        self.announce(study)
-
     async def _retrieve_on_trust(
         self, study: Expectation, target: Target, attempt: int
     ) -> Iterable[GetTask]:
-        self._studies[target.study_instance_uid] = study
         doubted = Doubted()
         try:
             async with _meanwhile(self._list(study, target)) as listing:
@@ -96,9 +103,23 @@ class TrustingGetJob(GetJob[WriterT]):
                 await listing
         finally:
             await self.withdraw_disputed(study, doubted)
-        _, strays = await self.accept(study, target)
-        doubted.unlisted += strays
+            if study.is_listed:
+                self._listed[target] += await self.withdraw_strays(study)
+        doubted.unlisted += self._listed[target]
+        self._listed[target] = []
         return self.next_tasks(study, target, doubted)
+
+    async def _list(self, study: Expectation, target: Target) -> None:
+        await self._lookup.list_instances(study, target)
+        self._listed[target] = []
+        self.announce(study, target)
+
+    def _alone(self, target: Target) -> list[GetTask]:
+        """Return what was taken back of a study, and is to be asked for alone."""
+        strays, self._listed[target] = self._listed[target], []
+        return [
+            GetTask(one) for one in one_by_one(self._studies[target.study_instance_uid], strays)
+        ]
 
 
 @asynccontextmanager

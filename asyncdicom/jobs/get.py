@@ -23,7 +23,9 @@ from asyncdicom.errors import (
     Doubtful,
     FetchError,
     Incomplete,
+    TransportError,
     UidMismatch,
+    Unauthorized,
 )
 from asyncdicom.events import Planned, Retrying
 from asyncdicom.jobs.get_plan import Missing, Planner, WebPlanner, one_by_one
@@ -144,45 +146,49 @@ class GetJob(Generic[WriterT]):
         for series, instance in missing:
             target = Target(Resource.INSTANCE, study.study_instance_uid, series, instance)
             self._tally.record(Failed(target, error, attempts))
+        if self._is_lost(study, task.target, error):
+            self._tally.record(Failed(task.target, error, attempts))
         return ()
+
+    def _is_lost(self, study: Expectation, target: Target, error: AsyncDicomError) -> bool:
+        """Tell whether an instance that no list names was not had, though it may be there.
+
+        An answer that says no may mean that it is not of the study; a break says nothing.
+        """
+        is_answer = isinstance(error, FetchError) and not isinstance(
+            error, TransportError | Unauthorized
+        )
+        return target.sop_instance_uid is not None and not (
+            is_answer or target.sop_instance_uid in study
+        )
 
     async def _look_up(self, target: Target) -> Iterable[GetTask]:
         found = await self._finder.expectation_of(target)
-        self.announce(found)
+        self.announce(found, target)
         return () if self._options.dry_run else await self.first_tasks(found, target)
 
-    def announce(self, found: Expectation) -> None:
-        """Tell how much was found."""
+    def announce(self, found: Expectation, target: Target) -> None:
+        """Tell how much was found, and name what is only counted."""
         self._tally.tell(Planned(found.study_instance_uid, len(found), found.byte_count))
-
-    async def first_tasks(self, found: Expectation, target: Target) -> Iterable[GetTask]:
-        """Return what is to be retrieved first of what was found."""
-        study, strays = await self.accept(found, target)
-        return _tasks([*self._planner.first(study, target), *one_by_one(study, strays)])
-
-    async def accept(self, found: Expectation, target: Target) -> tuple[Expectation, list[Missing]]:
-        """Expect what was found, and settle what is there of it.
-
-        Returns:
-            The study; and what was taken back because it came on trust, and no list names it.
-
-        """
-        study = self._studies.setdefault(target.study_instance_uid, found)
-        if study is not found:
-            study.absorb(found)
-        strays = study.end_list() if target.resource is Resource.STUDY else []
-        await self._withdraw(study, strays, "it came, but no list names it")
-        for outcome in await self._store.already_there(study, target):
-            study.settled.add(_instance_of(outcome.target))
-            self._tally.record(outcome)
-        if found.unlisted:
+        if found.unlisted and not self._options.dry_run:
             error = Incomplete(
                 f"the server counts {found.counted} instances but lists {len(found)}",
                 expected=found.counted,
                 received=len(found),
             )
             self._tally.record(Failed(target, error))
-        return study, strays
+
+    async def first_tasks(self, found: Expectation, target: Target) -> Iterable[GetTask]:
+        """Expect what was found; return what of it is to be retrieved first."""
+        study = self._studies.setdefault(target.study_instance_uid, found)
+        if study is not found:
+            study.absorb(found)
+        is_whole = target.resource is Resource.STUDY
+        strays = await self.withdraw_strays(study) if is_whole else []
+        for outcome in await self._store.already_there(study, target):
+            study.settled.add(_instance_of(outcome.target))
+            self._tally.record(outcome)
+        return _tasks([*self._planner.first(study, target), *one_by_one(study, strays)])
 
     async def _retrieve(self, target: Target, attempt: int) -> Iterable[GetTask]:
         study = self._studies[target.study_instance_uid]
@@ -245,6 +251,12 @@ class GetJob(Generic[WriterT]):
                 target, study, self._store, take, take_nowait, self._tally, listing
             )
             await self._retriever.retrieve(reception)
+
+    async def withdraw_strays(self, study: Expectation) -> list[Missing]:
+        """Take back what came on trust and is not on the list, which is whole; return it."""
+        strays = study.end_list()
+        await self._withdraw(study, strays, "it came, but no list names it")
+        return strays
 
     async def withdraw_disputed(self, study: Expectation, doubted: Doubted) -> None:
         """Take back what came twice with different content; it will be asked for alone."""

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from asyncdicom.engine.scheduler import Scheduler
+from asyncdicom.engine.scheduler import Scheduler, SchedulerSettings
 from asyncdicom.errors import (
     AssociationRejected,
     ConnectionLost,
     DiskFull,
+    Incomplete,
+    NameTaken,
     NotFound,
     OperationFailed,
     RunAborted,
@@ -19,6 +21,7 @@ from asyncdicom.errors import (
 from asyncdicom.events import Withdrawn
 from asyncdicom.jobs.dimse_archive import DimseArchive
 from asyncdicom.jobs.get import GetOptions
+from asyncdicom.jobs.instance_store import InstanceStore
 from asyncdicom.jobs.run import run_job
 from asyncdicom.jobs.tally import Tally
 from asyncdicom.model import Resource, Target, Uid
@@ -30,6 +33,8 @@ from tests.support.scripted_dimse import Fault, ScriptedPeer, refuse
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from asyncdicom.jobs.intake import Arrival
 
 pytestmark = pytest.mark.anyio
 
@@ -253,7 +258,95 @@ async def test_what_comes_under_a_wrong_uid_is_found_missing(tmp_path: Path) -> 
     assert sorted(gets(peer)) == ["get IMAGE", "get IMAGE", "get STUDY"]
 
 
+@pytest.mark.parametrize("most", [4, 1], ids=["on trust", "listed first"])
+async def test_who_was_asked_for_alone_and_never_answered_for_is_named(
+    tmp_path: Path, most: int
+) -> None:
+    """No list names it, but only an answer could say that it is not of the study."""
+    held_back = HeldBack(4)
+    peer = held_back.peer
+    if most == 1:
+        peer.before_find = None
+    stray = peer.held[2].uid
+    peer.unlisted = frozenset({stray})
+    peer.faults = [Fault(), *[Fault(sends=0, ends_with=ConnectionLost("gone"))] * 10]
+    run = await get_dimse(peer, tmp_path, source=source_of(peer, max_associations=most))
+    (failed,) = run.failed
+    assert failed.target.sop_instance_uid == stray
+    assert_stored(run, tmp_path, peer, but=frozenset({stray}))
+
+
+async def test_strays_are_taken_back_though_another_one_cannot_have_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held_back = HeldBack(4)
+    peer = held_back.peer
+    first, stray = peer.held[0].uid, peer.held[2].uid
+    peer.unlisted = frozenset({stray})
+    peer.faults = [Fault(), *[Fault(skips=frozenset({stray}))] * 200]
+    commit = InstanceStore.commit_nowait
+
+    def taken(self: InstanceStore, arrival: Arrival[FileWriter]) -> str:
+        if arrival.facts.sop_instance_uid == first:
+            raise NameTaken("another instance has the name", path=first)
+        return commit(self, arrival)
+
+    monkeypatch.setattr(InstanceStore, "commit_nowait", taken)
+    run = await get_dimse(peer, tmp_path)
+    assert {one.target.sop_instance_uid for one in run.failed} == {first}
+    assert_stored(run, tmp_path, peer, but=frozenset({first, stray}))
+
+
+async def test_equal_studies_at_once_are_one(tmp_path: Path) -> None:
+    peer = ScriptedPeer(study_of(5, 5))
+    peer.unlisted = frozenset({peer.held[2].uid})
+
+    async def later(_level: str) -> None:
+        for _ in range(3):
+            await asyncio.sleep(0)
+
+    peer.before_find = later
+    four = SchedulerSettings(concurrency=4, retry=IMPATIENT.retry)
+    run = await get_dimse(
+        peer,
+        tmp_path,
+        [Target(Resource.STUDY, STUDY)] * 3,
+        settings=four,
+        source=source_of(peer, max_associations=8),
+        granularity=Granularity.STUDY,
+    )
+    assert_stored(run, tmp_path, peer)
+    assert run.ended is not None
+    assert run.ended.stored == 10
+
+
 # What goes wrong
+
+
+@pytest.mark.parametrize("most", [4, 1], ids=["on trust", "listed first"])
+@pytest.mark.parametrize("status", [0xC000, 0xA702])
+async def test_what_is_counted_and_not_listed_is_named_once_whatever_became_of_the_rest(
+    tmp_path: Path, status: int, most: int
+) -> None:
+    peer = ScriptedPeer(study_of(3))
+    peer.counts_more = 2
+    peer.faults = [Fault(sends=0, status=status)]
+    run = await get_dimse(peer, tmp_path, source=source_of(peer, max_associations=most))
+    (failed,) = run.failed
+    assert isinstance(failed.error, Incomplete)
+    assert failed.target == Target(Resource.STUDY, STUDY)
+    assert not run.is_complete
+    assert run.planned == [(STUDY, 3)]
+    assert_stored(run, tmp_path, peer)
+
+
+async def test_a_study_that_is_asked_for_again_is_planned_once(tmp_path: Path) -> None:
+    peer = ScriptedPeer(study_of(3))
+    peer.faults = [Fault(sends=0, ends_with=ConnectionLost("gone"))]
+    run = await get_dimse(peer, tmp_path)
+    assert run.planned == [(STUDY, 3)]
+    assert peer.asked.count("find STUDY") == 1
+    assert_stored(run, tmp_path, peer)
 
 
 @pytest.mark.parametrize("sends", [0, 2], ids=["nothing came", "some came"])

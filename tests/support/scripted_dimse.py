@@ -120,6 +120,8 @@ class ScriptedPeer:
         self.find_faults: list[FetchError | None] = []
         self.unlisted: frozenset[str] = frozenset()
         """Instances that no C-FIND names, though a C-GET brings them."""
+        self.counts_more = 0
+        """By how much it counts more instances in a study than it lists."""
         self.before_find: Callable[[str], Awaitable[None]] | None = None
         """Awaited with the level before a C-FIND is answered."""
         self.accepts: Callable[[str, str], bool] = lambda _sop_class, _syntax: True
@@ -226,7 +228,9 @@ class ScriptedAssociation:
             if element.keyword == "QueryRetrieveLevel":
                 value = element.value
             elif element.keyword.startswith("NumberOf") and "Related" in element.keyword:
-                value = len(group) if peer.tells_counts else ""
+                is_study = element.keyword == "NumberOfStudyRelatedInstances"
+                count = len(group) + (peer.counts_more if is_study else 0)
+                value = count if peer.tells_counts else ""
             elif element.keyword == "SOPClassesInStudy":
                 classes = sorted({held.dataset.SOPClassUID for held in group})
                 value = classes if peer.tells_classes else ""
