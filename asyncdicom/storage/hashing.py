@@ -138,4 +138,6 @@ async def settled(future: asyncio.Future[None]) -> None:
         while not future.done():
             with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.wait([future])
+        if not future.cancelled():
+            future.exception()  # whoever is cancelled is not told, and asyncio need not be
         raise

@@ -138,10 +138,13 @@ class ZipArchive:
         """
         self._require_open()
         ending = self._let_go(self._write_directory)
+        ended = asyncio.wrap_future(ending)
         try:
-            await asyncio.shield(asyncio.wrap_future(ending))
+            await asyncio.shield(ended)
         except asyncio.CancelledError:
             ending.add_done_callback(lambda _: self._writer.close())
+            # Whoever is cancelled is not told why it failed, and asyncio need not be.
+            ended.add_done_callback(lambda done: done.cancelled() or done.exception())
             raise
         return self._writer
 

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import hashlib
+import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -89,7 +91,8 @@ async def test_a_full_disk_is_reported_by_the_write(
 
 
 class SlowDisk(WatchedSystem):
-    def __init__(self) -> None:
+    def __init__(self, code: int = 0) -> None:
+        self.code = code
         self.is_writing = threading.Event()
         self.may_write = threading.Event()
         super().__init__()
@@ -98,6 +101,27 @@ class SlowDisk(WatchedSystem):
         if name == "writev":
             self.is_writing.set()
             assert self.may_write.wait(10), "the test ended before the disk"
+            if self.code:
+                raise OSError(self.code, os.strerror(self.code))
+
+
+async def test_a_batch_that_fails_while_it_is_cancelled_is_no_news(
+    tmp_path: Path, executor: ThreadPoolExecutor
+) -> None:
+    disk = SlowDisk(errno.ENOSPC)
+    told: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+    with OutputFolder.open(tmp_path, system=disk) as folder, folder.create("file") as writer:
+        stream = HashingStream(writer, executor, batch_bytes=3)
+        writing = asyncio.ensure_future(stream.write(b"abc"))
+        await asyncio.to_thread(disk.is_writing.wait, 10)
+        writing.cancel()
+        disk.may_write.set()
+        await asyncio.wait([writing])
+        assert writing.cancelled()
+        del writing
+        gc.collect()
+    assert told == []
 
 
 async def test_cancellation_waits_for_the_thread_that_writes(

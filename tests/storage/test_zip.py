@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
+import os
 import threading
 import zipfile
 from typing import TYPE_CHECKING, Any
@@ -262,6 +264,36 @@ async def test_an_archive_cancelled_while_it_ends_leaves_nothing(tmp_path: Path)
         await asyncio.to_thread(thread.join, 10)
         assert open_descriptors() == before
     assert names(tmp_path) == []
+
+
+class SlowAndFull(Slow):
+    """A disk that has no room for what it was asked to write."""
+
+    def watch(self, name: str, arguments: tuple[Any, ...]) -> None:
+        is_last = name == "write" and not self.may_write.is_set()
+        super().watch(name, arguments)
+        if is_last:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+async def test_an_end_that_fails_while_it_is_cancelled_is_no_news(tmp_path: Path) -> None:
+    system, told = SlowAndFull(), list[object]()
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+    with OutputFolder.open(tmp_path, system=system) as folder:
+        archive = ZipArchive(folder, "study.zip")
+        await archive.add("file", CONTENT)
+        system.stop()
+        ending = asyncio.ensure_future(archive.finish())
+        await asyncio.to_thread(system.is_writing.wait, 10)
+        ending.cancel()
+        await asyncio.wait([ending])
+        system.may_write.set()
+        await asyncio.to_thread(next(iter(archive._executor._threads)).join, 10)
+        await asyncio.sleep(0)
+        assert ending.cancelled()
+        del ending, archive
+        gc.collect()
+    assert (names(tmp_path), told) == ([], [])
 
 
 async def archive_all(folder: OutputFolder) -> None:
