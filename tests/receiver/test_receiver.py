@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from asyncdicom.errors import ConfigError
+from asyncdicom.protocol.upper_layer.pdu import AssociateReject
 from asyncdicom.receiver.events import (
     AssociationBegan,
     AssociationEnded,
@@ -25,8 +26,18 @@ from asyncdicom.receiver.settings import HookSettings, ReceiverSettings
 from asyncdicom.storage.atomic import Durability
 from asyncdicom.storage.folder import OutputFolder
 from asyncdicom.transports.associations.acceptor import ServerSettings
-from tests.receiver.support import Told, data_set_of, rules, sending, serving, sha256, until
+from tests.receiver.support import (
+    STORING,
+    Told,
+    data_set_of,
+    rules,
+    sending,
+    serving,
+    sha256,
+    until,
+)
 from tests.support.dicom import ct, data_set_offset, mr, uid
+from tests.support.scripted_peer import dial
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -165,6 +176,34 @@ async def test_who_does_not_end_in_time_is_aborted(tmp_path: Path, hurries: bool
     assert broken.failure == "the receiver ended before it"
     assert served.files() == {}
     assert served.receiver.statistics().in_flight == 0
+
+
+@pytest.mark.parametrize("hurries", [False, True], ids=["the grace is over", "stopped again"])
+async def test_hooks_that_last_are_ended_like_all_else(tmp_path: Path, hurries: bool) -> None:  # noqa: FBT001 -- parametrised
+    hooks = HookSettings(on_object="sleep 600", timeout_s=600)
+    async with serving(tmp_path, hooks=hooks) as served:
+        async with sending(served.port) as sender:
+            assert await sender.store(ct(number=1)) == 0
+            await until(lambda: served.receiver.statistics().hooks_running == 1)
+            await sender.release()
+        served.receiver.stop("terminated", grace_s=600 if hurries else 0.01)
+        await served.receiver.serve()
+        if hurries:
+            # While the receiver is left, which waits for its hooks.
+            loop = asyncio.get_running_loop()
+            loop.call_later(0.05, lambda: served.receiver.stop("terminated", grace_s=0))
+    (failed,) = served.told.of(HookFailed)
+    assert failed.reason == "was killed: the receiver ended"
+
+
+async def test_who_asks_while_the_receiver_ends_may_come_again_later(tmp_path: Path) -> None:
+    async with serving(tmp_path) as served, dial(served.port) as late:
+        await until(lambda: served.receiver.statistics().connections == 1)
+        draining = asyncio.create_task(served.receiver.drain(grace_s=8))
+        await asyncio.sleep(0)
+        assert await late.request(STORING) == AssociateReject(2, 3, 1)
+        late.close()
+        await draining
 
 
 class Broken:

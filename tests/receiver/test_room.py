@@ -53,6 +53,17 @@ def test_below_the_mark_the_disk_is_full(tmp_path: Path) -> None:
         Room(str(tmp_path), shutil.disk_usage(tmp_path).total * 2).require()
 
 
+def test_after_a_refusal_everybody_looks_again() -> None:
+    disk = Disk(MARK + MOST_BYTES)
+    room = Room("/out", MARK, disk)
+    room.require()
+    disk.free_bytes = 0
+    with pytest.raises(DiskFull):
+        room.require()
+    with pytest.raises(DiskFull):
+        room.spend(1)
+
+
 def test_without_a_mark_nobody_looks() -> None:
     room = Room("/no/such/folder", 0)
     room.require()

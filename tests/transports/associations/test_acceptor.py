@@ -282,6 +282,18 @@ async def test_an_end_within_a_data_set_stores_nothing(way: str) -> None:
     assert archive.storage_handler.sinks[0].is_discarded
 
 
+async def test_a_release_within_a_data_set_is_aborted() -> None:
+    archive = Archive()
+    async with serving(archive) as server, dial(server.port) as peer:
+        await peer.request(CONTEXTS)
+        *sent, _last = message_pdus(STORE, CStoreRequest(1, CT, "1.2"), bytes(300), pdv_bytes=100)
+        await peer.send(*sent, encode(ReleaseRequest()))
+        await peer.aborted()
+        await until(lambda: archive.endings)
+    assert isinstance(archive.endings[0], ProtocolError)
+    assert archive.storage_handler.sinks[0].is_discarded
+
+
 async def test_stores_sent_ahead_are_answered_in_their_order() -> None:
     archive = Archive()
     async with serving(archive) as server, dial(server.port) as peer:
@@ -702,7 +714,10 @@ async def test_failed_sub_operations_end_with_a_warning() -> None:
 
     async with serving(Failing()) as server, associated(server.port) as association:
         get = association.get(association.context_for(STUDY_ROOT.get), b"ask", KeptStorage())
-        assert [one.status async for one in get] == [PENDING, 0xB000]
+        pending, final = [one async for one in get]
+    assert (pending.status, pending.remaining) == (PENDING, 0)
+    # PS3.7 §9.1.3.1.6: only a pending response tells what remains.
+    assert (final.status, final.remaining, final.failed) == (0xB000, None, 1)
 
 
 async def test_a_release_is_answered_and_the_end_told() -> None:
