@@ -35,6 +35,8 @@ def run() -> NoReturn:
             main()
     except SystemExit as end:
         code = end.code
+    except KeyboardInterrupt:
+        code = 130  # while modules were imported: the command had not begun
     os._exit(_flushed(code if isinstance(code, int) else 0))
 
 

@@ -73,9 +73,11 @@ def stats(**options: Any) -> int:
     """Say how many series, instances and bytes there are, and how many of them are saved."""
     from asyncdicom.cli.cod_stats import tell_stats  # noqa: PLC0415 -- help must not pay for it
     from asyncdicom.cli.run import run  # noqa: PLC0415 -- as above
+    from asyncdicom.cli.selection import read_from_stdin  # noqa: PLC0415 -- as above
 
     if not options["study"]:
         raise click.UsageError("say which studies: --study UID")
+    read_from_stdin(options)
     return run(lambda interrupts: tell_stats(options, interrupts))
 
 
@@ -178,8 +180,10 @@ def _parts(resource: str, options: dict[str, Any]) -> int:
 
 
 def _check_selection(options: dict[str, Any]) -> None:
+    from asyncdicom.cli.selection import read_from_stdin  # noqa: PLC0415 -- as above
     from asyncdicom.protocol.cod.places import parse_cod_root  # noqa: PLC0415 -- as above
 
     if bool(options["study"]) == (options["retry_failed"] is not None):
         raise click.UsageError("say what to get: --study UID or --retry-failed FILE (one of them)")
     parse_cod_root(options["source"])
+    read_from_stdin(options)

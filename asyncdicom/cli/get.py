@@ -131,6 +131,9 @@ def command(**options: Any) -> int:
     _sort_out_s(options)
     _check_selection(options)
     check_dicomdir_options(options)
+    from asyncdicom.cli.selection import read_from_stdin  # noqa: PLC0415 -- as above
+
+    read_from_stdin(options)
     return run(lambda interrupts: get_instances(options, interrupts))
 
 

@@ -91,8 +91,14 @@ class ToldPlan:
 
     async def _told(self) -> object:
         import asyncio  # noqa: PLC0415 -- this module is imported before there is time for it
+        import socket  # noqa: PLC0415 -- as said
 
-        told = await asyncio.to_thread(self._next)
+        try:
+            told = await asyncio.to_thread(self._next)
+        except asyncio.CancelledError:
+            # Else the thread waits, and we for it, as long as the other process reads (stdin).
+            self._sock.shutdown(socket.SHUT_RDWR)
+            raise
         if isinstance(told, AsyncDicomError):
             raise told
         return told

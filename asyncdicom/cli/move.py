@@ -67,12 +67,14 @@ def command(**options: Any) -> int:
     --series, --instance) or searched for by KEY=VALUE.
     """
     from asyncdicom.cli.run import run  # noqa: PLC0415 -- help must not pay for it
+    from asyncdicom.cli.selection import read_from_stdin  # noqa: PLC0415 -- as above
 
     if bool(options["study"]) == bool(options["keys"]):
         raise click.UsageError("say what to move: --study UID, or KEY=VALUE (one of them)")
     if not all(map(str.strip, options["keys"])):
         raise click.UsageError("a KEY=VALUE is empty: leave it out, or name a key")
     for_source(options)
+    read_from_stdin(options)
     return run(lambda interrupts: _move(options, interrupts))
 
 

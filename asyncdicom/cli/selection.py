@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from typing import Any
 
-__all__ = ["failed_lines", "failed_targets", "selected_targets", "study_uids"]
+__all__ = ["failed_lines", "failed_targets", "read_from_stdin", "selected_targets", "study_uids"]
 
 
 def study_uids(given: Sequence[str]) -> Iterator[Uid]:
@@ -37,6 +37,19 @@ def study_uids(given: Sequence[str]) -> Iterator[Uid]:
     if not seen and "-" in given:
         # Whatever should have written the list has failed: nothing is not a success.
         raise ConfigError("no UID came on stdin", hint="write one per line")
+
+
+def read_from_stdin(options: dict[str, Any]) -> None:
+    """Read what `-` stands for, before an event loop runs: in it no signal would end the reading.
+
+    Raises:
+        InvalidUid: If a line is not a UID.
+        ConfigError: If stdin is empty.
+
+    """
+    for name in ("study", "series", "instance"):
+        if "-" in options.get(name, ()):
+            options[name] = tuple(study_uids(options[name]))
 
 
 def selected_targets(

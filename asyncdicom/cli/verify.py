@@ -77,6 +77,7 @@ def command(**options: Any) -> int:
     Nothing is fetched but lists, and nothing is written.
     """
     from asyncdicom.cli.run import run  # noqa: PLC0415 -- help must not pay for it
+    from asyncdicom.cli.selection import read_from_stdin  # noqa: PLC0415 -- as above
 
     _check_options(options)
     if not Path(options["directory"]).is_dir():
@@ -84,6 +85,7 @@ def command(**options: Any) -> int:
     if options["concurrency"] is None:
         # Files are read and digested in threads.
         options["concurrency"] = 2 * (os.cpu_count() or 1)
+    read_from_stdin(options)
     return run(lambda interrupts: _verify(options, interrupts))
 
 

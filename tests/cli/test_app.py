@@ -204,6 +204,20 @@ def test_no_socket_takes_the_place_of_a_closed_stream(redirection: str, code: in
     assert subprocess.run(["sh", "-c", f"{get} {redirection}"], check=False).returncode == code
 
 
+def test_a_signal_while_modules_are_imported_is_no_crash() -> None:
+    code = """
+import sys, types
+class Interrupted(types.ModuleType):
+    def __getattr__(self, name): raise KeyboardInterrupt
+sys.modules["asyncdicom.cli.app"] = Interrupted("asyncdicom.cli.app")
+from asyncdicom.__main__ import run
+run()
+"""
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (130, "")
+
+
 def test_data_for_a_closed_stdout_is_not_taken_for_shown() -> None:
     line = f"exec {sys.executable} -m asyncdicom --version >&-"
     done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=False)

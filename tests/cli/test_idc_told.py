@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import pickle
 import socket
@@ -172,3 +173,18 @@ async def test_who_has_left_needs_no_plan(
     ours, theirs = ends
     ours.close()
     tell_plan(theirs, options_for(index), Selection(collection_id=("c_one",)))
+
+
+async def test_who_is_cancelled_does_not_wait_for_the_other_process(
+    ends: tuple[socket.socket, socket.socket],
+) -> None:
+    # It may read a manifest from a terminal, for as long as nobody ends that.
+    ours, theirs = ends
+    with ToldPlan(ours) as told:
+        waiting = asyncio.create_task(told.places())
+        await asyncio.to_thread(theirs.sendall, b"\x80")  # the thread is there, or will be
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        # As `asyncio.run` does at its end.
+        await asyncio.wait_for(asyncio.get_running_loop().shutdown_default_executor(), 5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import sys
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ import click
 import orjson
 import pytest
 
+from asyncdicom.cli.app import main
 from asyncdicom.cli.selection import (
     failed_targets,
     selected_targets,
@@ -23,6 +25,7 @@ from tests.support.scripted import dicom_json
 from tests.support.served import Served
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 S, A, B, ONE = Uid("1"), Uid("1.1"), Uid("1.2"), Uid("1.1.1")
@@ -186,3 +189,42 @@ def test_the_report_of_a_run_of_nothing_names_no_failure(tmp_path: Path) -> None
     path = tmp_path / "run.jsonl"
     path.touch()
     assert list(failed_targets(str(path))) == []
+
+
+class Reader:
+    """A stdin that notes whether an event loop waits while it is read."""
+
+    is_in_loop: bool | None = None
+
+    def __iter__(self) -> Iterator[str]:
+        try:
+            asyncio.get_running_loop()
+            self.is_in_loop = True
+        except RuntimeError:
+            self.is_in_loop = False
+        yield "1.2\n"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        pytest.param(["get", "http://127.0.0.1:1/x", "-r", "0"], id="get"),
+        pytest.param(["get", "dicom://A@127.0.0.1:1", "-r", "0"], id="get DIMSE"),
+        pytest.param(["dump", "-w", "http://127.0.0.1:1/x", "-r", "0", "-o", "o"], id="dump"),
+        pytest.param(["move", "dicom://A@127.0.0.1:1", "--to", "X", "-r", "0"], id="move"),
+        pytest.param(["verify", ".", "http://127.0.0.1:1/x", "-r", "0"], id="verify"),
+        pytest.param(["cod", "get", "cod+http://127.0.0.1:1/b", "-r", "0"], id="cod get"),
+        pytest.param(["cod", "stats", "cod+http://127.0.0.1:1/b", "-r", "0"], id="cod stats"),
+        pytest.param(["cod", "frames", "cod+http://127.0.0.1:1/b", "-r", "0"], id="cod frames"),
+    ],
+)
+def test_stdin_is_read_before_an_event_loop_runs(
+    words: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    # In one, Ctrl-C would not end the reading: nobody looks at the signal.
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "stdin", reader := Reader())
+    with pytest.raises(SystemExit) as ended:
+        main([*words, "-s", "-"])
+    assert ended.value.code == 5
+    assert reader.is_in_loop is False
