@@ -155,7 +155,7 @@ def assert_exists(span: str) -> None:
 
 DICOMWEB_DUMP_OPTIONS = (
     "--version -w --wadoRsRootUrl -s --studyUid -o --outputFolder -m --stripMultiPartMimeWrapper "
-    "-q --quiet -i --include -c --concurrency -a --abort -r --retry -z --authorization -h --help"
+    "-q --quiet -i -c --concurrency -a --abort -r --retry -z --authorization -h --help"
 )
 DICOMWEB_CLIENT_OPTIONS = (
     "-v --verbosity -u --user -p --password --ca --cert --bearer-token --url --chunk-size --filter "
@@ -252,6 +252,10 @@ def test_the_mapping_tables_leave_no_option_out(heading: str, options: str) -> N
     theirs = " ".join(row[0] for row in table_of(README, heading))
     mapped = {word for span in code_spans(theirs) for word in span.split()}
     assert set(options.split()) <= mapped
+
+
+def test_dump_takes_each_option_of_dicomweb_dump() -> None:
+    assert set(DICOMWEB_DUMP_OPTIONS.split()) - {"--version"} <= option_names(command_named("dump"))
 
 
 def test_each_option_that_prose_names_exists() -> None:
