@@ -162,7 +162,6 @@ def dimse_settings(root: DimseRoot, options: Mapping[str, Any]) -> DimseSettings
         ConfigError: If one of them is not usable.
 
     """
-    name, colon, passcode = (options.get("user") or "").partition(":")
     tls = TlsSettings(
         profile=options.get("tls_profile") or "bcp195",
         ca_file=_path(options.get("cacert")),
@@ -181,8 +180,23 @@ def dimse_settings(root: DimseRoot, options: Mapping[str, Any]) -> DimseSettings
         acse_timeout_s=options.get("timeout", 30.0),
         idle_timeout_s=options.get("timeout", 30.0),
         tls=tls if root.is_tls else None,
-        identity=UserIdentity(name, passcode if colon else None) if name else None,
+        identity=_identity(options.get("user")),
     )
+
+
+def _identity(user: str | None) -> UserIdentity | None:
+    """Return who we say that we are (PS3.7 §D.3.3.7), by NAME or NAME:PASSCODE.
+
+    Raises:
+        ConfigError: If there is no name: an unset variable must not make a run anonymous.
+
+    """
+    if user is None:
+        return None
+    name, colon, passcode = user.partition(":")
+    if not name:
+        raise ConfigError("--user names nobody", hint="give NAME or NAME:PASSCODE")
+    return UserIdentity(name, passcode if colon else None)
 
 
 def _path(text: str | None) -> Path | None:

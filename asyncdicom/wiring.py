@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from asyncdicom.connecting import (
     byte_count,
@@ -18,7 +17,7 @@ from asyncdicom.connecting import (
 )
 from asyncdicom.errors import ConfigError
 from asyncdicom.protocol.cod.places import is_cod, parse_cod_root
-from asyncdicom.protocol.urls import Root, is_dimse, parse_dimse_root, parse_root
+from asyncdicom.protocol.urls import Root, is_dimse, parse_dimse_root, parse_root, scheme_of
 from asyncdicom.sources.dicomweb import DicomWebSource, SourceOptions
 from asyncdicom.transports.engines import import_engine, open_transport
 from asyncdicom.transports.redirects import Session
@@ -110,12 +109,20 @@ def prepare_source(text: str, options: Mapping[str, Any]) -> None:
 def _credentials_of(
     root: Root, options: Mapping[str, Any], transport: HttpTransport
 ) -> Credentials | None:
-    if root.username is None and not any(options.get(name) for name in _CREDENTIAL_OPTIONS):
+    if root.username is None and not _has_credentials(options):
         return None
     # Imported here: anonymous runs need none of it.
     from asyncdicom.authentication import credentials_of  # noqa: PLC0415 -- lazy on purpose
 
     return credentials_of(root, options, transport)
+
+
+def _has_credentials(options: Mapping[str, Any]) -> bool:
+    """Tell whether credentials are given; empty ones are, too, and are refused where they are read.
+
+    An unset variable of a script must not make a run anonymous.
+    """
+    return any(options.get(name) not in {None, False} for name in _CREDENTIAL_OPTIONS)
 
 
 def root_of(text: str) -> Root:
@@ -125,7 +132,7 @@ def root_of(text: str) -> Root:
         ConfigError: If it is no URL, or names another kind of source.
 
     """
-    scheme = urlsplit(text).scheme
+    scheme = scheme_of(text)
     if is_dimse(text):
         raise ConfigError(
             f"this needs DICOMweb, and {scheme}: is DIMSE",
@@ -205,7 +212,7 @@ async def open_cod_archive(root: CodRoot, options: Mapping[str, Any]) -> AsyncIt
     from asyncdicom.sources.cod import CodSource  # noqa: PLC0415 -- as above
 
     if root.token is not None:
-        if any(options.get(name) for name in _CREDENTIAL_OPTIONS):
+        if _has_credentials(options):
             raise ConfigError("the URL has a token, and the options other credentials")
         options = {**options, "bearer": root.token}
     if root.endpoint_url is not None:

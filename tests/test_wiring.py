@@ -168,3 +168,23 @@ async def test_what_a_dimse_archive_cannot_be_opened_with_is_said(
 ) -> None:
     with pytest.raises(ConfigError, match=message):
         await open_archive(text, options).__aenter__()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("option", ["authorization", "user", "bearer", "bearer_command"])
+@pytest.mark.parametrize("source", ["http://127.0.0.1:9/dicom-web", "dicom://A@127.0.0.1:9"])
+async def test_an_empty_credential_is_refused_and_not_taken_for_none(
+    source: str, option: str
+) -> None:
+    """An unset variable of a script must not make a run anonymous."""
+    if source.startswith("dicom:") and option != "user":
+        return
+    with pytest.raises(ConfigError):
+        async with open_archive(source, {option: ""}):
+            pass
+
+
+@pytest.mark.parametrize("text", ["http://[::1/dicom-web", "dicom://[::1", "s3://["])
+def test_what_cannot_be_taken_apart_is_no_url(text: str) -> None:
+    with pytest.raises(ConfigError):
+        check_root(text)
