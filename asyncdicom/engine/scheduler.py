@@ -94,16 +94,20 @@ class Scheduler(Generic[T]):
         queue = self._queue = WorkQueue(tasks)
         if self._stop_reason is not None:
             queue.close()
+        failure: AsyncDicomError | None = None
         try:
             async with asyncio.TaskGroup() as group:
                 self._workers = [
                     group.create_task(self._work(queue)) for _ in range(self._settings.concurrency)
                 ]
         except* AsyncDicomError as group_error:
-            raise _only(group_error) from None
+            # Not raised here: Python 3.11.2, that of Debian 12, makes a group of it again.
+            failure = _only(group_error)
         finally:
             if self._stopping is not None:
                 self._stopping.cancel()
+        if failure is not None:
+            raise failure
         if self._stop_reason is not None:
             raise RunAborted(self._stop_reason)
 

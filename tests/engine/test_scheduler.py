@@ -16,6 +16,7 @@ from asyncdicom.errors import (
     DiskFull,
     NotFound,
     RunAborted,
+    StorageError,
     Throttled,
 )
 from asyncdicom.events import Event, Retrying
@@ -199,6 +200,17 @@ async def test_a_full_disk_stops_the_run() -> None:
     with pytest.raises(RunAborted, match="no space left"):
         await scheduler.run(str(n) for n in range(50))
     assert len(performer.performed) == 2
+
+
+@pytest.mark.parametrize("concurrency", [1, 4])
+async def test_what_keeps_tasks_from_being_drawn_ends_the_run_as_itself(concurrency: int) -> None:
+    def drawn() -> Iterator[str]:
+        yield "1"
+        raise StorageError("not ours to read", path="out")
+
+    scheduler = scheduler_for(ScriptedPerformer(), concurrency=concurrency)
+    with pytest.raises(StorageError, match="not ours to read"):
+        await scheduler.run(drawn())
 
 
 async def test_stop_lets_in_flight_work_end() -> None:
