@@ -19,12 +19,17 @@ if TYPE_CHECKING:
 
 __all__ = ["ValueScan"]
 
-# Everything up to a bracket outside of strings, or to a string that does not end here. Within
-# an object its braces are enough, within an array its square brackets: others come in pairs
-# between them.
-_OF_OBJECT: Final = re.compile(rb'(?:[^{}"]++|"(?:[^"\\]++|\\.)*+")*+([{}"])?', re.DOTALL)
-_OF_ARRAY: Final = re.compile(rb'(?:[^\[\]"]++|"(?:[^"\\]++|\\.)*+")*+([\[\]"])?', re.DOTALL)
-_REST_OF_STRING: Final = re.compile(rb'(?:[^"\\]++|\\.)*+("?)', re.DOTALL)
+# Everything up to a bracket outside of strings, or to the end. Within an object its braces are
+# enough, within an array its square brackets: others come in pairs between them.
+# Before 3.11.5, Python does not go back to where a possessive repetition was when its last turn
+# failed behind another repetition (gh-106052). So a string is taken that ends with the buffer,
+# and `_STRING` tells whether there was one.
+_IN_STRING: Final = rb'(?:[^"\\]++|\\.)*+'
+_ANY_STRING: Final = rb'"' + _IN_STRING + rb'(?:"|\\?\Z)'
+_OF_OBJECT: Final = re.compile(rb'(?:[^{}"]++|' + _ANY_STRING + rb")*+([{}])?", re.DOTALL)
+_OF_ARRAY: Final = re.compile(rb'(?:[^\[\]"]++|' + _ANY_STRING + rb")*+([\[\]])?", re.DOTALL)
+_REST_OF_STRING: Final = re.compile(_IN_STRING + rb'("?)', re.DOTALL)
+_STRING: Final = re.compile(rb'"' + _IN_STRING + rb'("?)', re.DOTALL)
 _Run: TypeAlias = "re.Match[bytes] | None"
 _QUOTE: Final = ord('"')
 _BRACKET: Final = ord("[")
@@ -72,10 +77,19 @@ class ValueScan:
         while True:
             run = match(buffer, at)
             assert run is not None, "the pattern matches nothing as well"
-            at, mark = run.end(), run[1]
-            if mark is None or mark == b'"':
-                self._depth, self.at, self._is_in_string = depth, at, mark is not None
+            mark = run[1]
+            if mark is None:
+                self._depth = depth
+                self._stop(buffer, at)
                 return None
+            at = run.end()
             depth += 1 if mark in b"{[" else -1
             if depth <= 0:
                 return at
+
+    def _stop(self, buffer: bytearray, at: int) -> None:
+        """Remember where the buffer ends, whose rest has no bracket outside of strings."""
+        self.at = len(buffer)
+        for string in _STRING.finditer(buffer, at):
+            if not string[1]:
+                self.at, self._is_in_string = string.start() + 1, True

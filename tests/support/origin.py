@@ -320,7 +320,9 @@ async def open_origin(
         if tasks:
             await asyncio.wait(tuple(tasks), timeout=2)
         for writer in writers:
-            writer.transport.abort()
+            # One that is closed is aborted no more: Python 3.11.2 fails at that, of TLS.
+            if not writer.transport.is_closing():
+                writer.transport.abort()
         # Sockets are closed in a later turn of the loop; TLS takes one more.
         for _ in range(3):
             await asyncio.sleep(0)
