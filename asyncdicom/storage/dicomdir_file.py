@@ -262,6 +262,8 @@ IDENTITIES: Final = {"PATIENT": 0x00100020, "STUDY": 0x0020000D, "SERIES": 0x002
 
 def _record_of(item: Item, place: int) -> Record:
     type_ = text_in(item, RECORD_TYPE)
+    if not type_:
+        raise ProtocolError("a record says no type", offset=place)
     path = "/".join(map(str, values_in(item, FILE_ID)))
     identity = path or text_in(item, IDENTITIES.get(type_, 0)) or f"at {place}"
     content = b"".join(encoded(item[tag]) for tag in sorted(item) if tag not in _LINKS)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pydicom
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 from pydicom.fileset import FileSet
@@ -800,6 +800,17 @@ class TestHostileDirectories:
         directory.save_as(media.dicomdir)
         assert media.build().kept == 1
 
+    def test_a_record_without_a_type_is_refused(self, media: Media) -> None:
+        media.build(media.save("A", listable(1)))
+        directory = media.read()
+        del directory.DirectoryRecordSequence[0].DirectoryRecordType
+        directory.save_as(media.dicomdir)
+        before = media.dicomdir.read_bytes()
+        with pytest.raises(ConfigError, match="says no type"):
+            media.build(media.save("B", listable(2)))
+        assert media.dicomdir.read_bytes() == before
+
+    @example([(0.328125, 0)], None)
     @given(
         st.lists(st.tuples(st.floats(0, 1), st.integers(0, 2**32 - 1) | st.integers(0, 2000)),
                  min_size=1, max_size=3),

@@ -320,8 +320,8 @@ async def open_origin(
         if tasks:
             await asyncio.wait(tuple(tasks), timeout=2)
         for writer in writers:
-            # One that is closed is aborted no more: Python 3.11.2 fails at that, of TLS.
-            if not writer.transport.is_closing():
+            # Python 3.11.2 fails to abort TLS that is closed.
+            with contextlib.suppress(AttributeError):
                 writer.transport.abort()
         # Sockets are closed in a later turn of the loop; TLS takes one more.
         for _ in range(3):
