@@ -148,6 +148,8 @@ def dictionary() -> Dictionary:
 
 
 def _find_attribute(text: str) -> Attribute | None:
+    if not text:
+        return None  # pydicom has attributes without a keyword
     # Imported here: a search without keys does not pay the quarter of a second.
     from pydicom import datadict  # noqa: PLC0415 -- lazy on purpose
 

@@ -23,7 +23,7 @@ from asyncdicom.storage.allocating import Forecast, allocate
 from asyncdicom.storage.atomic import Durability
 from asyncdicom.storage.committing import GroupCommitter
 from asyncdicom.storage.failures import close_quietly, storage_error
-from asyncdicom.storage.inventory import uid_in_head
+from asyncdicom.storage.inventory import uid_of_file
 from asyncdicom.storage.naming import MAX_NAME_BYTES, suffixed
 from asyncdicom.storage.templates import Instance
 
@@ -40,9 +40,6 @@ __all__ = ["Keeper", "Kept"]
 
 INCOMING = "incoming"
 """Name of a file until its content has said what it is; never seen on disk."""
-
-HEAD_BYTES = 4096
-"""Of a file; its meta information takes 200 to 600 bytes."""
 
 MAX_COMPARED_BYTES = 1024 * 1024
 """A name that turns out to be taken lets both files be compared, and everybody wait for it."""
@@ -198,18 +195,11 @@ class Keeper:
             StorageError: If it cannot be read: it may be another instance.
 
         """
-        system = self._folder.system
         try:
-            fd = self._folder.open_for_reading(path)
+            claimed = uid_of_file(self._folder, path)
         except FileNotFoundError:
             return True
-        try:
-            head = system.pread(fd, HEAD_BYTES, 0)
-        except OSError as error:
-            raise storage_error(error, path) from error
-        finally:
-            close_quietly(system, fd)
-        return uid_in_head(head) in (arrival.facts.sop_instance_uid, None)
+        return claimed in (arrival.facts.sop_instance_uid, None)
 
     async def _is_there(self, arrival: Arrival[FileWriter], path: str) -> bool:
         """Tell whether a file holds the same data set, as durable as was promised."""

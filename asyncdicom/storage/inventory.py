@@ -13,20 +13,20 @@ Cost: one open and one read per file, some 15 us on a warm cache.
 
 from __future__ import annotations
 
-import os
 import re
 from typing import TYPE_CHECKING, Self
 
-from asyncdicom.errors import AsyncDicomError, StorageError
+from asyncdicom.errors import StorageError, UnsafeName
 from asyncdicom.model import Uid, is_uid
 from asyncdicom.storage.directories import RESERVED_PREFIX
+from asyncdicom.storage.failures import close_quietly, storage_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from asyncdicom.storage.folder import OutputFolder
 
-__all__ = ["Inventory", "claimed_uid", "files_below", "uid_in_head"]
+__all__ = ["Inventory", "claimed_uid", "files_below", "uid_in_head", "uid_of_file"]
 
 HEAD_BYTES = 4096
 """Of a file; its meta information takes 200 to 600 bytes."""
@@ -62,7 +62,7 @@ class Inventory:
         occupied: list[str] = []
         for path in files_below(folder, "", MAX_DEPTH):
             occupied.append(path)
-            uid = claimed_uid(folder, path)
+            uid = _readable_uid(folder, path)
             if uid is not None:
                 paths.setdefault(uid, path)
         return cls(paths, occupied)
@@ -78,19 +78,42 @@ class Inventory:
 def claimed_uid(folder: OutputFolder, path: str) -> Uid | None:
     """Return the SOP Instance UID that the head of a file names.
 
-    None if it is no DICOM file, or cannot be read.
+    None if it is no DICOM file, is gone, or is a link or device.
+
+    Raises:
+        StorageError: If it cannot be read: it may be any instance.
+
     """
     try:
-        fd = folder.open_for_reading(path)
-    except (FileNotFoundError, AsyncDicomError):
-        return None  # gone, or a link or device: not a file of ours
-    try:
-        head = os.pread(fd, HEAD_BYTES, 0)
-    except OSError:
+        return uid_of_file(folder, path)
+    except (FileNotFoundError, UnsafeName):
         return None
+
+
+def uid_of_file(folder: OutputFolder, path: str) -> Uid | None:
+    """Return the SOP Instance UID that the head of a file names; None if it is no DICOM file.
+
+    Raises:
+        FileNotFoundError: If it is gone.
+        UnsafeName: If it is a link or device.
+        StorageError: If it cannot be read: it may be any instance.
+
+    """
+    fd = folder.open_for_reading(path)
+    try:
+        head = folder.system.pread(fd, HEAD_BYTES, 0)
+    except OSError as error:
+        raise storage_error(error, path) from error
     finally:
-        os.close(fd)
+        close_quietly(folder.system, fd)
     return uid_in_head(head)
+
+
+def _readable_uid(folder: OutputFolder, path: str) -> Uid | None:
+    try:
+        return claimed_uid(folder, path)
+    except StorageError:
+        return None  # it is occupied, and whoever wants its name is told
 
 
 def uid_in_head(head: bytes) -> Uid | None:

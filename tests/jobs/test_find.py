@@ -176,6 +176,7 @@ async def test_answers_to_another_question_are_counted(
         pytest.param("7FE00010", ("7FE00010", "PixelData", "OB"), id="one of two VRs"),
         pytest.param("00091001", None, id="a private tag"),
         pytest.param("Patient", None, id="no keyword"),
+        pytest.param("", None, id="nothing"),
         pytest.param("PatientS", None, id="eight letters that are no tag"),
     ],
 )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from asyncdicom.errors import DiskFull, NameTaken
+from asyncdicom.errors import DiskFull, NameTaken, StorageError
 from asyncdicom.jobs import instance_store as module
 from asyncdicom.jobs.expectation import Expectation
 from asyncdicom.jobs.instance_store import InstanceStore
@@ -102,6 +102,26 @@ async def test_a_file_that_holds_another_instance_is_not_replaced(tmp_path: Path
         with pytest.raises(NameTaken, match="another instance has the name"):
             await settled(store, served)
     assert files_in(tmp_path)[name] == served.files[served.instances[1]]
+
+
+async def test_a_file_that_cannot_be_read_is_not_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be another instance."""
+    served = Served(instances=1)
+    path = tmp_path / f"{served.instances[0]}.dcm"
+    path.write_bytes(served.files[served.instances[0]][:900])
+    before = path.read_bytes()
+
+    def broken(*_: object) -> bytes:
+        raise OSError(errno.EIO, "broken disk")
+
+    monkeypatch.setattr(System, "pread", broken)
+    async with open_store(tmp_path) as store:
+        assert isinstance(store, InstanceStore)
+        with pytest.raises(StorageError, match="input/output error"):
+            await settled(store, served)
+    assert path.read_bytes() == before
 
 
 @pytest.mark.parametrize("content", [b"", b"no DICOM", "the beginning"])

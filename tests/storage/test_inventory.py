@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from asyncdicom.errors import StorageError
 from asyncdicom.model import Uid
 from asyncdicom.storage import inventory as module
 from asyncdicom.storage.directories import RESERVED_PREFIX
 from asyncdicom.storage.folder import OutputFolder
 from asyncdicom.storage.inventory import Inventory, claimed_uid
+from asyncdicom.storage.system import System
 from tests.support.dicom import samples, small_instance, uid
 
 if TYPE_CHECKING:
@@ -57,15 +59,19 @@ def test_what_is_no_file_claims_nothing(folder: OutputFolder, tmp_path: Path) ->
     assert found == [None] * 4
 
 
-def test_a_file_that_cannot_be_read_claims_nothing(
+def test_a_file_that_cannot_be_read_may_be_any_instance(
     folder: OutputFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> bytes:
         raise OSError(5, "broken disk")
 
     folder.write_whole("x", small_instance(1))
-    monkeypatch.setattr(os, "pread", fail)
-    assert claimed_uid(folder, "x") is None
+    monkeypatch.setattr(System, "pread", fail)
+    with pytest.raises(StorageError, match="input/output error"):
+        claimed_uid(folder, "x")
+    inventory = Inventory.of(folder)
+    assert inventory.path_of(ONE) is None
+    assert inventory.occupied == {"x"}
 
 
 def test_instances_are_found_at_any_depth(folder: OutputFolder) -> None:
