@@ -64,11 +64,13 @@ class TrustingGetJob(GetJob[WriterT]):
             is_there = not self._studies[target.study_instance_uid].missing(target)
             tasks = () if is_there else await super().perform(again, attempt)
             return [*tasks, *self._alone(target)]
-        if not await self._may_come_on_trust(target):
+        if not self._may_come_on_trust(target):
             return await super().perform(task, attempt)
-        study = await self._lookup.outline_of(target)
+        study, is_trusted = await asyncio.gather(
+            self._lookup.outline_of(target), self._store.takes_on_trust()
+        )
         is_first = self._studies.setdefault(target.study_instance_uid, study) is study
-        if is_first and self._planner.asks_on_trust(study):
+        if is_first and is_trusted and self._planner.asks_on_trust(study):
             return await self._retrieve_on_trust(study, target, attempt)
         await self._lookup.list_instances(study, target)
         self.announce(study, target)
@@ -81,10 +83,9 @@ class TrustingGetJob(GetJob[WriterT]):
         tasks = super().give_up(GetTask(task.target), error, attempts)
         return [*tasks, *self._alone(task.target)]
 
-    async def _may_come_on_trust(self, target: Target) -> bool:
+    def _may_come_on_trust(self, target: Target) -> bool:
         is_first_look = target.study_instance_uid not in self._studies
-        is_possible = target.resource is Resource.STUDY and not self._options.dry_run
-        return is_possible and is_first_look and await self._store.takes_on_trust()
+        return target.resource is Resource.STUDY and is_first_look and not self._options.dry_run
 
     async def _retrieve_on_trust(
         self, study: Expectation, target: Target, attempt: int

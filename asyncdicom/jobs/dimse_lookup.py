@@ -98,8 +98,9 @@ class DimseLookup:
             Tags.STUDY_INSTANCE_UID: Key("UI", found.study_instance_uid),
             tags[0]: Key("IS"),
             tags[1]: Key("UI"),
-            tags[2]: Key("LO"),
         }
+        if self._source.needs_patient:
+            keys[tags[2]] = Key("LO")
         async with aclosing(self._ask(QueryLevel.STUDY, keys, tags)) as answers:
             async for answer in answers:
                 found.counted = _number(answer.get(tags[0]))

@@ -104,7 +104,11 @@ async def connect(host: str, port: int) -> socket.socket:
         OSError: Of the last address that failed, or of the look-up.
 
     """
-    found = await _loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    try:
+        # An address is its own name: no thread has to ask for it.
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+    except socket.gaierror:
+        found = await _loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     addresses = _alternating((family, address) for family, _, _, _, address in found)
     if len(addresses) == 1:
         return await _connect(addresses[0])
