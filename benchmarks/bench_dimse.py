@@ -7,7 +7,8 @@ take 40 to 90 ms for each object get a study of the same objects, a fifth as lon
 compared. Against peers the life of each process counts, our start and our C-FIND included; as
 they do, we leave the disk alone (`--durability none`), and the default stands beside. The bound
 is a C-MOVE of the whole study to a receiver of ours that discards; it knows how long it took
-without its start, and so do we. How near one Python process can come to it while it looks up,
+without its start, and so do we. With -c 1 one association brings the instances while a second one
+lists them. How near one Python process can come to it while it looks up,
 checks and stores is shown by a bare loop that does nothing else (`clients/bare_get.py`).
 
 On one machine, several associations share its cores with the archive, and may only not be slower
