@@ -8,8 +8,8 @@ compared. Against peers the life of each process counts, our start and our C-FIN
 they do, we leave the disk alone (`--durability none`), and the default stands beside. The bound
 is a C-MOVE of the whole study to a receiver of ours that discards; it knows how long it took
 without its start, and so do we. With -c 1 one association brings the instances while a second one
-lists them. How near one Python process can come to it while it looks up,
-checks and stores is shown by a bare loop that does nothing else (`clients/bare_get.py`).
+lists them. How near one Python process can come to the bound while it looks up, checks and stores
+is shown by a bare loop that does nothing else, one after the other (`clients/bare_get.py`).
 
 On one machine, several associations share its cores with the archive, and may only not be slower
 than one. What they are for is distance: a C-GET waits for the peer with each object. The same

@@ -14,10 +14,10 @@ from asyncdicom.cli.exit_codes import ExitCode
 from asyncdicom.cli.options import (
     MAX_WAIT_S,
     Number,
-    check_url,
     connection_options,
     dimse_options,
     option,
+    source_argument,
 )
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ Examples:
 
 
 @click.command("echo", epilog=EPILOG)
-@click.argument("source", metavar="SOURCE", callback=check_url)
+@source_argument
 @option(
     "--repeat",
     type=click.IntRange(1, 1_000_000),

@@ -13,11 +13,11 @@ import click
 
 from asyncdicom.cli.exit_codes import ExitCode
 from asyncdicom.cli.options import (
-    check_url,
     connection_options,
     dimse_options,
     option,
     retry_option,
+    source_argument,
 )
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ Examples:
 
 
 @click.command("find", epilog=EPILOG)
-@click.argument("source", metavar="SOURCE", callback=check_url)
+@source_argument
 @click.argument("keys", nargs=-1, metavar="[KEY[=VALUE]]...")
 @option(
     "--level",

@@ -16,7 +16,6 @@ from asyncdicom.cli.object_options import (
     refuse,
 )
 from asyncdicom.cli.options import (
-    check_url,
     concurrency_option,
     connection_options,
     dimse_options,
@@ -26,6 +25,7 @@ from asyncdicom.cli.options import (
     output_options,
     run_options,
     selection_and_keys_options,
+    source_argument,
 )
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ Examples:
 
 
 @click.command("get", epilog=EPILOG)
-@click.argument("source", metavar="SOURCE", callback=check_url)
+@source_argument
 @click.argument("keys", nargs=-1, metavar="[KEY=VALUE]...")
 @selection_and_keys_options
 @output_options

@@ -9,7 +9,6 @@ import click
 
 from asyncdicom.cli.exit_codes import ExitCode
 from asyncdicom.cli.options import (
-    check_url,
     concurrency_option,
     connection_options,
     dimse_options,
@@ -17,6 +16,7 @@ from asyncdicom.cli.options import (
     option,
     retry_option,
     selection_options,
+    source_argument,
 )
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ Examples:
 
 
 @click.command("move", epilog=EPILOG)
-@click.argument("source", metavar="SOURCE", callback=check_url)
+@source_argument
 @click.argument("keys", nargs=-1, metavar="[KEY=VALUE]...")
 @option("--to", "destination", required=True, metavar="AET", help="AE title to send to.")
 @selection_options

@@ -33,6 +33,7 @@ __all__ = [
     "run_options",
     "selection_and_keys_options",
     "selection_options",
+    "source_argument",
     "together",
 ]
 
@@ -123,6 +124,8 @@ def check_url(_ctx: click.Context, _param: click.Parameter, value: str | None) -
         ) from error
     return value
 
+
+source_argument = click.argument("source", metavar="SOURCE", callback=check_url)
 
 _PATH = click.Path(dir_okay=False)
 

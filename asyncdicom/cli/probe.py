@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from asyncdicom.cli.exit_codes import ExitCode
-from asyncdicom.cli.options import check_url, connection_options, dimse_options, option
+from asyncdicom.cli.options import connection_options, dimse_options, option, source_argument
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,7 +44,7 @@ MAX_NAMES = 4
 
 
 @click.command("probe", epilog=EPILOG)
-@click.argument("source", metavar="SOURCE", callback=check_url)
+@source_argument
 @option(
     "--save",
     metavar="FILE",

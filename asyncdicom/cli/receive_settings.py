@@ -35,7 +35,7 @@ from asyncdicom.receiver.settings import (
 from asyncdicom.storage.layout import Layout
 from asyncdicom.storage.received_names import NameSources, NamingScheme, ReceivedNames
 from asyncdicom.storage.templates import parse_layout, variables_of
-from asyncdicom.transports.associations.acceptor import ServerSettings
+from asyncdicom.transports.associations.acceptor import MAX_PORT, ServerSettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,8 +48,6 @@ if TYPE_CHECKING:
 __all__ = ["Names", "metrics_address", "names_of", "receiver_settings"]
 
 SERIES_DATE = 0x00080021
-
-MAX_PORT = 65535
 
 _ALL_ADDRESSES = {"ipv4": "0.0.0.0", "ipv6": "::", "ip_auto": "::"}  # noqa: S104 -- asked for
 """By the option that asks for them."""

@@ -46,7 +46,13 @@ if TYPE_CHECKING:
     from asyncdicom.transports.associations.services import Services
     from asyncdicom.transports.associations.settings import TlsSettings
 
-__all__ = ["AssociationServer", "ServerSettings", "ServerStatistics", "accepted_contexts"]
+__all__ = [
+    "MAX_PORT",
+    "AssociationServer",
+    "ServerSettings",
+    "ServerStatistics",
+    "accepted_contexts",
+]
 
 REFUSED_ABSTRACT_SYNTAX = 3
 """PS3.8 Table 9-18."""

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from asyncdicom.model import Buffer
 
-__all__ = ["Connection", "Patience"]
+__all__ = ["LOOKS_PER_PATIENCE", "Connection", "Patience"]
 
 T = TypeVar("T")
 

@@ -14,6 +14,7 @@ from asyncdicom.errors import ProtocolError
 from asyncdicom.ports.dimse import SubOperations
 from asyncdicom.protocol.dimse.identifiers import identifier_values
 from asyncdicom.protocol.dimse.messages import CGetResponse, CMoveResponse
+from asyncdicom.transports.associations.connection import LOOKS_PER_PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 __all__ = ["FAILED_SOP_INSTANCE_UID_LIST", "heeding", "sub_operations"]
 
 FAILED_SOP_INSTANCE_UID_LIST: Final = 0x00080058
-LOOKS_PER_PATIENCE: Final = 8
-"""How often, within the longest silence, it is looked whether the peer is at work elsewhere."""
 
 
 def sub_operations(response: Message, dataset: Buffer, context: AcceptedContext) -> SubOperations:
